@@ -1,0 +1,32 @@
+import { defineConfig } from 'vitest/config';
+
+const project = (root: string, name = root.split('/').at(-1)!) => ({
+  extends: true as const,
+  test: { name, root, include: ['src/**/*.test.ts'] },
+});
+
+export default defineConfig({
+  test: {
+    // Processes are real and the machine may be small: files one after another inside two workers.
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    projects: [
+      project('packages/addresses'),
+      project('packages/pki'),
+      project('packages/voucher'),
+      project('packages/tls-probe'),
+      project('packages/corroboration'),
+      project('packages/runtime'),
+      project('proto'),
+      project('signer'),
+      project('coordinator'),
+      project('probe-agent'),
+      project('analytics'),
+      project('client'),
+      project('demo'),
+      project('test'),
+    ],
+  },
+});
