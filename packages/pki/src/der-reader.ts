@@ -1,0 +1,231 @@
+/**
+ * DER in (X.690), strict: one-octet tags, definite minimal lengths, canonical values. Every method
+ * throws `PkiError` with code `malformed`; none reads outside the given bytes or copies them.
+ */
+import { PkiError } from './error.ts';
+import { tags } from './der-tags.ts';
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+export class DerReader {
+  readonly #bytes: Uint8Array;
+  readonly #end: number;
+  #at: number;
+
+  constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
+    this.#bytes = bytes;
+    this.#at = start;
+    this.#end = end;
+  }
+
+  /** Reads exactly one value with this tag, which fills all of `bytes`. */
+  static whole(bytes: Uint8Array, tag: number = tags.sequence): DerReader {
+    const outer = new DerReader(bytes);
+    const inner = outer.enter(tag);
+    outer.end();
+    return inner;
+  }
+
+  get atEnd(): boolean {
+    return this.#at === this.#end;
+  }
+
+  /** The next tag, or undefined at the end. */
+  peek(): number | undefined {
+    return this.#at < this.#end ? this.#bytes[this.#at] : undefined;
+  }
+
+  /** Refuses trailing bytes. */
+  end(): void {
+    if (!this.atEnd) throw malformed(`${this.#end - this.#at} trailing bytes`);
+  }
+
+  /** The content of the next value, which must have this tag. */
+  enter(tag: number): DerReader {
+    const { start, end } = this.#next(tag);
+    return new DerReader(this.#bytes, start, end);
+  }
+
+  /** As `enter`, or undefined if the next value has another tag. */
+  optional(tag: number): DerReader | undefined {
+    return this.peek() === tag ? this.enter(tag) : undefined;
+  }
+
+  sequence(): DerReader {
+    return this.enter(tags.sequence);
+  }
+
+  /** The content octets of the next value. */
+  content(tag: number): Uint8Array {
+    const { start, end } = this.#next(tag);
+    return this.#bytes.subarray(start, end);
+  }
+
+  /** The next value whole, tag and length included. */
+  raw(tag?: number): Uint8Array {
+    const from = this.#at;
+    this.#next(tag);
+    return this.#bytes.subarray(from, this.#at);
+  }
+
+  /** What is left, uninterpreted, without moving. */
+  rest(): Uint8Array {
+    return this.#bytes.subarray(this.#at, this.#end);
+  }
+
+  octetString(tag: number = tags.octetString): Uint8Array {
+    return this.content(tag);
+  }
+
+  boolean(tag: number = tags.boolean): boolean {
+    const content = this.content(tag);
+    if (content.length !== 1 || (content[0] !== 0 && content[0] !== 0xff)) throw malformed('BOOLEAN');
+    return content[0] === 0xff;
+  }
+
+  null(): void {
+    if (this.content(tags.null).length !== 0) throw malformed('NULL');
+  }
+
+  /** Content octets of an INTEGER, minimal two's complement. */
+  integerBytes(tag: number = tags.integer): Uint8Array {
+    const content = this.content(tag);
+    const [first, second] = content;
+    if (first === undefined) throw malformed('empty INTEGER');
+    if (second !== undefined && ((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80))) {
+      throw malformed('INTEGER not minimal');
+    }
+    return content;
+  }
+
+  /** A non-negative INTEGER up to 2^48 - 1. */
+  integer(tag: number = tags.integer): number {
+    const content = this.integerBytes(tag);
+    if (content[0]! >= 0x80 || content.length > 6) throw malformed('INTEGER out of range');
+    let value = 0;
+    for (const octet of content) value = value * 256 + octet;
+    return value;
+  }
+
+  enumerated(): number {
+    return this.integer(tags.enumerated);
+  }
+
+  /** A BIT STRING of whole octets. */
+  bitString(tag: number = tags.bitString): Uint8Array {
+    const { bytes, unused } = this.bits(tag);
+    if (unused !== 0) throw malformed('BIT STRING not of whole octets');
+    return bytes;
+  }
+
+  /** Any BIT STRING; unused bits must be zero (X.690 11.2.1). */
+  bits(tag: number = tags.bitString): { bytes: Uint8Array; unused: number } {
+    const content = this.content(tag);
+    const unused = content[0];
+    const bytes = content.subarray(1);
+    if (unused === undefined || unused > 7 || (unused > 0 && bytes.length === 0))
+      throw malformed('BIT STRING');
+    if (unused > 0 && (bytes.at(-1)! & ((1 << unused) - 1)) !== 0) throw malformed('BIT STRING padding');
+    return { bytes, unused };
+  }
+
+  /** Dotted text. At most 64 content octets, so that a hostile arc costs nothing. */
+  oid(tag: number = tags.oid): string {
+    const content = this.content(tag);
+    if (content.length === 0 || content.length > 64 || content.at(-1)! >= 0x80) throw malformed('OID');
+    const arcs: bigint[] = [];
+    let arc = 0n;
+    let fresh = true;
+    for (const octet of content) {
+      if (fresh && octet === 0x80) throw malformed('OID arc not minimal');
+      arc = (arc << 7n) | BigInt(octet & 0x7f);
+      fresh = octet < 0x80;
+      if (fresh) {
+        arcs.push(arc);
+        arc = 0n;
+      }
+    }
+    const first = arcs[0]! < 80n ? arcs[0]! / 40n : 2n;
+    return [first, arcs[0]! - first * 40n, ...arcs.slice(1)].join('.');
+  }
+
+  utf8String(tag: number = tags.utf8String): string {
+    try {
+      return utf8.decode(this.content(tag));
+    } catch (cause) {
+      if (cause instanceof PkiError) throw cause;
+      throw malformed('UTF8String', cause);
+    }
+  }
+
+  /** Octets below 128 only. */
+  ia5String(tag: number = tags.ia5String): string {
+    const content = this.content(tag);
+    if (content.some((octet) => octet >= 0x80)) throw malformed('IA5String');
+    return utf8.decode(content);
+  }
+
+  printableString(tag: number = tags.printableString): string {
+    const value = this.ia5String(tag);
+    if (!/^[A-Za-z0-9 '()+,\-./:=?]*$/.test(value)) throw malformed('PrintableString');
+    return value;
+  }
+
+  /** UTCTime or GeneralizedTime as RFC 5280 section 4.1.2.5 restricts them: seconds, no fraction, Z. */
+  time(): Date {
+    if (this.peek() === tags.generalizedTime) return this.generalizedTime();
+    const value = this.ia5String(tags.utcTime);
+    if (!/^\d{12}Z$/.test(value)) throw malformed('UTCTime');
+    return calendar(`${Number(value.slice(0, 2)) < 50 ? '20' : '19'}${value}`);
+  }
+
+  generalizedTime(tag: number = tags.generalizedTime): Date {
+    const value = this.ia5String(tag);
+    if (!/^\d{14}Z$/.test(value)) throw malformed('GeneralizedTime');
+    return calendar(value);
+  }
+
+  #next(tag: number | undefined): { start: number; end: number } {
+    const bytes = this.#bytes;
+    if (this.#at + 2 > this.#end) throw malformed('truncated');
+    const actual = bytes[this.#at]!;
+    if ((actual & 0x1f) === 0x1f) throw malformed('multi-octet tag');
+    if (tag !== undefined && actual !== tag) {
+      throw malformed(`tag 0x${actual.toString(16)} where 0x${tag.toString(16)} belongs`);
+    }
+    let length = bytes[this.#at + 1]!;
+    let start = this.#at + 2;
+    if (length >= 0x80) {
+      const octets = length & 0x7f;
+      if (octets === 0 || octets > 4 || start + octets > this.#end) throw malformed('length');
+      length = 0;
+      for (let i = 0; i < octets; i++) length = length * 256 + bytes[start + i]!;
+      if (length < 0x80 || (octets > 1 && bytes[start] === 0)) throw malformed('length not minimal');
+      start += octets;
+    }
+    const end = start + length;
+    if (end > this.#end) throw malformed('truncated');
+    this.#at = end;
+    return { start, end };
+  }
+}
+
+function calendar(value: string): Date {
+  const [year, month, day, hour, minute, second] = [0, 4, 6, 8, 10, 12].map((at) =>
+    Number(value.slice(at, at === 0 ? 4 : at + 2)),
+  ) as [number, number, number, number, number, number];
+  const date = new Date(0);
+  date.setUTCFullYear(year, month - 1, day);
+  date.setUTCHours(hour, minute, second);
+  // Date rolls 31 April over to 1 May; a time that does not come back as written is none.
+  const same =
+    date.getUTCMonth() === month - 1 &&
+    date.getUTCDate() === day &&
+    date.getUTCHours() === hour &&
+    date.getUTCMinutes() === minute &&
+    date.getUTCSeconds() === second;
+  if (!same) throw malformed('time');
+  return date;
+}
+
+const malformed = (what: string, cause?: unknown) => new PkiError('malformed', `DER: ${what}`, { cause });
