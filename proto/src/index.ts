@@ -1,1 +1,13 @@
-export {};
+export {
+  KeyType,
+  Observation,
+  ProbeFailure,
+  SignedObservation,
+  StapledOcsp,
+  Target,
+  Task,
+  Timings,
+  TlsParameters,
+} from '../gen/mecai/v1/observation.ts';
+export { Decision, Mismatch, PerspectiveOutcome } from '../gen/mecai/v1/record.ts';
+export * from './subjects.ts';

@@ -1,0 +1,23 @@
+/**
+ * NATS subjects and JetStream streams. Names of agents and coordinators are single subject tokens.
+ *
+ *   mecai.task.<agent>                       coordinator → agent
+ *   mecai.observation.<agent>.<coordinator>  agent → coordinator, and into the stream OBSERVATIONS
+ *   mecai.agent.<agent>                      agent's sign of life, every few seconds
+ *   mecai.decision.<coordinator>             into the stream RECORDS
+ *   mecai.mismatch.<coordinator>             into the stream RECORDS
+ */
+export const isName = (name: string): boolean => /^[a-z0-9][a-z0-9-]{0,62}$/.test(name);
+
+export const subjects = {
+  task: (agent: string) => `mecai.task.${agent}`,
+  observation: (agent: string, coordinator: string) => `mecai.observation.${agent}.${coordinator}`,
+  agentStatus: (agent: string) => `mecai.agent.${agent}`,
+  decision: (coordinator: string) => `mecai.decision.${coordinator}`,
+  mismatch: (coordinator: string) => `mecai.mismatch.${coordinator}`,
+} as const;
+
+export const streams = {
+  observations: { name: 'OBSERVATIONS', subjects: ['mecai.observation.>'] },
+  records: { name: 'RECORDS', subjects: ['mecai.decision.>', 'mecai.mismatch.>'] },
+} as const;
