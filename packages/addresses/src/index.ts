@@ -1,1 +1,3 @@
-export {};
+export * from './distance.ts';
+export * from './ip-address.ts';
+export * from './special-purpose.ts';
