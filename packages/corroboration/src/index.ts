@@ -1,1 +1,5 @@
-export {};
+export * from './draw.ts';
+export * from './error.ts';
+export * from './observation.ts';
+export * from './quorum.ts';
+export * from './registry.ts';
