@@ -1,1 +1,5 @@
-export {};
+export * from './admin-server.ts';
+export * from './config.ts';
+export * from './error.ts';
+export * from './process.ts';
+export * from './retry.ts';

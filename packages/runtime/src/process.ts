@@ -1,0 +1,86 @@
+import { parseArgs } from 'node:util';
+import { type Logger, destination, pino } from 'pino';
+import { RuntimeError } from './error.ts';
+
+export type { Logger } from 'pino';
+
+export interface Running {
+  /** What a starter of this process wants to know: its URLs and the like. */
+  readonly ready: Readonly<Record<string, unknown>>;
+  /** Ends everything in order; the process exits when it is done. */
+  stop(): Promise<void>;
+}
+
+export interface Start {
+  readonly log: Logger;
+  /** File given by `--config`. */
+  readonly config: string;
+  readonly environment: NodeJS.ProcessEnv;
+  /** For what cannot be recovered from: logs and ends the process with exit code 1. */
+  readonly fail: (error: unknown) => void;
+}
+
+/** JSON lines on standard output. */
+export const createLogger = (name: string, level = 'info'): Logger =>
+  pino(
+    { name, level, base: { name }, timestamp: pino.stdTimeFunctions.isoTime },
+    destination({ dest: 1, sync: true }),
+  );
+
+/**
+ * The whole of a `main.ts`: `--config`, logging, SIGTERM and SIGINT, exit codes (0 stopped in order, 1 failed,
+ * 2 misconfigured). A parent with an IPC channel is sent `{ ready }` once the process serves.
+ */
+export async function runProcess(name: string, start: (context: Start) => Promise<Running>): Promise<void> {
+  const { config, level } = options(name);
+  const log = createLogger(name, level);
+  let stopping = false;
+  const fail = (error: unknown) => {
+    log.fatal({ err: error }, 'failed');
+    process.exit(1);
+  };
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
+  try {
+    const running = await start({ log, config, environment: process.env, fail });
+    const stop = (signal: string) => {
+      if (stopping) return;
+      stopping = true;
+      log.info({ signal }, 'stopping');
+      running.stop().then(() => process.exit(0), fail);
+    };
+    process.on('SIGTERM', () => stop('SIGTERM'));
+    process.on('SIGINT', () => stop('SIGINT'));
+    // A parent that is gone will never say stop.
+    process.on('disconnect', () => stop('disconnect'));
+    log.info(running.ready, 'ready');
+    process.send?.({ ready: running.ready });
+  } catch (error) {
+    if (error instanceof RuntimeError) {
+      log.fatal(error.message);
+      process.exit(2);
+    }
+    fail(error);
+  }
+}
+
+function options(name: string): { config: string; level: string } {
+  try {
+    const { values } = parseArgs({
+      options: {
+        config: { type: 'string' },
+        'log-level': { type: 'string', default: 'info' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    });
+    if (values.help) {
+      console.log(`usage: ${name} --config <file.json> [--log-level trace|debug|info|warn|error]`);
+      process.exit(0);
+    }
+    if (values.config === undefined) throw new Error('--config <file.json> is missing');
+    return { config: values.config, level: values['log-level'] };
+  } catch (error) {
+    console.error(`${name}: ${(error as Error).message}`);
+    process.exit(2);
+  }
+}
