@@ -3,3 +3,4 @@ export * from './config.ts';
 export * from './error.ts';
 export * from './process.ts';
 export * from './retry.ts';
+export * from './spiffe.ts';

@@ -20,7 +20,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { SignedObservation } from "./observation.ts";
+import { SignedObservation, Target } from "./observation.ts";
 
 export const protobufPackage = "mecai.v1";
 
@@ -38,18 +38,16 @@ export const RefusalCode = {
   REFUSAL_CODE_REVOKED: 5,
   /** REFUSAL_CODE_UNKNOWN_DRAW - The nonce was never drawn here, has been used, or is too old. */
   REFUSAL_CODE_UNKNOWN_DRAW: 6,
-  /** REFUSAL_CODE_BAD_EVIDENCE - An observation is unsigned, not for this draw, twice, or from an agent not asked. */
-  REFUSAL_CODE_BAD_EVIDENCE: 7,
   /** REFUSAL_CODE_NO_QUORUM - The quorum, recomputed, is not reached. */
-  REFUSAL_CODE_NO_QUORUM: 8,
+  REFUSAL_CODE_NO_QUORUM: 7,
   /** REFUSAL_CODE_DRAW_LIMIT - Too many draws for this endpoint came to nothing. */
-  REFUSAL_CODE_DRAW_LIMIT: 9,
+  REFUSAL_CODE_DRAW_LIMIT: 8,
   /** REFUSAL_CODE_INTERNAL - HSM, audit log or lint failed; nothing was issued. */
-  REFUSAL_CODE_INTERNAL: 10,
+  REFUSAL_CODE_INTERNAL: 9,
   /** REFUSAL_CODE_TOO_FEW_PERSPECTIVES - The registry has too few distinct perspectives for the policy. */
-  REFUSAL_CODE_TOO_FEW_PERSPECTIVES: 11,
+  REFUSAL_CODE_TOO_FEW_PERSPECTIVES: 10,
   /** REFUSAL_CODE_FORBIDDEN_TARGET - The target lies in a special-purpose range. */
-  REFUSAL_CODE_FORBIDDEN_TARGET: 12,
+  REFUSAL_CODE_FORBIDDEN_TARGET: 11,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -63,7 +61,6 @@ export namespace RefusalCode {
   export type REFUSAL_CODE_UNTRUSTED = typeof RefusalCode.REFUSAL_CODE_UNTRUSTED;
   export type REFUSAL_CODE_REVOKED = typeof RefusalCode.REFUSAL_CODE_REVOKED;
   export type REFUSAL_CODE_UNKNOWN_DRAW = typeof RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW;
-  export type REFUSAL_CODE_BAD_EVIDENCE = typeof RefusalCode.REFUSAL_CODE_BAD_EVIDENCE;
   export type REFUSAL_CODE_NO_QUORUM = typeof RefusalCode.REFUSAL_CODE_NO_QUORUM;
   export type REFUSAL_CODE_DRAW_LIMIT = typeof RefusalCode.REFUSAL_CODE_DRAW_LIMIT;
   export type REFUSAL_CODE_INTERNAL = typeof RefusalCode.REFUSAL_CODE_INTERNAL;
@@ -111,6 +108,8 @@ export interface Drawn {
   expiresAt: number;
   /** Trust contexts the chain is good for, and why the others are left out. */
   trustContexts: TrustContextResult[];
+  /** What the agents have to look at, one for each address. */
+  targets: Target[];
 }
 
 export interface TrustContextResult {
@@ -120,8 +119,8 @@ export interface TrustContextResult {
 }
 
 /**
- * Asks for the voucher of a draw. Observations of agents not drawn are refused; those missing count as
- * inconclusive.
+ * Asks for the voucher of a draw. Observations that are missing or do not count are inconclusive; a draw may be
+ * asked again with more of them until it expires.
  */
 export interface Evidence {
   nonce: Uint8Array;
@@ -138,6 +137,15 @@ export interface Issued {
 export interface Refused {
   code: RefusalCode;
   detail: string;
+  /** Observations that did not count. */
+  faults: EvidenceFault[];
+}
+
+export interface EvidenceFault {
+  /** Empty where the bytes do not even tell. */
+  agent: string;
+  /** Fault of packages/corroboration, such as `bad-signature`. */
+  fault: string;
 }
 
 export interface DescribeRequest {
@@ -148,7 +156,16 @@ export interface DescribeResponse {
   certificates: Uint8Array[];
   registryVersion: number;
   trustContexts: string[];
+  policy: QuorumPolicy | undefined;
+}
+
+/** The rule is in packages/corroboration; these are its settings. */
+export interface QuorumPolicy {
   perspectives: number;
+  minRegions: number;
+  minNetworks: number;
+  minDistanceKm: number;
+  matchIntermediates: boolean;
 }
 
 function createBaseIssueRequest(): IssueRequest {
@@ -439,7 +456,7 @@ export const Subject: MessageFns<Subject> = {
 };
 
 function createBaseDrawn(): Drawn {
-  return { nonce: new Uint8Array(0), agents: [], expiresAt: 0, trustContexts: [] };
+  return { nonce: new Uint8Array(0), agents: [], expiresAt: 0, trustContexts: [], targets: [] };
 }
 
 export const Drawn: MessageFns<Drawn> = {
@@ -455,6 +472,9 @@ export const Drawn: MessageFns<Drawn> = {
     }
     for (const v of message.trustContexts) {
       TrustContextResult.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.targets) {
+      Target.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -502,6 +522,14 @@ export const Drawn: MessageFns<Drawn> = {
             }
 
             message.trustContexts.push(TrustContextResult.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.targets.push(Target.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -700,7 +728,7 @@ export const Issued: MessageFns<Issued> = {
 };
 
 function createBaseRefused(): Refused {
-  return { code: 0, detail: "" };
+  return { code: 0, detail: "", faults: [] };
 }
 
 export const Refused: MessageFns<Refused> = {
@@ -710,6 +738,9 @@ export const Refused: MessageFns<Refused> = {
     }
     if (message.detail !== "") {
       writer.uint32(18).string(message.detail);
+    }
+    for (const v of message.faults) {
+      EvidenceFault.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -741,6 +772,71 @@ export const Refused: MessageFns<Refused> = {
             }
 
             message.detail = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.faults.push(EvidenceFault.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEvidenceFault(): EvidenceFault {
+  return { agent: "", fault: "" };
+}
+
+export const EvidenceFault: MessageFns<EvidenceFault> = {
+  encode(message: EvidenceFault, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.agent !== "") {
+      writer.uint32(10).string(message.agent);
+    }
+    if (message.fault !== "") {
+      writer.uint32(18).string(message.fault);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EvidenceFault {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEvidenceFault();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.agent = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.fault = reader.string();
             continue;
           }
         }
@@ -792,7 +888,7 @@ export const DescribeRequest: MessageFns<DescribeRequest> = {
 };
 
 function createBaseDescribeResponse(): DescribeResponse {
-  return { certificates: [], registryVersion: 0, trustContexts: [], perspectives: 0 };
+  return { certificates: [], registryVersion: 0, trustContexts: [], policy: undefined };
 }
 
 export const DescribeResponse: MessageFns<DescribeResponse> = {
@@ -806,8 +902,8 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
     for (const v of message.trustContexts) {
       writer.uint32(26).string(v!);
     }
-    if (message.perspectives !== 0) {
-      writer.uint32(32).uint32(message.perspectives);
+    if (message.policy !== undefined) {
+      QuorumPolicy.encode(message.policy, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -850,11 +946,101 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
             continue;
           }
           case 4: {
-            if (tag !== 32) {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.policy = QuorumPolicy.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseQuorumPolicy(): QuorumPolicy {
+  return { perspectives: 0, minRegions: 0, minNetworks: 0, minDistanceKm: 0, matchIntermediates: false };
+}
+
+export const QuorumPolicy: MessageFns<QuorumPolicy> = {
+  encode(message: QuorumPolicy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.perspectives !== 0) {
+      writer.uint32(8).uint32(message.perspectives);
+    }
+    if (message.minRegions !== 0) {
+      writer.uint32(16).uint32(message.minRegions);
+    }
+    if (message.minNetworks !== 0) {
+      writer.uint32(24).uint32(message.minNetworks);
+    }
+    if (message.minDistanceKm !== 0) {
+      writer.uint32(32).uint32(message.minDistanceKm);
+    }
+    if (message.matchIntermediates !== false) {
+      writer.uint32(40).bool(message.matchIntermediates);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): QuorumPolicy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQuorumPolicy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
               break;
             }
 
             message.perspectives = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.minRegions = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.minNetworks = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.minDistanceKm = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.matchIntermediates = reader.bool();
             continue;
           }
         }
