@@ -1,1 +1,19 @@
-export {};
+export * from './error.ts';
+export { mecaiArc, oids } from './oids.ts';
+export * from './voucher.ts';
+export { encodeVoucher } from './voucher-encoder.ts';
+export { decodeVoucher } from './voucher-decoder.ts';
+export {
+  type DigestAlgorithm,
+  ecdsaSigValue,
+  type PreparedVoucher,
+  prepareVoucher,
+  type VoucherSigner,
+  voucherSigner,
+  type VoucherSignerOptions,
+} from './cms-encoder.ts';
+export { parseSignedVoucher, type SignedVoucher } from './cms-decoder.ts';
+export * from './vrp.ts';
+export { encodeTbsVoucherRequest, encodeVoucherRequest, encodeVoucherResponse } from './vrp-encoder.ts';
+export { decodeVoucherRequest, decodeVoucherResponse } from './vrp-decoder.ts';
+export { signKeyProof, verifyKeyProof } from './key-proof.ts';

@@ -1,0 +1,162 @@
+/** Certificates and vouchers for tests: a VA with its hierarchy, made from nothing but keys and times. */
+import { constructed, der, implicit } from '@mecai/pki';
+import { generateKeyPairSync, hash, type KeyObject, sign } from 'node:crypto';
+import { voucherSigner, type VoucherSigner } from './cms-encoder.ts';
+import { oids } from './oids.ts';
+import type { Voucher } from './voucher.ts';
+
+export interface TestKey {
+  readonly publicKey: KeyObject;
+  readonly privateKey: KeyObject;
+}
+
+export const testKey = (namedCurve: 'P-256' | 'P-384' | 'P-521' = 'P-256'): TestKey =>
+  generateKeyPairSync('ec', { namedCurve });
+
+export interface TestCertificateOptions {
+  readonly subject: string;
+  /** Itself, if absent. */
+  readonly issuer?: TestCertificate;
+  readonly key?: TestKey;
+  /** Content octet of serialNumber, 1 by default. */
+  readonly serial?: number;
+  readonly notBefore?: Date;
+  readonly notAfter?: Date;
+  /** Absent: no basicConstraints. */
+  readonly ca?: boolean;
+  readonly pathLength?: number;
+  /** First octet of keyUsage; absent: no keyUsage. */
+  readonly keyUsage?: number;
+  readonly extendedKeyUsage?: readonly string[];
+  readonly dnsNames?: readonly string[];
+  /** Further extensions, whole TLVs. */
+  readonly extensions?: readonly Uint8Array[];
+}
+
+export interface TestCertificate extends TestKey {
+  readonly der: Uint8Array;
+  readonly subject: string;
+}
+
+/** keyUsage bits (RFC 5280 section 4.2.1.3). */
+export const keyUsages = { digitalSignature: 0x80, keyCertSign: 0x04 } as const;
+
+const commonName = (name: string) =>
+  der.sequence(der.setOf(der.sequence(der.oid('2.5.4.3'), der.utf8String(name))));
+
+export const testExtension = (oid: string, critical: boolean, value: Uint8Array): Uint8Array =>
+  der.sequence(der.oid(oid), ...(critical ? [der.boolean(true)] : []), der.octetString(value));
+
+/** Signed with the issuer's key: ECDSA with SHA-256, or with SHA-384 if that key is on P-384. */
+export function testCertificate(options: TestCertificateOptions): TestCertificate {
+  const { subject, ca, pathLength, keyUsage, extendedKeyUsage, dnsNames } = options;
+  const key = options.key ?? testKey();
+  const issuer = options.issuer ?? { subject, privateKey: key.privateKey };
+  const p384 = issuer.privateKey.asymmetricKeyDetails?.namedCurve === 'secp384r1';
+  const algorithm = der.sequence(der.oid(p384 ? oids.ecdsaWithSha384 : oids.ecdsaWithSha256));
+  const extensions = [...(options.extensions ?? [])];
+  if (ca !== undefined) {
+    const length = pathLength === undefined ? [] : [der.integer(pathLength)];
+    const value = der.sequence(...(ca ? [der.boolean(true)] : []), ...length);
+    extensions.push(testExtension(oids.basicConstraints, true, value));
+  }
+  if (keyUsage !== undefined) {
+    const unused = 31 - Math.clz32(keyUsage & -keyUsage);
+    extensions.push(testExtension(oids.keyUsage, true, der.tlv(0x03, Uint8Array.of(unused, keyUsage))));
+  }
+  if (extendedKeyUsage) {
+    const value = der.sequence(...extendedKeyUsage.map((one) => der.oid(one)));
+    extensions.push(testExtension(oids.extendedKeyUsage, true, value));
+  }
+  if (dnsNames) {
+    const names = dnsNames.map((name) => der.tlv(implicit(2), Buffer.from(name, 'ascii')));
+    extensions.push(testExtension('2.5.29.17', false, der.sequence(...names)));
+  }
+  const tbs = der.sequence(
+    der.tlv(constructed(0), der.integer(2)),
+    der.integer(options.serial ?? 1),
+    algorithm,
+    commonName(issuer.subject),
+    der.sequence(
+      der.time(options.notBefore ?? new Date('2026-01-01T00:00:00Z')),
+      der.time(options.notAfter ?? new Date('2028-01-01T00:00:00Z')),
+    ),
+    commonName(subject),
+    key.publicKey.export({ type: 'spki', format: 'der' }),
+    ...(extensions.length > 0 ? [der.tlv(constructed(3), der.sequence(...extensions))] : []),
+  );
+  const signature = sign(p384 ? 'sha384' : 'sha256', tbs, issuer.privateKey);
+  return { ...key, subject, der: der.sequence(tbs, algorithm, der.bitString(signature)) };
+}
+
+export interface TestVa {
+  readonly root: TestCertificate;
+  readonly intermediate: TestCertificate;
+  readonly certificate: TestCertificate;
+  readonly signer: VoucherSigner;
+  /** The signed voucher; `signingTime` is its producedAt by default. */
+  issue(voucher: Voucher, signingTime?: Date): Uint8Array;
+}
+
+/** Root, intermediate and VA certificate. `va` changes the last, for tests of what must not be accepted. */
+export function testVa(curve: 'P-256' | 'P-384' = 'P-256', va: Partial<TestCertificateOptions> = {}): TestVa {
+  const ca = { ca: true, keyUsage: keyUsages.keyCertSign };
+  const root = testCertificate({ subject: 'Test VA Root', ...ca });
+  const intermediate = testCertificate({
+    subject: 'Test VA Intermediate',
+    issuer: root,
+    pathLength: 0,
+    ...ca,
+  });
+  const certificate = testCertificate({
+    subject: 'Test Voucher Authority',
+    issuer: intermediate,
+    key: testKey(curve),
+    serial: 7,
+    keyUsage: keyUsages.digitalSignature,
+    extendedKeyUsage: [oids.voucherSigning],
+    ...va,
+  });
+  const signer = voucherSigner({ certificate: certificate.der, intermediates: [intermediate.der] });
+  return { root, intermediate, certificate, signer, issue };
+
+  function issue(voucher: Voucher, signingTime: Date = voucher.producedAt): Uint8Array {
+    const prepared = signer.prepare(voucher, signingTime);
+    return prepared.finish(sign(prepared.digestAlgorithm, prepared.toBeSigned, certificate.privateKey));
+  }
+}
+
+/** A voucher with every field in use except extensions: two addresses, OCSP and CRL, six perspectives. */
+export const testVoucher: Voucher = {
+  serial: Buffer.from('00112233445566778899aabbccddeeff', 'hex'),
+  ipv4: Uint8Array.of(192, 0, 2, 1),
+  ipv6: Buffer.from('20010db8000000000000000000000001', 'hex'),
+  port: 443,
+  leaf: hash('sha256', 'leaf', 'buffer'),
+  intermediates: [hash('sha256', 'first', 'buffer'), hash('sha256', 'second', 'buffer')],
+  status: [
+    { certificate: 0, ocsp: der.sequence(der.enumerated(0), der.octetString(new Uint8Array(200))) },
+    {
+      certificate: 1,
+      crl: {
+        number: 4711n,
+        thisUpdate: new Date('2026-11-21T00:00:00Z'),
+        nextUpdate: new Date('2026-11-28T00:00:00Z'),
+        digest: hash('sha256', 'crl', 'buffer'),
+      },
+    },
+  ],
+  producedAt: new Date('2026-11-22T12:00:00Z'),
+  notAfter: new Date('2026-11-23T12:00:00Z'),
+  trustContexts: ['CHROME', 'MOZ'],
+  quorum: { asked: 6, matches: 4, regions: 2, networks: 2, kilometres: 500, intermediates: true },
+  directoryVersion: 12,
+  perspectives: [
+    { country: 'BR', rir: 'lacnic', asn: 64_501, ipv4: 'match', ipv6: 'inconclusive' },
+    { country: 'DE', rir: 'ripencc', asn: 64_496, ipv4: 'match', ipv6: 'match' },
+    { country: 'JP', rir: 'apnic', asn: 64_499, ipv4: 'match', ipv6: 'match' },
+    { country: 'SG', rir: 'apnic', asn: 64_500, ipv4: 'mismatch', ipv6: 'match' },
+    { country: 'US', rir: 'arin', asn: 64_498, ipv4: 'match', ipv6: 'match' },
+    { country: 'ZA', rir: 'afrinic', asn: 4_200_000_000, ipv4: 'match', ipv6: 'match' },
+  ],
+};
