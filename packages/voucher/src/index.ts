@@ -17,3 +17,14 @@ export * from './vrp.ts';
 export { encodeTbsVoucherRequest, encodeVoucherRequest, encodeVoucherResponse } from './vrp-encoder.ts';
 export { decodeVoucherRequest, decodeVoucherResponse } from './vrp-decoder.ts';
 export { signKeyProof, verifyKeyProof } from './key-proof.ts';
+export { verifyVoucher, type VerifiedVoucher, type VerifierOptions, VoucherVerifier } from './verify.ts';
+export { isMatch, type ShownQuorum, shownQuorum } from './quorum.ts';
+export {
+  type LinterOptions,
+  type LintProblem,
+  type LintRule,
+  lintRules,
+  lintVoucher,
+  type VoucherLinter,
+  voucherLinter,
+} from './lint.ts';

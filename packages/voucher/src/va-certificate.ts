@@ -1,0 +1,209 @@
+/** The certificate that signs vouchers, and its way up to a VA root (RFC 5280 section 6.1, narrowed). */
+import { type Certificate, DerReader, findExtension, parseCertificate, PkiError, tags } from '@mecai/pki';
+import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import type { DigestAlgorithm } from './cms-encoder.ts';
+import { VoucherError } from './error.ts';
+import { oids } from './oids.ts';
+
+export interface VoucherKey {
+  readonly key: KeyObject;
+  readonly digestAlgorithm: DigestAlgorithm;
+}
+
+export interface VaPath {
+  /** VA certificate first, root last. */
+  readonly certificates: readonly Certificate[];
+  /** The time during which all of them are valid. */
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
+/** Signatures verified for one path at most; ten included certificates that all link need no more. */
+const signatureBudget = 32;
+
+/** Extensions whose being critical is no obstacle (RFC 5280 section 4.2). */
+const processed = new Set<string>([
+  oids.keyUsage,
+  oids.basicConstraints,
+  oids.extendedKeyUsage,
+  '2.5.29.17', // subjectAltName: names nobody compares here
+  '2.5.29.32', // certificatePolicies: any policy will do
+]);
+
+/** Reads a certificate; throws `malformed`. */
+export function readCertificate(bytes: Uint8Array, what: string): Certificate {
+  try {
+    return parseCertificate(bytes);
+  } catch (cause) {
+    if (!(cause instanceof PkiError)) throw cause;
+    throw new VoucherError('malformed', `${what}: ${cause.message}`, { cause });
+  }
+}
+
+/**
+ * The key of a certificate made for signing vouchers: voucher-signing is its only extended key usage, as
+ * for time-stamping (RFC 3161 section 2.3), so that no other key can be used for it, nor it for anything
+ * else; it may sign data, is no CA, and is on P-256 or P-384. Throws `not-a-voucher-certificate`.
+ */
+export function voucherKey(certificate: Certificate): VoucherKey {
+  const purposes = extendedKeyUsage(certificate);
+  if (purposes?.length !== 1 || purposes[0] !== oids.voucherSigning) {
+    throw unsuitable('voucher-signing is not its only extended key usage');
+  }
+  if (!mayBeUsedFor(certificate, keyUsage.digitalSignature)) throw unsuitable('its key must not sign data');
+  if (basicConstraints(certificate).ca) throw unsuitable('it is a CA certificate');
+  const unknown = unknownCritical(certificate);
+  if (unknown) throw unsuitable(`unknown critical extension ${unknown}`);
+  let key: KeyObject;
+  try {
+    key = createPublicKey({ key: Buffer.from(certificate.spki), format: 'der', type: 'spki' });
+  } catch (cause) {
+    throw unsuitable('its key cannot be read', cause);
+  }
+  const curve = key.asymmetricKeyDetails?.namedCurve;
+  if (curve === 'prime256v1') return { key, digestAlgorithm: 'sha256' };
+  if (curve === 'secp384r1') return { key, digestAlgorithm: 'sha384' };
+  throw unsuitable('its key is neither on P-256 nor on P-384');
+}
+
+/**
+ * A path of certificates valid at `now` from the VA certificate to one of the roots. Throws
+ * `va-certificate-expired` if there is one at another time only, and `untrusted-va` if there is none.
+ */
+export function findVaPath(
+  leaf: Certificate,
+  included: readonly Certificate[],
+  roots: readonly Certificate[],
+  now: Date,
+): VaPath {
+  const path = searchPath(leaf, included, roots, now);
+  if (path) return { certificates: path, ...commonValidity(path) };
+  if (searchPath(leaf, included, roots, undefined)) {
+    throw new VoucherError('va-certificate-expired', 'the VA certificate or one above it is not valid now');
+  }
+  throw new VoucherError('untrusted-va', 'no path from the VA certificate to a VA root');
+}
+
+function searchPath(
+  leaf: Certificate,
+  included: readonly Certificate[],
+  roots: readonly Certificate[],
+  now: Date | undefined,
+): Certificate[] | undefined {
+  let budget = signatureBudget;
+  return validAt(leaf, now) ? extend([leaf]) : undefined;
+
+  function extend(path: readonly Certificate[]): Certificate[] | undefined {
+    const last = path.at(-1)!;
+    for (const root of roots) if (issues(root, last, path)) return [...path, root];
+    for (const one of included) {
+      if (path.includes(one) || !issues(one, last, path)) continue;
+      const whole = extend([...path, one]);
+      if (whole) return whole;
+    }
+    return undefined;
+  }
+
+  function issues(issuer: Certificate, subject: Certificate, below: readonly Certificate[]): boolean {
+    return (
+      Buffer.compare(issuer.subject, subject.issuer) === 0 &&
+      validAt(issuer, now) &&
+      isVoucherCa(issuer, below) &&
+      budget-- > 0 &&
+      signed(issuer, subject)
+    );
+  }
+}
+
+/** Whether a CA certificate allows what is below it (RFC 5280 sections 4.2.1.3, 4.2.1.9 and 4.2.1.12). */
+function isVoucherCa(certificate: Certificate, below: readonly Certificate[]): boolean {
+  const { ca, pathLength } = basicConstraints(certificate);
+  // Self-issued certificates do not count, nor does the end entity.
+  const casBelow = below.slice(1).filter((one) => Buffer.compare(one.issuer, one.subject) !== 0).length;
+  const purposes = extendedKeyUsage(certificate);
+  return (
+    ca &&
+    (pathLength === undefined || casBelow <= pathLength) &&
+    mayBeUsedFor(certificate, keyUsage.keyCertSign) &&
+    (!purposes || purposes.includes(oids.voucherSigning) || purposes.includes(oids.anyExtendedKeyUsage)) &&
+    unknownCritical(certificate) === undefined
+  );
+}
+
+/** Whether `issuer`'s key signed `subject`. Whatever OpenSSL cannot read is not signed. */
+export function signed(issuer: Certificate, subject: Certificate): boolean {
+  try {
+    const key = createPublicKey({ key: Buffer.from(issuer.spki), format: 'der', type: 'spki' });
+    return new X509Certificate(subject.der).verify(key);
+  } catch {
+    return false;
+  }
+}
+
+const validAt = (certificate: Certificate, now: Date | undefined): boolean =>
+  !now || (certificate.notBefore <= now && now <= certificate.notAfter);
+
+function commonValidity(path: readonly Certificate[]): { notBefore: Date; notAfter: Date } {
+  const notBefore = Math.max(...path.map((one) => one.notBefore.getTime()));
+  const notAfter = Math.min(...path.map((one) => one.notAfter.getTime()));
+  return { notBefore: new Date(notBefore), notAfter: new Date(notAfter) };
+}
+
+/** Positions in KeyUsage (RFC 5280 section 4.2.1.3), as masks on its first octet. */
+export const keyUsage = { digitalSignature: 0x80, keyCertSign: 0x04 } as const;
+
+/** Without the extension a key may be used for everything. */
+export function mayBeUsedFor(certificate: Certificate, usage: number): boolean {
+  const extension = findExtension(certificate, oids.keyUsage);
+  if (!extension) return true;
+  return readExtension(extension.value, tags.bitString, (reader) => {
+    const { bytes } = reader.bits();
+    return ((bytes[0] ?? 0) & usage) !== 0;
+  });
+}
+
+/** BasicConstraints ::= SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER (0..MAX) OPTIONAL } */
+export function basicConstraints(certificate: Certificate): { ca: boolean; pathLength?: number } {
+  const extension = findExtension(certificate, oids.basicConstraints);
+  if (!extension) return { ca: false };
+  return readExtension(extension.value, tags.sequence, (outer) => {
+    const reader = outer.sequence();
+    const ca = reader.peek() === tags.boolean ? reader.boolean() : false;
+    const pathLength = reader.atEnd ? undefined : reader.integer();
+    reader.end();
+    return { ca, ...(pathLength !== undefined && { pathLength }) };
+  });
+}
+
+/** ExtKeyUsageSyntax ::= SEQUENCE SIZE (1..MAX) OF KeyPurposeId */
+function extendedKeyUsage(certificate: Certificate): string[] | undefined {
+  const extension = findExtension(certificate, oids.extendedKeyUsage);
+  if (!extension) return undefined;
+  return readExtension(extension.value, tags.sequence, (outer) => {
+    const reader = outer.sequence();
+    const purposes: string[] = [];
+    while (!reader.atEnd) purposes.push(reader.oid());
+    return purposes;
+  });
+}
+
+const unknownCritical = (certificate: Certificate): string | undefined =>
+  certificate.extensions.find((one) => one.critical && !processed.has(one.oid))?.oid;
+
+function readExtension<T>(value: Uint8Array, tag: number, read: (reader: DerReader) => T): T {
+  try {
+    const reader = new DerReader(value);
+    if (reader.peek() !== tag) throw new PkiError('malformed', 'extension value');
+    const result = read(reader);
+    reader.end();
+    return result;
+  } catch (cause) {
+    if (!(cause instanceof PkiError)) throw cause;
+    throw new VoucherError('malformed', `certificate extension: ${cause.message}`, { cause });
+  }
+}
+
+const unsuitable = (why: string, cause?: unknown) =>
+  new VoucherError('not-a-voucher-certificate', `the signer's certificate is not for vouchers: ${why}`, {
+    cause,
+  });

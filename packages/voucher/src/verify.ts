@@ -1,0 +1,130 @@
+/** Whether a signed voucher is to be believed: digest, signature, path to a VA root, time. */
+import type { Certificate } from '@mecai/pki';
+import { hash, verify as verifySignature } from 'node:crypto';
+import { parseSignedVoucher, type SignedVoucher } from './cms-decoder.ts';
+import { VoucherError } from './error.ts';
+import { findVaPath, readCertificate, type VaPath, type VoucherKey, voucherKey } from './va-certificate.ts';
+import type { Voucher } from './voucher.ts';
+
+export interface VerifierOptions {
+  /** DER of the VA roots to believe. */
+  readonly roots: readonly Uint8Array[];
+  /** Seconds since producedAt that are acceptable; without it notAfter alone decides. */
+  readonly maxAgeSeconds?: number;
+  /** Seconds by which the VA's clock may be ahead. Default 300. */
+  readonly clockSkewSeconds?: number;
+}
+
+export interface VerifiedVoucher {
+  readonly content: Voucher;
+  /** SHA-256 of the content: the voucher's identity. */
+  readonly contentHash: Uint8Array;
+  readonly vaCertificate: Certificate;
+  /** From the VA certificate to the root. */
+  readonly path: readonly Certificate[];
+  readonly signingTime: Date;
+}
+
+interface Issuer {
+  readonly key: VoucherKey;
+  readonly path: VaPath;
+}
+
+/** Issuers remembered; an attacker's certificates never get in, as only trusted ones do. */
+const maxIssuers = 64;
+
+/**
+ * Verifies vouchers against a fixed list of roots, and remembers the issuers it has found good. What it
+ * says of a voucher does not depend on what it has seen before.
+ */
+export class VoucherVerifier {
+  readonly #roots: readonly Certificate[];
+  readonly #maxAgeMs: number;
+  readonly #clockSkewMs: number;
+  readonly #issuers = new Map<string, Issuer>();
+
+  /** Throws `VoucherError` `malformed` for a root that cannot be read. */
+  constructor({ roots, maxAgeSeconds = Infinity, clockSkewSeconds = 300 }: VerifierOptions) {
+    this.#roots = roots.map((root, i) => readCertificate(root, `VA root ${i}`));
+    this.#maxAgeMs = maxAgeSeconds * 1000;
+    this.#clockSkewMs = clockSkewSeconds * 1000;
+  }
+
+  /**
+   * Throws `VoucherError`. Checked in this order, so that the first thing wrong gives the code: form, digest,
+   * VA certificate, its path and validity, signature, and the voucher's own times.
+   */
+  verify(signedVoucher: Uint8Array, now: Date): VerifiedVoucher {
+    const parsed = parseSignedVoucher(signedVoucher);
+    checkDigest(parsed);
+    const { key, path } = this.#issuer(parsed, now);
+    checkSignature(parsed, key);
+    this.#checkTimes(parsed.voucher, now);
+    return {
+      content: parsed.voucher,
+      contentHash: parsed.contentHash,
+      vaCertificate: path.certificates[0]!,
+      path: path.certificates,
+      signingTime: parsed.signingTime,
+    };
+  }
+
+  #issuer(parsed: SignedVoucher, now: Date): Issuer {
+    // All included certificates are part of the name: without its intermediate an issuer is another matter.
+    const name = text(parsed.vaCertificateHash) + parsed.certificates.map(text).join('');
+    const known = this.#issuers.get(name);
+    if (known && known.path.notBefore <= now && now <= known.path.notAfter) return known;
+
+    const certificate = readCertificate(parsed.vaCertificate, 'VA certificate');
+    const key = voucherKey(certificate);
+    const included = parsed.certificates
+      .filter((one) => one !== parsed.vaCertificate)
+      .map((one) => readCertificate(one, 'included certificate'));
+    const issuer = { key, path: findVaPath(certificate, included, this.#roots, now) };
+    if (this.#issuers.size >= maxIssuers) this.#issuers.delete(this.#issuers.keys().next().value!);
+    this.#issuers.set(name, issuer);
+    return issuer;
+  }
+
+  #checkTimes(voucher: Voucher, now: Date): void {
+    const age = now.getTime() - voucher.producedAt.getTime();
+    if (age < -this.#clockSkewMs) {
+      throw new VoucherError(
+        'not-yet-valid',
+        `produced at ${voucher.producedAt.toISOString()}, in the future`,
+      );
+    }
+    if (now > voucher.notAfter) {
+      throw new VoucherError('expired', `expired at ${voucher.notAfter.toISOString()}`);
+    }
+    if (age > this.#maxAgeMs) {
+      throw new VoucherError('expired', `produced at ${voucher.producedAt.toISOString()}, too long ago`);
+    }
+  }
+}
+
+/** `VoucherVerifier` for one voucher. */
+export const verifyVoucher = (
+  signedVoucher: Uint8Array,
+  { now, ...options }: VerifierOptions & { readonly now: Date },
+): VerifiedVoucher => new VoucherVerifier(options).verify(signedVoucher, now);
+
+/** Throws `bad-digest` unless the message-digest attribute is that of the content. */
+export function checkDigest(parsed: SignedVoucher): void {
+  const { digestAlgorithm, content, contentHash, messageDigest } = parsed;
+  const actual = digestAlgorithm === 'sha256' ? contentHash : hash(digestAlgorithm, content, 'buffer');
+  if (Buffer.compare(actual, messageDigest) !== 0) {
+    throw new VoucherError('bad-digest', 'the content does not have the digest that was signed');
+  }
+}
+
+/** Throws `bad-signature` unless the key signed, over the digest that goes with its curve. */
+export function checkSignature(parsed: SignedVoucher, { key, digestAlgorithm }: VoucherKey): void {
+  const good =
+    parsed.digestAlgorithm === digestAlgorithm &&
+    verifySignature(digestAlgorithm, parsed.toBeSigned, key, parsed.signature);
+  if (!good) throw new VoucherError('bad-signature', 'the signature is not that of the VA certificate');
+}
+
+const text = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
