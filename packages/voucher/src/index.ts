@@ -28,3 +28,5 @@ export {
   type VoucherLinter,
   voucherLinter,
 } from './lint.ts';
+export { decodeVoucherRequestJson, encodeVoucherRequestJson } from './request-json.ts';
+export { decodeVoucherResponseJson, encodeVoucherResponseJson } from './response-json.ts';

@@ -46,14 +46,11 @@ export function readCertificate(bytes: Uint8Array, what: string): Certificate {
  * else; it may sign data, is no CA, and is on P-256 or P-384. Throws `not-a-voucher-certificate`.
  */
 export function voucherKey(certificate: Certificate): VoucherKey {
-  const purposes = extendedKeyUsage(certificate);
-  if (purposes?.length !== 1 || purposes[0] !== oids.voucherSigning) {
-    throw unsuitable('voucher-signing is not its only extended key usage');
-  }
-  if (!mayBeUsedFor(certificate, keyUsage.digitalSignature)) throw unsuitable('its key must not sign data');
-  if (basicConstraints(certificate).ca) throw unsuitable('it is a CA certificate');
-  const unknown = unknownCritical(certificate);
-  if (unknown) throw unsuitable(`unknown critical extension ${unknown}`);
+  const fault = reading(
+    () => voucherFault(certificate),
+    () => 'an extension of it cannot be read',
+  );
+  if (fault !== undefined) throw unsuitable(fault);
   let key: KeyObject;
   try {
     key = createPublicKey({ key: Buffer.from(certificate.spki), format: 'der', type: 'spki' });
@@ -64,6 +61,17 @@ export function voucherKey(certificate: Certificate): VoucherKey {
   if (curve === 'prime256v1') return { key, digestAlgorithm: 'sha256' };
   if (curve === 'secp384r1') return { key, digestAlgorithm: 'sha384' };
   throw unsuitable('its key is neither on P-256 nor on P-384');
+}
+
+function voucherFault(certificate: Certificate): string | undefined {
+  const purposes = extendedKeyUsage(certificate);
+  if (purposes?.length !== 1 || purposes[0] !== oids.voucherSigning) {
+    return 'voucher-signing is not its only extended key usage';
+  }
+  if (!mayBeUsedFor(certificate, keyUsage.digitalSignature)) return 'its key must not sign data';
+  if (basicConstraints(certificate).ca) return 'it is a CA certificate';
+  const unknown = unknownCritical(certificate);
+  return unknown && `unknown critical extension ${unknown}`;
 }
 
 /**
@@ -108,7 +116,10 @@ function searchPath(
     return (
       Buffer.compare(issuer.subject, subject.issuer) === 0 &&
       validAt(issuer, now) &&
-      isVoucherCa(issuer, below) &&
+      reading(
+        () => isVoucherCa(issuer, below),
+        () => false,
+      ) &&
       budget-- > 0 &&
       signed(issuer, subject)
     );
@@ -156,17 +167,14 @@ export const keyUsage = { digitalSignature: 0x80, keyCertSign: 0x04 } as const;
 export function mayBeUsedFor(certificate: Certificate, usage: number): boolean {
   const extension = findExtension(certificate, oids.keyUsage);
   if (!extension) return true;
-  return readExtension(extension.value, tags.bitString, (reader) => {
-    const { bytes } = reader.bits();
-    return ((bytes[0] ?? 0) & usage) !== 0;
-  });
+  return readExtension(extension.value, (reader) => ((reader.bits().bytes[0] ?? 0) & usage) !== 0);
 }
 
 /** BasicConstraints ::= SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER (0..MAX) OPTIONAL } */
 export function basicConstraints(certificate: Certificate): { ca: boolean; pathLength?: number } {
   const extension = findExtension(certificate, oids.basicConstraints);
   if (!extension) return { ca: false };
-  return readExtension(extension.value, tags.sequence, (outer) => {
+  return readExtension(extension.value, (outer) => {
     const reader = outer.sequence();
     const ca = reader.peek() === tags.boolean ? reader.boolean() : false;
     const pathLength = reader.atEnd ? undefined : reader.integer();
@@ -179,7 +187,7 @@ export function basicConstraints(certificate: Certificate): { ca: boolean; pathL
 function extendedKeyUsage(certificate: Certificate): string[] | undefined {
   const extension = findExtension(certificate, oids.extendedKeyUsage);
   if (!extension) return undefined;
-  return readExtension(extension.value, tags.sequence, (outer) => {
+  return readExtension(extension.value, (outer) => {
     const reader = outer.sequence();
     const purposes: string[] = [];
     while (!reader.atEnd) purposes.push(reader.oid());
@@ -190,17 +198,21 @@ function extendedKeyUsage(certificate: Certificate): string[] | undefined {
 const unknownCritical = (certificate: Certificate): string | undefined =>
   certificate.extensions.find((one) => one.critical && !processed.has(one.oid))?.oid;
 
-function readExtension<T>(value: Uint8Array, tag: number, read: (reader: DerReader) => T): T {
+/** Extensions are read on demand only: a malformed one shows as `PkiError` at that moment. */
+function reading<T>(read: () => T, otherwise: () => T): T {
   try {
-    const reader = new DerReader(value);
-    if (reader.peek() !== tag) throw new PkiError('malformed', 'extension value');
-    const result = read(reader);
-    reader.end();
-    return result;
-  } catch (cause) {
-    if (!(cause instanceof PkiError)) throw cause;
-    throw new VoucherError('malformed', `certificate extension: ${cause.message}`, { cause });
+    return read();
+  } catch (error) {
+    if (error instanceof PkiError) return otherwise();
+    throw error;
   }
+}
+
+function readExtension<T>(value: Uint8Array, read: (reader: DerReader) => T): T {
+  const reader = new DerReader(value);
+  const result = read(reader);
+  reader.end();
+  return result;
 }
 
 const unsuitable = (why: string, cause?: unknown) =>
