@@ -5,7 +5,8 @@
 import { PkiError } from './error.ts';
 import { tags } from './der-tags.ts';
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+// A byte order mark is text like any other: dropped, it would be lost between decoding and encoding.
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export class DerReader {
   readonly #bytes: Uint8Array;
