@@ -11,3 +11,5 @@ export {
 } from '../gen/mecai/v1/observation.ts';
 export { Decision, Mismatch, PerspectiveOutcome } from '../gen/mecai/v1/record.ts';
 export * from './subjects.ts';
+export * from './permissions.ts';
+export * from './streams.ts';
