@@ -1,4 +1,5 @@
 export {
+  AgentStatus,
   KeyType,
   Observation,
   ProbeFailure,

@@ -23,6 +23,8 @@ export interface DrawLimits {
   readonly ttlMs: number;
   /** Open draws in all. */
   readonly open: number;
+  /** Times that evidence may be handed in for one draw. */
+  readonly attempts: number;
   /** Draws for one leaf at one endpoint that may come to nothing within `failureWindowMs`. */
   readonly failures: number;
   readonly failureWindowMs: number;
@@ -31,6 +33,7 @@ export interface DrawLimits {
 export const defaultDrawLimits: DrawLimits = {
   ttlMs: 30_000,
   open: 20_000,
+  attempts: 8,
   failures: 10,
   failureWindowMs: 60_000,
 };
@@ -45,6 +48,7 @@ export class Draws {
   // Both maps are in order of time, so the expired are at the front.
   readonly #open = new Map<string, OpenDraw>();
   readonly #failures = new Map<string, number[]>();
+  readonly #attempts = new WeakMap<OpenDraw, number>();
 
   /** @param abandoned called for each draw that expired without a voucher */
   constructor(limits: DrawLimits, abandoned: (draw: OpenDraw) => void) {
@@ -77,6 +81,13 @@ export class Draws {
     this.expire(now);
     const draw = this.#open.get(key(nonce));
     return draw?.coordinator === coordinator ? draw : undefined;
+  }
+
+  /** Counts an attempt to meet the draw; false when there were too many. */
+  attempt(draw: OpenDraw): boolean {
+    const attempts = (this.#attempts.get(draw) ?? 0) + 1;
+    this.#attempts.set(draw, attempts);
+    return attempts <= this.#limits.attempts;
   }
 
   /** Takes the draw away: no second voucher comes from it. */

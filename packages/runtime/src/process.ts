@@ -31,8 +31,12 @@ export const createLogger = (name: string, level = 'info'): Logger =>
  * The whole of a `main.ts`: `--config`, logging, SIGTERM and SIGINT, exit codes (0 stopped in order, 1 failed,
  * 2 misconfigured). A parent with an IPC channel is sent `{ ready }` once the process serves.
  */
-export async function runProcess(name: string, start: (context: Start) => Promise<Running>): Promise<void> {
-  const { config, level } = options(name);
+export async function runProcess(
+  name: string,
+  start: (context: Start) => Promise<Running>,
+  args: readonly string[] = process.argv.slice(2),
+): Promise<void> {
+  const { config, level } = options(name, args);
   const log = createLogger(name, level);
   let stopping = false;
   const fail = (error: unknown) => {
@@ -64,9 +68,10 @@ export async function runProcess(name: string, start: (context: Start) => Promis
   }
 }
 
-function options(name: string): { config: string; level: string } {
+function options(name: string, args: readonly string[]): { config: string; level: string } {
   try {
     const { values } = parseArgs({
+      args: [...args],
       options: {
         config: { type: 'string' },
         'log-level': { type: 'string', default: 'info' },

@@ -8,7 +8,8 @@ import * as z from 'zod';
 import { path } from './config.ts';
 
 export const spiffeIdPattern = /^spiffe:\/\/[a-z0-9._-]{1,255}(\/[A-Za-z0-9._-]+)+$/;
-export const spiffeId = () => z.string().max(2048).regex(spiffeIdPattern, 'expected spiffe://trust-domain/path');
+export const spiffeId = () =>
+  z.string().max(2048).regex(spiffeIdPattern, 'expected spiffe://trust-domain/path');
 
 /** The SPIFFE ID in a certificate, or undefined if it is not an X.509-SVID of a workload. */
 export function spiffeIdOf(certificate: Uint8Array): string | undefined {

@@ -112,6 +112,18 @@ export interface ProbeFailure {
   detail: string;
 }
 
+/** On `mecai.agent.<agent>`, every two seconds: the agent lives. */
+export interface AgentStatus {
+  /** Milliseconds since 1970 by the agent's clock. */
+  sentAt: number;
+  probesInFlight: number;
+  /** Observations not yet confirmed by JetStream. */
+  unconfirmed: number;
+  /** What GeoIP says of the declared location: agrees, contradicts, unknown, not-checked. */
+  locationCheck: string;
+  contradictions: string[];
+}
+
 function createBaseTarget(): Target {
   return { address: new Uint8Array(0), port: 0, serverName: "", startTls: "", keyType: 0 };
 }
@@ -785,6 +797,96 @@ export const ProbeFailure: MessageFns<ProbeFailure> = {
             }
 
             message.detail = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAgentStatus(): AgentStatus {
+  return { sentAt: 0, probesInFlight: 0, unconfirmed: 0, locationCheck: "", contradictions: [] };
+}
+
+export const AgentStatus: MessageFns<AgentStatus> = {
+  encode(message: AgentStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sentAt !== 0) {
+      writer.uint32(8).uint64(message.sentAt);
+    }
+    if (message.probesInFlight !== 0) {
+      writer.uint32(16).uint32(message.probesInFlight);
+    }
+    if (message.unconfirmed !== 0) {
+      writer.uint32(24).uint32(message.unconfirmed);
+    }
+    if (message.locationCheck !== "") {
+      writer.uint32(34).string(message.locationCheck);
+    }
+    for (const v of message.contradictions) {
+      writer.uint32(42).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AgentStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAgentStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sentAt = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.probesInFlight = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.unconfirmed = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.locationCheck = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.contradictions.push(reader.string());
             continue;
           }
         }

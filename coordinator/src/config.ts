@@ -1,0 +1,59 @@
+import { isName } from '@mecai/proto';
+import { hostPort, mutualTls, path, spiffeId } from '@mecai/runtime';
+import * as z from 'zod';
+
+const count = (min: number, max: number) => z.number().int().min(min).max(max);
+const bucket = (perMinute: number, burst: number) =>
+  z
+    .strictObject({
+      perMinute: count(1, 100_000_000).default(perMinute),
+      burst: count(1, 100_000_000).default(burst),
+    })
+    .prefault({});
+
+export const coordinatorConfig = z.strictObject({
+  /** Last token of this coordinator's NATS subjects. */
+  name: z.string().refine(isName, 'expected lower-case letters, digits and hyphens'),
+  /** Where requesters connect, HTTPS. */
+  listen: hostPort(),
+  tls: z.strictObject({ certificate: path(), key: path() }),
+  admin: hostPort(),
+  nats: z.strictObject({
+    servers: z.array(z.string().min(1)).min(1),
+    /** File with the nkey seed. */
+    seedFile: path(),
+  }),
+  signer: z.strictObject({ address: hostPort(), id: spiffeId(), tls: mutualTls() }),
+  registry: path(),
+  probe: z
+    .strictObject({
+      /** What an agent is given for one target. */
+      timeoutMs: count(100, 60_000).default(10_000),
+      /** How much longer the coordinator waits for its answer to arrive. */
+      transitMs: count(0, 10_000).default(1_000),
+      /** After a decision: how long stragglers are still listened to. */
+      graceMs: count(0, 60_000).default(5_000),
+      /** An agent not heard of for so long counts as absent at once. */
+      absentAfterMs: count(1_000, 600_000).default(10_000),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      /** Requester by IPv4 address or IPv6 /64, key proven. */
+      authenticated: bucket(600, 200),
+      /** The same without a proof. */
+      unauthenticated: bucket(60, 20),
+      /** Target by IPv4 address or IPv6 /64. */
+      target: bucket(120, 40),
+      global: bucket(60_000, 2_000),
+      /** Requests in progress. */
+      inFlight: count(1, 100_000).default(2_000),
+    })
+    .prefault({}),
+  /** Refuse requesters that do not prove the server key. */
+  requireKeyProof: z.boolean().default(false),
+  /** Special-purpose ranges that may be probed all the same; for test networks only. */
+  allowedTargets: z.array(z.string()).default([]),
+});
+
+export type CoordinatorConfig = z.output<typeof coordinatorConfig>;

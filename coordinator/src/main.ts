@@ -1,0 +1,5 @@
+#!/usr/bin/env node
+import { runProcess } from '@mecai/runtime';
+import { startCoordinator } from './start.ts';
+
+await runProcess('coordinator', startCoordinator);

@@ -1,0 +1,141 @@
+import { type ClientDuplexStream, Metadata, credentials } from '@grpc/grpc-js';
+import type { SignedObservation } from '@mecai/proto';
+import {
+  type DescribeResponse,
+  type Drawn,
+  type IssueRequest,
+  type IssueResponse,
+  type Issued,
+  type Refused,
+  SignerServiceClient,
+  type Subject,
+} from '@mecai/proto/signer';
+import { type Logger, spiffeIdOf } from '@mecai/runtime';
+import { CoordinatorError } from './error.ts';
+
+type Answer = NonNullable<IssueResponse['step']>;
+
+interface Waiting {
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+const answerWithinMs = 5_000;
+
+/** One stream to the signer, opened anew when it breaks; requests on a broken stream fail at once. */
+export class SignerClient {
+  readonly #client: SignerServiceClient;
+  readonly #log: Logger;
+  readonly #waiting = new Map<number, Waiting>();
+  #stream: ClientDuplexStream<IssueRequest, IssueResponse> | undefined;
+  #nextId = 1;
+
+  constructor(options: {
+    readonly address: string;
+    /** The signer's SPIFFE ID; whoever shows another is not spoken to. */
+    readonly id: string;
+    readonly tls: { certificate: Buffer; key: Buffer; ca: Buffer };
+    readonly log: Logger;
+  }) {
+    this.#log = options.log;
+    this.#client = new SignerServiceClient(
+      options.address,
+      credentials.createSsl(options.tls.ca, options.tls.key, options.tls.certificate, {
+        // The SPIFFE ID takes the place of the host name (SPIFFE X509-SVID section 5).
+        checkServerIdentity: (_, certificate) => {
+          const shown = spiffeIdOf(certificate.raw);
+          return shown === options.id
+            ? undefined
+            : new Error(`signer shows ${shown ?? 'no SPIFFE ID'}, not ${options.id}`);
+        },
+      }),
+      {
+        'grpc.max_receive_message_length': 1024 * 1024,
+        'grpc.keepalive_time_ms': 20_000,
+        'grpc.initial_reconnect_backoff_ms': 100,
+        'grpc.min_reconnect_backoff_ms': 100,
+        'grpc.max_reconnect_backoff_ms': 2_000,
+      },
+    );
+  }
+
+  describe(): Promise<DescribeResponse> {
+    return new Promise((resolve, reject) =>
+      this.#client.describe(
+        {},
+        new Metadata(),
+        { deadline: Date.now() + answerWithinMs },
+        (error, response) => (error ? reject(unavailable(error)) : resolve(response)),
+      ),
+    );
+  }
+
+  /** @throws CoordinatorError `signer-unavailable` */
+  async draw(subject: Subject): Promise<Drawn | { readonly refused: Refused }> {
+    const answer = await this.#ask({ $case: 'draw', draw: { subject } });
+    if (answer.$case === 'drawn') return answer.drawn;
+    if (answer.$case === 'refused') return { refused: answer.refused };
+    throw new CoordinatorError('signer-unavailable', `the signer answered a draw with ${answer.$case}`);
+  }
+
+  /** @throws CoordinatorError `signer-unavailable` */
+  async issue(
+    nonce: Uint8Array,
+    observations: readonly SignedObservation[],
+  ): Promise<Issued | { readonly refused: Refused }> {
+    const answer = await this.#ask({
+      $case: 'evidence',
+      evidence: { nonce, observations: [...observations] },
+    });
+    if (answer.$case === 'issued') return answer.issued;
+    if (answer.$case === 'refused') return { refused: answer.refused };
+    throw new CoordinatorError('signer-unavailable', `the signer answered evidence with ${answer.$case}`);
+  }
+
+  close(): void {
+    this.#stream?.end();
+    this.#client.close();
+  }
+
+  #ask(step: NonNullable<IssueRequest['step']>): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId++;
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id);
+        reject(new CoordinatorError('signer-unavailable', 'the signer did not answer in time'));
+      }, answerWithinMs);
+      this.#waiting.set(id, { resolve, reject, timer });
+      this.#open().write({ id, step });
+    });
+  }
+
+  #open(): ClientDuplexStream<IssueRequest, IssueResponse> {
+    if (this.#stream) return this.#stream;
+    const stream = this.#client.issue();
+    this.#stream = stream;
+    stream.on('data', ({ id, step }: IssueResponse) => {
+      const waiting = this.#waiting.get(id);
+      if (!waiting || !step) return;
+      this.#waiting.delete(id);
+      clearTimeout(waiting.timer);
+      waiting.resolve(step);
+    });
+    const lost = (error?: Error) => {
+      if (this.#stream !== stream) return;
+      this.#stream = undefined;
+      this.#log.warn({ reason: error?.message ?? 'ended' }, 'stream to the signer lost');
+      for (const { reject, timer } of this.#waiting.values()) {
+        clearTimeout(timer);
+        reject(unavailable(error));
+      }
+      this.#waiting.clear();
+    };
+    stream.on('error', lost);
+    stream.on('end', () => lost());
+    return stream;
+  }
+}
+
+const unavailable = (cause?: Error) =>
+  new CoordinatorError('signer-unavailable', 'the signer cannot be reached', { cause });

@@ -1,0 +1,140 @@
+import {
+  Server,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js';
+import {
+  type DescribeRequest,
+  type DescribeResponse,
+  type IssueRequest,
+  type IssueResponse,
+  RefusalCode,
+  SignerServiceService,
+} from '@mecai/proto/signer';
+import { type Logger, spiffeIdOf } from '@mecai/runtime';
+import { type Issuance, RefusedError } from './issuance.ts';
+
+/** Evidence of six perspectives with ten certificates each stays well below. */
+const maxMessageBytes = 4 * 1024 * 1024;
+
+export interface SignerService {
+  readonly port: number;
+  /** Lets open requests finish, then ends the streams. */
+  close(): Promise<void>;
+}
+
+export async function startService(options: {
+  readonly listen: string;
+  readonly tls: { certificate: Buffer; key: Buffer; ca: Buffer };
+  readonly coordinators: readonly string[];
+  readonly issuance: Issuance;
+  readonly describe: () => DescribeResponse;
+  readonly log: Logger;
+}): Promise<SignerService> {
+  const { tls, coordinators, issuance, log } = options;
+  const server = new Server({
+    'grpc.max_receive_message_length': maxMessageBytes,
+    'grpc.max_concurrent_streams': 100,
+    'grpc.keepalive_time_ms': 20_000,
+  });
+
+  type Call =
+    | ServerDuplexStream<IssueRequest, IssueResponse>
+    | ServerUnaryCall<DescribeRequest, DescribeResponse>;
+  const caller = (call: Call): string | undefined => {
+    const certificate = call.getAuthContext()?.sslPeerCertificate?.raw;
+    const id = certificate && spiffeIdOf(certificate);
+    if (id !== undefined && coordinators.includes(id)) return id;
+    log.warn({ peer: call.getPeer(), id }, 'caller not allowed');
+    return undefined;
+  };
+  const denied = { code: status.PERMISSION_DENIED, details: 'this identity may not ask the signer' };
+
+  server.addService(SignerServiceService, {
+    issue(call: ServerDuplexStream<IssueRequest, IssueResponse>) {
+      const coordinator = caller(call);
+      if (coordinator === undefined) {
+        call.emit('error', denied);
+        return;
+      }
+      log.info({ coordinator }, 'coordinator connected');
+      let open = 0;
+      let ended = false;
+      const finish = () => {
+        if (ended && open === 0) call.end();
+      };
+      call.on('data', (request: IssueRequest) => {
+        open++;
+        void answer(issuance, request, coordinator, log).then((response) => {
+          open--;
+          if (!call.destroyed && !call.cancelled) call.write(response);
+          finish();
+        });
+      });
+      call.on('end', () => {
+        ended = true;
+        finish();
+      });
+      call.on('error', (error) => log.info({ coordinator, reason: error.message }, 'stream ended'));
+    },
+    describe(
+      call: ServerUnaryCall<DescribeRequest, DescribeResponse>,
+      respond: sendUnaryData<DescribeResponse>,
+    ) {
+      if (caller(call) === undefined) respond(denied);
+      else respond(null, options.describe());
+    },
+  });
+
+  const credentials = ServerCredentials.createSsl(
+    tls.ca,
+    [{ private_key: tls.key, cert_chain: tls.certificate }],
+    true,
+  );
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync(options.listen, credentials, (error, bound) => (error ? reject(error) : resolve(bound))),
+  );
+  return {
+    port,
+    close: () =>
+      new Promise((resolve) => {
+        // A coordinator's stream has no end of its own.
+        const patience = setTimeout(() => server.forceShutdown(), 1000);
+        server.tryShutdown(() => {
+          clearTimeout(patience);
+          resolve();
+        });
+      }),
+  };
+}
+
+/** Never rejects: what goes wrong is a refusal. */
+async function answer(
+  issuance: Issuance,
+  { id, step }: IssueRequest,
+  coordinator: string,
+  log: Logger,
+): Promise<IssueResponse> {
+  try {
+    if (step?.$case === 'draw' && step.draw.subject) {
+      return { id, step: { $case: 'drawn', drawn: issuance.draw(step.draw.subject, coordinator) } };
+    }
+    if (step?.$case === 'evidence') {
+      const { nonce, observations } = step.evidence;
+      const issued = await issuance.issue(nonce, observations, coordinator);
+      return { id, step: { $case: 'issued', issued } };
+    }
+    throw new RefusedError(RefusalCode.REFUSAL_CODE_MALFORMED, 'neither draw nor evidence');
+  } catch (error) {
+    if (error instanceof RefusedError) {
+      if (error.cause !== undefined) log.error({ err: error.cause }, error.message);
+      return { id, step: { $case: 'refused', refused: error.refused } };
+    }
+    log.error({ err: error }, 'request failed');
+    const refused = { code: RefusalCode.REFUSAL_CODE_INTERNAL, detail: 'internal error', faults: [] };
+    return { id, step: { $case: 'refused', refused } };
+  }
+}

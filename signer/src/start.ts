@@ -1,0 +1,108 @@
+import { randomBytes } from 'node:crypto';
+import { parsePrefix } from '@mecai/addresses';
+import { parseRegistry } from '@mecai/corroboration';
+import {
+  type Running,
+  type Start,
+  loadConfig,
+  readMutualTls,
+  readText,
+  splitHostPort,
+  startAdminServer,
+} from '@mecai/runtime';
+import { voucherSigner } from '@mecai/voucher';
+import { AuditLog } from './audit-log.ts';
+import { checkVaChain, openHsm } from './ceremony.ts';
+import { readCertificates } from './certificates.ts';
+import { chainPolicyOf } from './chain-policy.ts';
+import { signerConfig } from './config.ts';
+import { Draws } from './draws.ts';
+import { Issuance } from './issuance.ts';
+import { startService } from './service.ts';
+
+/** Puts the signer together. It opens one listening port, one file for appending, and the HSM: nothing else. */
+export async function startSigner({ log, config: file, environment }: Start): Promise<Running> {
+  const config = loadConfig(signerConfig, file, environment);
+  const hsm = openHsm(config);
+  const [certificate, ...intermediates] = readCertificates(config.vaCertificate);
+  checkVaChain([certificate, ...intermediates], hsm.publicKey(), new Date());
+  const registry = parseRegistry(readText(config.registry));
+  const chainPolicy = chainPolicyOf(config);
+
+  let troubleSince: Date | undefined;
+  const { log: auditLog, tail } = await AuditLog.open(
+    config.auditLog,
+    () => new Date(),
+    (error) => {
+      troubleSince ??= new Date();
+      log.error({ err: error }, 'audit log');
+    },
+  );
+  if (tail.torn > 0)
+    log.warn({ octets: tail.torn }, 'audit log: cut off a record that was never acknowledged');
+  const audit: AuditLog['append'] = async (record) => {
+    const sequence = await auditLog.append(record);
+    troubleSince = undefined;
+    return sequence;
+  };
+
+  const draws = new Draws(config.draws, (draw) => {
+    audit({
+      event: 'draw-abandoned',
+      coordinator: draw.coordinator,
+      nonce: Buffer.from(draw.nonce).toString('hex'),
+      endpoint: draw.endpoint,
+    }).catch((error: unknown) => log.error({ err: error }, 'abandoned draw not on record'));
+  });
+  const sweep = setInterval(() => draws.expire(Date.now()), 1000);
+
+  const issuance = new Issuance({
+    registry: () => registry,
+    policy: config.quorum,
+    chainPolicy,
+    draws,
+    drawTtlMs: config.draws.ttlMs,
+    voucherSigner: voucherSigner({ certificate, intermediates }),
+    sign: (bytes) => hsm.sign(bytes),
+    audit,
+    allowedTargets: config.allowedTargets.map(parsePrefix),
+    voucherLifetimeSeconds: config.voucherLifetimeSeconds,
+    clockToleranceMs: config.clockToleranceMs,
+    now: Date.now,
+    random: randomBytes,
+    drawKey: randomBytes(32),
+  });
+  const describe = () => ({
+    certificates: [certificate, ...intermediates],
+    registryVersion: registry.version,
+    trustContexts: chainPolicy.contexts.map(({ id }) => id),
+    policy: config.quorum,
+  });
+  const service = await startService({
+    listen: config.listen,
+    tls: readMutualTls(config.tls),
+    coordinators: config.coordinators,
+    issuance,
+    describe,
+    log,
+  });
+  const admin = await startAdminServer(splitHostPort(config.admin), {
+    missing: () => (troubleSince ? [`audit log since ${troubleSince.toISOString()}`] : []),
+    status: () => ({
+      auditSequence: auditLog.sequence,
+      openDraws: draws.size,
+      registryVersion: registry.version,
+      perspectives: registry.agents.size,
+    }),
+  });
+  return {
+    ready: { grpc: `${splitHostPort(config.listen).host}:${service.port}`, admin: admin.url },
+    async stop() {
+      clearInterval(sweep);
+      await admin.close();
+      await service.close();
+      await auditLog.close();
+      hsm.close();
+    },
+  };
+}
