@@ -21,7 +21,7 @@ import {
  *   OPTIONAL, ipv6 [1] IPv6Address OPTIONAL, port Port, leaf Digest, intermediates SEQUENCE SIZE (0..9) OF
  *   Digest, status SEQUENCE SIZE (0..10) OF CertificateStatus, producedAt GeneralizedTime, notAfter
  *   GeneralizedTime, trustContexts SEQUENCE SIZE (1..32) OF TrustContextIdentifier, quorum QuorumPolicy,
- *   directoryVersion INTEGER (0..281474976710655), perspectives SEQUENCE SIZE (1..64) OF Perspective,
+ *   directoryVersion INTEGER (0..4294967295), perspectives SEQUENCE SIZE (1..64) OF Perspective,
  *   extensions [2] Extensions OPTIONAL }
  *
  * Throws `VoucherError` with `malformed`, `unsupported-version` or `unknown-critical-extension`. Byte
@@ -44,7 +44,7 @@ export function decodeVoucher(content: Uint8Array): Voucher {
     if (notAfter <= producedAt) throw malformed('notAfter not after producedAt');
     const trustContexts = readTrustContexts(reader);
     const quorum = readQuorum(reader);
-    const directoryVersion = reader.integer();
+    const directoryVersion = integerIn(reader, 0, 2 ** 32 - 1, 'directoryVersion');
     const perspectives = readPerspectives(reader, ipv4 !== undefined, ipv6 !== undefined);
     const extensions = readExtensions(reader, constructed(2));
     return {

@@ -22,7 +22,7 @@ const version = der.integer(voucherVersion);
  *   OPTIONAL, ipv6 [1] IPv6Address OPTIONAL, port Port, leaf Digest, intermediates SEQUENCE SIZE (0..9) OF
  *   Digest, status SEQUENCE SIZE (0..10) OF CertificateStatus, producedAt GeneralizedTime, notAfter
  *   GeneralizedTime, trustContexts SEQUENCE SIZE (1..32) OF TrustContextIdentifier, quorum QuorumPolicy,
- *   directoryVersion INTEGER (0..281474976710655), perspectives SEQUENCE SIZE (1..64) OF Perspective,
+ *   directoryVersion INTEGER (0..4294967295), perspectives SEQUENCE SIZE (1..64) OF Perspective,
  *   extensions [2] Extensions OPTIONAL }
  *
  * Status, trust contexts and perspectives are put into their canonical order; fractions of a second are
@@ -35,7 +35,7 @@ export function encodeVoucher(voucher: Voucher): Uint8Array {
   within(voucher.port, 1, 65_535, 'port');
   fits(voucher.intermediates.length <= limits.intermediates, 'intermediates');
   fits(wholeSeconds(voucher.notAfter) > wholeSeconds(voucher.producedAt), 'notAfter after producedAt');
-  within(voucher.directoryVersion, 0, 2 ** 48 - 1, 'directoryVersion');
+  within(voucher.directoryVersion, 0, 2 ** 32 - 1, 'directoryVersion');
   within(voucher.perspectives.length, 1, limits.perspectives, 'number of perspectives');
   return der.sequence(
     version,
