@@ -30,3 +30,10 @@ export {
 } from './lint.ts';
 export { decodeVoucherRequestJson, encodeVoucherRequestJson } from './request-json.ts';
 export { decodeVoucherResponseJson, encodeVoucherResponseJson } from './response-json.ts';
+export {
+  checkVoucherRequest,
+  type RequestCheck,
+  type RequestCheckOptions,
+  type RequestProblem,
+  type RequestRule,
+} from './request-check.ts';
