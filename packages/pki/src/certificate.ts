@@ -2,6 +2,7 @@
 import { DerReader } from './der-reader.ts';
 import { constructed, implicit, tags } from './der-tags.ts';
 import { PkiError } from './error.ts';
+import type { PresentedNames } from './host-name.ts';
 
 export interface Extension {
   readonly oid: string;
@@ -12,6 +13,7 @@ export interface Extension {
 /** All views point into `der`. */
 export interface Certificate {
   readonly der: Uint8Array;
+  readonly version: 1 | 3;
   readonly tbs: Uint8Array;
   /** Content octets of serialNumber, two's complement. */
   readonly serial: Uint8Array;
@@ -28,12 +30,10 @@ export interface Certificate {
   readonly extensions: readonly Extension[];
 }
 
-export interface SubjectAltNames {
-  /** dNSName values, lower case. */
-  readonly dns: readonly string[];
-  /** iPAddress values, 4 or 16 octets. */
-  readonly ip: readonly Uint8Array[];
-}
+export type SubjectAltNames = PresentedNames;
+
+/** Larger ones exist only to be hostile: a TLS Certificate message holds 2^24 octets. */
+const certificateOctets = 262_144;
 
 /**
  * Certificate  ::=  SEQUENCE  { tbsCertificate, signatureAlgorithm, signatureValue }
@@ -41,6 +41,8 @@ export interface SubjectAltNames {
  *   subjectPublicKeyInfo, issuerUniqueID [1] OPTIONAL, subjectUniqueID [2] OPTIONAL, extensions [3] }
  */
 export function parseCertificate(bytes: Uint8Array): Certificate {
+  if (bytes.length > certificateOctets)
+    throw new PkiError('limit', `a certificate of ${bytes.length} octets`);
   const outer = DerReader.whole(bytes);
   const tbs = outer.raw(tags.sequence);
   const signatureAlgorithm = outer.raw(tags.sequence);
@@ -71,6 +73,7 @@ export function parseCertificate(bytes: Uint8Array): Certificate {
   reader.end();
   return {
     der: bytes,
+    version: version ? 3 : 1,
     tbs,
     serial,
     signatureAlgorithm,
@@ -123,14 +126,4 @@ export function subjectAltNames(certificate: Certificate): SubjectAltNames {
     }
   }
   return { dns, ip };
-}
-
-/**
- * Whether a reference host name (A-labels, lower case) is presented by the certificate, after RFC 9525
- * section 6.3: a wildcard is the whole left-most label and stands for exactly one label.
- */
-export function matchesHostName(names: SubjectAltNames, host: string): boolean {
-  const dot = host.indexOf('.');
-  const wildcard = dot > 0 ? `*${host.slice(dot)}` : undefined;
-  return names.dns.some((name) => name === host || (name === wildcard && name.split('.').length > 2));
 }

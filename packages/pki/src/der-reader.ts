@@ -212,9 +212,9 @@ export class DerReader {
 }
 
 function calendar(value: string): Date {
-  const [year, month, day, hour, minute, second] = [0, 4, 6, 8, 10, 12].map((at) =>
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = [0, 4, 6, 8, 10, 12].map((at) =>
     Number(value.slice(at, at === 0 ? 4 : at + 2)),
-  ) as [number, number, number, number, number, number];
+  );
   const date = new Date(0);
   date.setUTCFullYear(year, month - 1, day);
   date.setUTCHours(hour, minute, second);

@@ -1,0 +1,62 @@
+/** Cases of the x509-limbo suite (C2SP/x509-limbo), run against the trust store. */
+import { createTrustStore, pemBlocks, pemCertificates, PkiError, type Profile } from '../index.ts';
+
+export interface LimboCase {
+  readonly id: string;
+  readonly conflicts_with: readonly string[];
+  readonly validation_kind: 'SERVER' | 'CLIENT';
+  readonly trusted_certs: readonly string[];
+  readonly untrusted_intermediates: readonly string[];
+  readonly peer_certificate: string;
+  /** ISO 8601; null is any time in which the certificates are valid. */
+  readonly validation_time: string | null;
+  readonly expected_result: 'SUCCESS' | 'FAILURE';
+  readonly expected_peer_name: { readonly kind: 'DNS' | 'IP'; readonly value: string } | null;
+  readonly max_chain_depth: number | null;
+  readonly crls: readonly string[];
+}
+
+export interface LimboOutcome {
+  readonly accepted: boolean;
+  readonly detail: string;
+}
+
+export interface LimboOptions {
+  readonly profile?: Profile;
+  readonly isPublicSuffix?: (domain: string) => boolean;
+}
+
+export function runLimbo(one: LimboCase, options: LimboOptions = {}): LimboOutcome {
+  try {
+    const anchors = one.trusted_certs.flatMap(readable).map((certificate) => ({ certificate }));
+    const depth = one.max_chain_depth;
+    const store = createTrustStore([{ id: 'LIMBO', anchors }], {
+      ...options,
+      ...(depth !== null && { budgets: { intermediates: depth } }),
+    });
+    const name = one.expected_peer_name;
+    const now = new Date(one.validation_time ?? '2026-06-01T00:00:00Z');
+    const evaluation = store.evaluate({
+      chain: [one.peer_certificate, ...one.untrusted_intermediates].flatMap((pem) =>
+        pemBlocks(pem, 'CERTIFICATE'),
+      ),
+      ...(name && { name: name.kind === 'DNS' ? { dns: name.value } : { ip: name.value } }),
+      now,
+    });
+    const [result] = evaluation.contexts;
+    return { accepted: result!.trusted, detail: result!.reason?.detail ?? '' };
+  } catch (error) {
+    if (!(error instanceof PkiError)) throw error;
+    return { accepted: false, detail: error.message };
+  }
+}
+
+/** An anchor that cannot be read is none. */
+function readable(pem: string) {
+  try {
+    return pemCertificates(pem);
+  } catch (error) {
+    if (error instanceof PkiError) return [];
+    throw error;
+  }
+}
