@@ -41,6 +41,7 @@ export class Handshake {
   #flight: Buffer[] = [];
   #retried: CipherSuite | undefined;
   #continuation: Continuation | undefined;
+  #dummySent = false;
   #warnings = 0;
   #received = 0;
 
@@ -58,6 +59,11 @@ export class Handshake {
       records: new RecordReader(setup.limits.records, (type, content) => this.#record(type, content)),
       messages: new MessageReader(setup.limits.bytes, (type, whole) => this.#message(type, whole)),
       send: (record) => this.#flight.push(record),
+      dummyChangeCipherSpec: () => {
+        const record = this.#dummySent ? Buffer.alloc(0) : changeCipherSpec;
+        this.#dummySent = true;
+        return record;
+      },
     };
     this.#sendHello(1);
   }
@@ -205,7 +211,7 @@ export class Handshake {
     this.#retried = hello.suite;
     transcript.restart();
     transcript.add(whole);
-    this.#flight.push(changeCipherSpec);
+    this.#flight.push(this.#session.dummyChangeCipherSpec());
     this.#sendHello(3, cookie);
   }
 

@@ -32,6 +32,16 @@ export function recordPrivate(
   return true;
 }
 
+// opaque SerializedSCT<1..2^16-1>;
+// struct { SerializedSCT sct_list<1..2^16-1>; } SignedCertificateTimestampList;   RFC 6962 section 3.3
+function recordSctList(seen: Observation, data: Buffer): void {
+  const outer = new Reader(data, 'the SCT list');
+  const list = new Reader(outer.vector16(1), 'the SCT list');
+  outer.end();
+  while (list.left > 0) list.vector16(1);
+  seen.sctLists.push(owned(data));
+}
+
 /** Answers that a TLS 1.2 ServerHello carries. */
 export function recordHelloExtensions(
   seen: Observation,
@@ -41,7 +51,7 @@ export function recordHelloExtensions(
 ): void {
   for (const [type, data] of extensions) {
     if (type === extensionTypes.alpn) seen.alpn = readAlpn(data, alpnOffered);
-    else if (type === extensionTypes.signedCertificateTimestamp) seen.sctLists.push(owned(data));
+    else if (type === extensionTypes.signedCertificateTimestamp) recordSctList(seen, data);
     else if (type === extensionTypes.serverName || type === extensionTypes.statusRequest) {
       expectNoData(type, data);
     } else recordPrivate(seen, custom, type, data);
@@ -62,7 +72,7 @@ function recordEntryExtensions(
       return true;
     }
     if (type === extensionTypes.signedCertificateTimestamp) {
-      seen.sctLists.push(owned(data));
+      recordSctList(seen, data);
       return true;
     }
     // What is stapled belongs to the end entity; on an issuer's entry it would overwrite that.

@@ -27,6 +27,8 @@ export interface Session {
   readonly messages: MessageReader;
   /** Appends to the flight that is sent once the bytes at hand are used up. */
   readonly send: (record: Buffer) => void;
+  /** The dummy record of middlebox compatibility (RFC 8446 appendix D.4); nothing from the second call on. */
+  readonly dummyChangeCipherSpec: () => Buffer;
 }
 
 /** The rest of a handshake, from the message after ServerHello on. */

@@ -15,7 +15,7 @@ import {
 import { recordCertificates, recordPrivate } from './observation.ts';
 import { Tls13Protection } from './protection.ts';
 import { Reader } from './reader.ts';
-import { changeCipherSpec, contentTypes } from './record-format.ts';
+import { contentTypes } from './record-format.ts';
 import type { Continuation, Session } from './session.ts';
 import { verifySignature } from './signature-schemes.ts';
 
@@ -30,6 +30,13 @@ const verifyPrefix = Buffer.concat([
   Buffer.from('TLS 1.3, server CertificateVerify'),
   Buffer.from([0]),
 ]);
+
+// SignatureScheme supported_signature_algorithms<2..2^16-2>;   RFC 8446 section 4.2.3
+function readSchemes(data: Buffer): void {
+  const reader = new Reader(data, 'signature_algorithms');
+  if (reader.vector16(2).length % 2 !== 0) throw malformed('half a signature scheme');
+  reader.end();
+}
 
 type Awaited = 'encryptedExtensions' | 'certificate' | 'certificateVerify' | 'finished';
 
@@ -67,7 +74,8 @@ export class Tls13Handshake implements Continuation {
   }
 
   alertRecord(level: number, description: number): Buffer {
-    return this.#sealer.seal(contentTypes.alert, Buffer.from([level, description]));
+    const alert = this.#sealer.seal(contentTypes.alert, Buffer.from([level, description]));
+    return Buffer.concat([this.#session.dummyChangeCipherSpec(), alert]);
   }
 
   changeCipherSpec(): void {
@@ -137,7 +145,8 @@ export class Tls13Handshake implements Continuation {
     const types = new Set<number>();
     while (extensions.left > 0) {
       const type = extensions.u16();
-      extensions.vector16();
+      const data = extensions.vector16();
+      if (type === extensionTypes.signatureAlgorithms) readSchemes(data);
       if (types.has(type)) throw malformed(`extension ${type} stands twice in CertificateRequest`);
       types.add(type);
     }
@@ -181,7 +190,7 @@ export class Tls13Handshake implements Continuation {
   /** The second flight: change_cipher_spec for middleboxes, no certificate if one was asked for, the end. */
   #answer(): void {
     const { hash } = this.#suite;
-    const { transcript, send } = this.#session;
+    const { dummyChangeCipherSpec, transcript, send } = this.#session;
     const upToServerFinished = transcript.digest();
     const flight: Buffer[] = [];
     if (this.#certificateRequested) {
@@ -192,7 +201,7 @@ export class Tls13Handshake implements Continuation {
     }
     const covered = this.#certificateRequested ? transcript.digest() : upToServerFinished;
     flight.push(message(handshakeTypes.finished, finishedMac(hash, this.#clientSecret, covered)));
-    send(changeCipherSpec);
+    send(dummyChangeCipherSpec());
     send(this.#sealer.seal(contentTypes.handshake, Buffer.concat(flight)));
     const master = masterSecret(hash, this.#fromHandshake);
     const application = trafficSecret(hash, master, 'c ap traffic', upToServerFinished);
