@@ -19,3 +19,14 @@ export function readDer<T>(
     throw cause;
   }
 }
+
+/** Whether the bytes are one SEQUENCE and nothing after it; what is inside is not looked at. */
+export function isOneSequence(bytes: Uint8Array): boolean {
+  try {
+    DerReader.whole(bytes);
+    return true;
+  } catch (error) {
+    if (error instanceof PkiError) return false;
+    throw error;
+  }
+}

@@ -1,5 +1,6 @@
 /** VoucherRequest as JSON: the members of the grammar in camel case, addresses as text, bytes in base64. */
 import type { Extension } from '@mecai/pki';
+import { isOneSequence } from './der-input.ts';
 import { VoucherError } from './error.ts';
 import { parseJson } from './json-parser.ts';
 import { addressText, base64, JsonReader } from './json-reader.ts';
@@ -84,7 +85,7 @@ function readAddresses(reader: JsonReader): Pick<TbsVoucherRequest, 'ipv4' | 'ip
 const readChain = (reader: JsonReader): Uint8Array[] =>
   reader.array(1, limits.certificates).map((one) => {
     const certificate = one.certificate(maxRequestOctets);
-    one.check(certificate[0] === 0x30, 'no certificate in DER');
+    one.check(isOneSequence(certificate), 'no certificate in DER');
     return certificate;
   });
 

@@ -1,5 +1,6 @@
 /** VRP messages to DER. Refuses with `not-encodable` what the grammar would not allow. */
 import { constructed, der, implicit, tags } from '@mecai/pki';
+import { isOneSequence } from './der-input.ts';
 import { rirs, voucherLimits } from './voucher.ts';
 import {
   encodeAsn,
@@ -66,10 +67,16 @@ export function encodeTbsVoucherRequest(request: TbsVoucherRequest): Uint8Array 
     der.integer(request.port),
     der.tlv(tags.ia5String, text.encode(request.serverName)),
     startTls ? der.tlv(implicit(2), text.encode(startTls)) : none,
-    der.sequence(...chains.map((chain) => der.sequence(...chain))),
+    der.sequence(...chains.map((chain) => der.sequence(...chain.map(oneSequence)))),
     nonce ? der.tlv(implicit(3), nonce) : none,
     extensions && extensions.length > 0 ? encodeExtensions(extensions, constructed(4)) : none,
   );
+}
+
+/** Makes sure that this is one value: two run together would become two certificates. */
+function oneSequence(certificate: Uint8Array): Uint8Array {
+  fits(isOneSequence(certificate), 'a certificate that is not one SEQUENCE');
+  return certificate;
 }
 
 /** KeyProof ::= SEQUENCE { chain INTEGER (0..3), signature OCTET STRING (SIZE (1..1024)) } */

@@ -12,8 +12,8 @@ export const vrpVersion = 1;
 
 /** A request, in DER or in JSON, octets. */
 export const maxRequestOctets = 65_536;
-/** A response, in DER or in JSON, octets: four vouchers of full size, in base64, with room around them. */
-export const maxResponseOctets = 524_288;
+/** A response, in DER or in JSON, octets: all at its largest, in base64 and escapes, takes some 600,000. */
+export const maxResponseOctets = 1_048_576;
 
 /** Sizes and ranges of the grammar. */
 export const vrpLimits = {
