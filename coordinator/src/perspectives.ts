@@ -31,6 +31,11 @@ export class Perspectives {
     });
   }
 
+  /** Whether there was a sign of life since the start of this process. */
+  heard(agent: string): boolean {
+    return this.#lastHeard.has(agent);
+  }
+
   /** Milliseconds since the agent's last sign of life; since the start of this process if there was none. */
   silentMs(agent: string): number {
     return this.#now() - (this.#lastHeard.get(agent) ?? this.#startedAt);

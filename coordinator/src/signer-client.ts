@@ -51,6 +51,8 @@ export class SignerClient {
         },
       }),
       {
+        // Node refuses an IP address as SNI, and no host name counts here.
+        'grpc.ssl_target_name_override': 'signer',
         'grpc.max_receive_message_length': 1024 * 1024,
         'grpc.keepalive_time_ms': 20_000,
         'grpc.initial_reconnect_backoff_ms': 100,

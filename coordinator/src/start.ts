@@ -131,6 +131,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
         country,
         rir,
         asn,
+        heard: perspectives?.heard(name) ?? false,
         silentMs: perspectives?.silentMs(name),
       })),
     }),

@@ -1,4 +1,5 @@
 /** One voucher request: who asks, whether they may, and a result for each chain. */
+import { createHash } from 'node:crypto';
 import { type Prefix, forbiddenTarget } from '@mecai/addresses';
 import type { Logger } from '@mecai/runtime';
 import {
@@ -37,9 +38,12 @@ export interface Answer {
 }
 
 const retryUnavailableSeconds = 10;
+const maxRemembered = 10_000;
 
 export class VrpHandler {
   readonly #parts: VrpParts;
+  // In the order of last use.
+  readonly #good = new Set<string>();
   readonly #limiters: Record<'authenticated' | 'unauthenticated' | 'target' | 'global', RateLimiter>;
 
   constructor(parts: VrpParts) {
@@ -60,12 +64,8 @@ export class VrpHandler {
       const reason = forbiddenTarget(address, this.#parts.allowedTargets);
       if (reason !== undefined) return refuse('forbidden-target', reason);
     }
-    try {
-      checkVoucherRequest(request);
-    } catch (error) {
-      if (error instanceof VoucherError) return refuse('malformed', error.message);
-      throw error;
-    }
+    const problem = this.#problem(request);
+    if (problem !== undefined) return refuse('malformed', problem);
     let proven: ReadonlySet<number>;
     try {
       proven = this.#provenChains(request, requester);
@@ -95,6 +95,22 @@ export class VrpHandler {
       response: { results: answers.map(({ result }) => result) },
       unavailable: answers.every(({ unavailable }) => unavailable),
     };
+  }
+
+  /** What `checkVoucherRequest` finds. Servers ask about the same chains twice a day: good ones are remembered. */
+  #problem(request: ReceivedVoucherRequest): string | undefined {
+    const hash = createHash('sha256').update(`${request.serverName} `);
+    for (const chain of request.chains) for (const der of chain) hash.update(`${der.length} `).update(der);
+    const id = hash.digest('base64');
+    if (this.#good.delete(id)) {
+      this.#good.add(id);
+      return undefined;
+    }
+    const { problems } = checkVoucherRequest(request);
+    if (problems.length > 0) return problems.map(({ message }) => message).join('; ');
+    this.#good.add(id);
+    if (this.#good.size > maxRemembered) this.#good.delete(this.#good.values().next().value!);
+    return undefined;
   }
 
   async #chain(

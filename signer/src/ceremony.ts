@@ -3,11 +3,11 @@ import { createHash, createPublicKey, verify } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parseRegistry } from '@mecai/corroboration';
-import { type Certificate, PkiError, parseCertificate } from '@mecai/pki';
+import { type Certificate, PkiError } from '@mecai/pki';
 import { RuntimeError, loadConfig, readText } from '@mecai/runtime';
-import { VoucherError, checkVaCertificate } from '@mecai/voucher';
+import { VoucherError, voucherLinter } from '@mecai/voucher';
 import { verifyAuditLog } from './audit-log.ts';
-import { pemCertificates, readCertificates, toPem } from './certificates.ts';
+import { readCertificates, toPem } from './certificates.ts';
 import { chainPolicyOf } from './chain-policy.ts';
 import { type SignerConfig, signerConfig } from './config.ts';
 import { certificationRequest, parseSubject } from './csr.ts';
@@ -98,9 +98,9 @@ async function run(command: Command, config: SignerConfig, values: Values, now: 
       }
       case 'install-certificate': {
         if (values.certificate === undefined) throw new TypeError('--certificate <chain.pem> is missing');
-        const chain = pemCertificates(readText(values.certificate));
+        const chain = readCertificates(values.certificate);
         const certificate = checkVaChain(chain, hsm.publicKey(), now);
-        writeFileSync(config.vaCertificate, chain.map((der) => toPem('CERTIFICATE', der)).join(''));
+        writeFileSync(config.vaCertificate, chain.map(({ der }) => toPem('CERTIFICATE', der)).join(''));
         console.log(
           `installed: SHA-256 ${sha256(certificate.der)}, good until ${certificate.notAfter.toISOString()}`,
         );
@@ -122,11 +122,14 @@ export const openHsm = ({ hsm }: SignerConfig): Hsm =>
  *
  * @throws SignerError `wrong-certificate`
  */
-export function checkVaChain(chain: readonly Uint8Array[], spki: Uint8Array, now: Date): Certificate {
+export function checkVaChain(
+  chain: readonly [Certificate, ...Certificate[]],
+  spki: Uint8Array,
+  now: Date,
+): Certificate {
   const wrong = (why: string, cause?: unknown) =>
     new SignerError('wrong-certificate', `VA certificate: ${why}`, { cause });
-  const [first, ...rest] = chain.map((der) => parseCertificate(der));
-  if (!first) throw wrong('none given');
+  const [first, ...rest] = chain;
   const key = (bytes: Uint8Array) =>
     createPublicKey({ key: Buffer.from(bytes), format: 'der', type: 'spki' }).export({
       format: 'der',
@@ -134,10 +137,13 @@ export function checkVaChain(chain: readonly Uint8Array[], spki: Uint8Array, now
     });
   if (!key(first.spki).equals(key(spki))) throw wrong('it is for another key than the one in the HSM');
   try {
-    checkVaCertificate(first, now);
+    voucherLinter({ vaCertificate: first.der, intermediates: rest.map(({ der }) => der) });
   } catch (cause) {
     if (cause instanceof VoucherError) throw wrong(cause.message, cause);
     throw cause;
+  }
+  if (now < first.notBefore || now > first.notAfter) {
+    throw wrong(`good from ${first.notBefore.toISOString()} to ${first.notAfter.toISOString()}, not now`);
   }
   let below = first;
   for (const issuer of rest) {
@@ -163,7 +169,7 @@ async function selfTest(config: SignerConfig, hsm: Hsm, now: Date): Promise<void
   step(`trial voucher: ${octets} octets, signed and linted`);
   const registry = parseRegistry(readText(config.registry));
   step(`registry: version ${registry.version}, ${registry.agents.size} perspectives`);
-  const policy = chainPolicyOf(config);
+  const policy = await chainPolicyOf(config);
   step(`trust contexts: ${policy.contexts.map(({ id, anchors }) => `${id} (${anchors.length})`).join(', ')}`);
   const { sequence } = await verifyAuditLog(config.auditLog).catch((error: unknown) => {
     if ((error as { code?: string }).code === 'ENOENT') return { sequence: 0 };

@@ -22,7 +22,7 @@ import {
 } from '@mecai/corroboration';
 import type { SignedObservation, Target } from '@mecai/proto';
 import { type Drawn, type Issued, RefusalCode, type Refused, type Subject } from '@mecai/proto/signer';
-import { type Perspective, type Voucher, type VoucherSigner, lintVoucher } from '@mecai/voucher';
+import { type Perspective, type Voucher, type VoucherLinter, type VoucherSigner } from '@mecai/voucher';
 import type { AuditRecord } from './audit-log.ts';
 import type { ChainPolicy } from './chain-policy.ts';
 import type { Draws, OpenDraw } from './draws.ts';
@@ -36,6 +36,7 @@ export interface IssuanceParts {
   readonly voucherSigner: VoucherSigner;
   /** ECDSA over the octets, DER Ecdsa-Sig-Value; made in the HSM. */
   readonly sign: (toBeSigned: Uint8Array) => Uint8Array;
+  readonly lint: VoucherLinter;
   readonly audit: (record: AuditRecord) => Promise<number>;
   /** Special-purpose ranges that may be probed all the same, for test networks. */
   readonly allowedTargets: readonly Prefix[];
@@ -84,7 +85,7 @@ export class Issuance {
     const time = now();
     this.#checkSubject(subject);
     const assessment = this.#parts.chainPolicy.assess(subject.chain, subject.serverName, time);
-    if (assessment.refusal) throw new RefusedError(assessment.refusal.code, assessment.refusal.detail);
+    if ('refusal' in assessment) throw new RefusedError(assessment.refusal.code, assessment.refusal.detail);
     const targets = subject.addresses.map(
       (address): Target => ({
         address,
@@ -181,17 +182,13 @@ export class Issuance {
         cause,
       );
     }
-    const problems = lintVoucher(signed, {
-      certificate: this.#parts.voucherSigner.certificate,
-      voucher,
-      now: new Date(time),
-    });
+    const problems = this.#parts.lint(signed, voucher);
     if (problems.length > 0) {
       throw await this.#refuse(
         coordinator,
         draw,
         RefusalCode.REFUSAL_CODE_INTERNAL,
-        `lint: ${problems.map(({ rule }) => rule).join(', ')}`,
+        `lint: ${problems.map(({ rule, message }) => `${rule}: ${message}`).join('; ')}`,
         findings,
       );
     }

@@ -10,7 +10,7 @@ import {
   splitHostPort,
   startAdminServer,
 } from '@mecai/runtime';
-import { voucherSigner } from '@mecai/voucher';
+import { voucherLinter, voucherSigner } from '@mecai/voucher';
 import { AuditLog } from './audit-log.ts';
 import { checkVaChain, openHsm } from './ceremony.ts';
 import { readCertificates } from './certificates.ts';
@@ -24,10 +24,11 @@ import { startService } from './service.ts';
 export async function startSigner({ log, config: file, environment }: Start): Promise<Running> {
   const config = loadConfig(signerConfig, file, environment);
   const hsm = openHsm(config);
-  const [certificate, ...intermediates] = readCertificates(config.vaCertificate);
-  checkVaChain([certificate, ...intermediates], hsm.publicKey(), new Date());
+  const vaChain = readCertificates(config.vaCertificate);
+  checkVaChain(vaChain, hsm.publicKey(), new Date());
+  const [certificate, ...intermediates] = vaChain.map(({ der }) => der) as [Uint8Array, ...Uint8Array[]];
   const registry = parseRegistry(readText(config.registry));
-  const chainPolicy = chainPolicyOf(config);
+  const chainPolicy = await chainPolicyOf(config);
 
   let troubleSince: Date | undefined;
   const { log: auditLog, tail } = await AuditLog.open(
@@ -64,6 +65,11 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     drawTtlMs: config.draws.ttlMs,
     voucherSigner: voucherSigner({ certificate, intermediates }),
     sign: (bytes) => hsm.sign(bytes),
+    lint: voucherLinter({
+      vaCertificate: certificate,
+      intermediates,
+      maxLifetimeSeconds: config.voucherLifetimeSeconds,
+    }),
     audit,
     allowedTargets: config.allowedTargets.map(parsePrefix),
     voucherLifetimeSeconds: config.voucherLifetimeSeconds,

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { parseAddress } from '@mecai/addresses';
-import { type Voucher, lintVoucher, voucherSigner } from '@mecai/voucher';
+import type { Certificate } from '@mecai/pki';
+import { type Voucher, voucherLinter, voucherSigner } from '@mecai/voucher';
 import { SignerError } from './error.ts';
 import type { Hsm } from './hsm.ts';
 
 /** Signs and lints a voucher for a documentation address, good for one second: nothing anyone could use. */
 export function trialVoucher(
-  [certificate, ...intermediates]: readonly [Uint8Array, ...Uint8Array[]],
+  chain: readonly [Certificate, ...Certificate[]],
   hsm: Hsm,
   now: Date,
 ): Uint8Array {
@@ -25,10 +26,11 @@ export function trialVoucher(
     directoryVersion: 1,
     perspectives: [{ country: 'ZZ', rir: 'ripencc', asn: 64496, ipv4: 'match' }],
   };
+  const [certificate, ...intermediates] = chain.map(({ der }) => der) as [Uint8Array, ...Uint8Array[]];
   const signer = voucherSigner({ certificate, intermediates });
   const prepared = signer.prepare(voucher, producedAt);
   const signed = prepared.finish(hsm.sign(prepared.toBeSigned));
-  const problems = lintVoucher(signed, { certificate: signer.certificate, voucher, now });
+  const problems = voucherLinter({ vaCertificate: certificate, intermediates })(signed, voucher);
   if (problems.length > 0) {
     throw new SignerError(
       'wrong-certificate',

@@ -15,8 +15,15 @@ export async function untilItWorks<T>(
     try {
       return await attempt();
     } catch (error) {
-      log.warn({ reason: (error as Error).message, retryInMs: wait }, `${what}: not yet`);
+      log.warn({ reason: reasonOf(error), retryInMs: wait }, `${what}: not yet`);
       await delay(wait, undefined, signal && { signal });
     }
   }
+}
+
+/** The message of an error and of what caused it. */
+export function reasonOf(error: unknown): string {
+  const messages: string[] = [];
+  for (let at = error; at instanceof Error; at = at.cause) messages.push(at.message);
+  return messages.join(': ') || String(error);
 }

@@ -1,0 +1,53 @@
+import { rirs } from '@mecai/corroboration';
+import { isName } from '@mecai/proto';
+import { hostPort, path } from '@mecai/runtime';
+import * as z from 'zod';
+const count = (min, max) => z.number().int().min(min).max(max);
+const address = z.union([z.ipv4(), z.ipv6()]);
+export const agentConfig = z.strictObject({
+  /** Name in the registry, and last token of the agent's NATS subjects. */
+  name: z.string().refine(isName, 'expected lower-case letters, digits and hyphens'),
+  admin: hostPort(),
+  nats: z.strictObject({
+    servers: z.array(z.string().min(1)).min(1),
+    /** File with the nkey seed. */
+    seedFile: path(),
+  }),
+  /** Observation key, PKCS #8 PEM, P-256. */
+  keyFile: path(),
+  /** Where this agent says it is; the registry says the same. */
+  location: z.strictObject({
+    city: z.string().min(1).max(64),
+    country: z.string().regex(/^[A-Z]{2}$/, 'expected ISO 3166-1 alpha-2'),
+    latitude: z.number().min(-90).max(90),
+    longitude: z.number().min(-180).max(180),
+    rir: z.enum(rirs),
+    asn: count(1, 0xffff_ffff),
+  }),
+  /** Checks the declared location against MaxMind DB files. */
+  geoip: z
+    .strictObject({
+      /** Address that targets see this agent come from. */
+      publicAddress: address,
+      city: path().optional(),
+      asn: path().optional(),
+      /** Kilometres, beyond the database's own accuracy radius. */
+      toleranceKm: count(1, 20_000).default(300),
+      onContradiction: z.enum(['warn', 'refuse']).default('warn'),
+    })
+    .optional(),
+  probe: z
+    .strictObject({
+      /** Source addresses to bind. */
+      bindIpv4: z.ipv4().optional(),
+      bindIpv6: z.ipv6().optional(),
+      /** Probes at the same time; beyond it the answer is `overloaded`. */
+      inFlight: count(1, 10_000).default(2_000),
+    })
+    .prefault({}),
+  /** Observations kept until JetStream confirms them; the oldest are dropped beyond it. */
+  outbox: count(1, 1_000_000).default(10_000),
+  /** Special-purpose ranges that may be probed all the same; for test networks only. */
+  allowedTargets: z.array(z.string()).default([]),
+});
+//# sourceMappingURL=config.js.map

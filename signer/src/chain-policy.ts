@@ -1,0 +1,94 @@
+import { type KeyObject, createHash, createPublicKey } from 'node:crypto';
+import {
+  type Certificate,
+  type Evaluation,
+  PkiError,
+  type TrustContext,
+  type TrustStore,
+  createTrustStore,
+  issuedByOwnCa,
+  loadTrustContexts,
+} from '@mecai/pki';
+import { RefusalCode } from '@mecai/proto/signer';
+import { readCertificates } from './certificates.ts';
+import type { SignerConfig } from './config.ts';
+
+export interface Accepted {
+  readonly leafKey: KeyObject;
+  /** Trust contexts that accept the chain. */
+  readonly trustContexts: readonly string[];
+  readonly results: readonly { readonly id: string; readonly trusted: boolean; readonly reason: string }[];
+}
+export interface NotAccepted {
+  readonly refusal: { readonly code: RefusalCode; readonly detail: string };
+}
+export type Assessment = Accepted | NotAccepted;
+
+/** How long an assessment is used again, milliseconds. */
+const freshMs = 60_000;
+const maxKept = 10_000;
+
+/** Whether a chain may be vouched for at all, and for whom. The same chain is asked about twice a day: kept. */
+export class ChainPolicy {
+  readonly #trust: TrustStore;
+  readonly #ownCa: readonly Certificate[];
+  readonly #kept = new Map<string, { readonly at: number; readonly assessment: Assessment }>();
+
+  constructor(trust: TrustStore, ownCa: readonly Certificate[]) {
+    this.#trust = trust;
+    this.#ownCa = ownCa;
+  }
+
+  get contexts(): readonly TrustContext[] {
+    return this.#trust.contexts;
+  }
+
+  /** @param now milliseconds since 1970 */
+  assess(chain: readonly Uint8Array[], serverName: string, now: number): Assessment {
+    const key = chain.reduce((hash, der) => hash.update(`${der.length} `).update(der), createHash('sha256'));
+    const id = key.update(serverName).digest('base64');
+    const kept = this.#kept.get(id);
+    if (kept && now - kept.at < freshMs && now >= kept.at) return kept.assessment;
+    const assessment = this.#assess(chain, serverName, now);
+    this.#kept.delete(id);
+    this.#kept.set(id, { at: now, assessment });
+    if (this.#kept.size > maxKept) this.#kept.delete(this.#kept.keys().next().value!);
+    return assessment;
+  }
+
+  #assess(chain: readonly Uint8Array[], serverName: string, now: number): Assessment {
+    let evaluation: Evaluation;
+    let leafKey: KeyObject;
+    try {
+      evaluation = this.#trust.evaluate({ chain, name: { dns: serverName }, now: new Date(now) });
+      const spki = Buffer.from(evaluation.leaf.spki);
+      leafKey = createPublicKey({ key: spki, format: 'der', type: 'spki' });
+    } catch (error) {
+      const detail = error instanceof PkiError ? error.message : 'the key of the leaf cannot be read';
+      return refused(RefusalCode.REFUSAL_CODE_MALFORMED, detail);
+    }
+    if (issuedByOwnCa(evaluation, this.#ownCa)) {
+      return refused(RefusalCode.REFUSAL_CODE_OWN_CA, 'the chain leads to the CA that runs this VA');
+    }
+    const results = evaluation.contexts.map(({ id, trusted, reason }) => ({
+      id,
+      trusted,
+      reason: reason
+        ? `${reason.code} (${reason.rule}): ${reason.certificate.subject}${reason.detail ? `: ${reason.detail}` : ''}`
+        : '',
+    }));
+    const trustContexts = results.filter(({ trusted }) => trusted).map(({ id }) => id);
+    if (trustContexts.length === 0) {
+      const why = results.map(({ id, reason }) => `${id}: ${reason}`).join('; ');
+      return refused(RefusalCode.REFUSAL_CODE_UNTRUSTED, `no trust context accepts the chain: ${why}`);
+    }
+    return { leafKey, trustContexts, results };
+  }
+}
+
+const refused = (code: RefusalCode, detail: string): NotAccepted => ({ refusal: { code, detail } });
+
+export async function chainPolicyOf(config: SignerConfig): Promise<ChainPolicy> {
+  const trust = createTrustStore(await loadTrustContexts(config.trustContexts));
+  return new ChainPolicy(trust, config.ownCa.flatMap(readCertificates));
+}

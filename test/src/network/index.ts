@@ -1,0 +1,5 @@
+export * from './certificates.ts';
+export * from './cities.ts';
+export * from './internet.ts';
+export * from './managed-process.ts';
+export * from './network.ts';

@@ -1,0 +1,66 @@
+/** A piece of internet on loopback: what a connection reaches depends on where it comes from. */
+import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import { type TestCertificate, keyPem, pem } from './certificates.ts';
+
+export interface Endpoint {
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** A TLS server that shows exactly these certificates, leaf first. */
+export async function tlsServer(
+  chain: readonly [TestCertificate, ...TestCertificate[]],
+  host = '127.0.0.1',
+): Promise<Endpoint> {
+  const server = createTlsServer({ cert: pem(...chain), key: keyPem(chain[0]) }, (socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.end();
+  });
+  server.on('tlsClientError', () => undefined);
+  return listen(server, host, 0);
+}
+
+/**
+ * A path to `host:port` for everyone; connections for which `interceptor` names another port are led there
+ * instead, as by a router on the way.
+ */
+export async function route(
+  host: string,
+  genuine: Endpoint,
+  interceptor: (from: string) => Endpoint | undefined,
+): Promise<Endpoint> {
+  const sockets = new Set<Socket>();
+  const server = createServer((client) => {
+    const { port } = interceptor(client.remoteAddress ?? '') ?? genuine;
+    const upstream = connect(port, '127.0.0.1');
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.setNoDelay(true);
+      socket.on('close', () => sockets.delete(socket));
+    }
+    const reset = () => {
+      client.destroy();
+      upstream.destroy();
+    };
+    client.on('error', reset).pipe(upstream);
+    upstream.on('error', reset).pipe(client);
+  });
+  const endpoint = await listen(server, host, 0);
+  return {
+    port: endpoint.port,
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      return endpoint.close();
+    },
+  };
+}
+
+async function listen(server: Server, host: string, port: number): Promise<Endpoint> {
+  server.listen(port, host);
+  await new Promise<void>((resolve, reject) => server.once('listening', resolve).once('error', reject));
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  };
+}

@@ -1,0 +1,94 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createWriteStream, readFileSync } from 'node:fs';
+
+export interface ManagedProcess {
+  readonly name: string;
+  readonly pid: number;
+  /** What it announced when it was ready. */
+  readonly ready: Readonly<Record<string, string>>;
+  /** Log so far. */
+  log(): string;
+  /** SIGKILL, SIGSTOP, SIGCONT: at once. SIGKILL resolves when it is gone. */
+  signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<void>;
+  /** SIGTERM; resolves with the exit code. */
+  stop(): Promise<number | null>;
+  /** Starts it again with the same arguments. */
+  restart(): Promise<void>;
+}
+
+export interface ProcessOptions {
+  readonly name: string;
+  readonly script: string;
+  readonly args: readonly string[];
+  readonly logFile: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly readyWithinMs?: number;
+}
+
+/** Starts one of our processes on this runtime and waits for its word that it is ready. */
+export async function startProcess(options: ProcessOptions): Promise<ManagedProcess> {
+  let running = await start(options);
+  return {
+    name: options.name,
+    get pid() {
+      return running.child.pid!;
+    },
+    get ready() {
+      return running.ready;
+    },
+    log: () => readFileSync(options.logFile, 'utf8'),
+    async signal(signal) {
+      running.child.kill(signal);
+      if (signal === 'SIGKILL') await running.exited;
+    },
+    stop() {
+      running.child.kill('SIGTERM');
+      return running.exited;
+    },
+    async restart() {
+      running.child.kill('SIGTERM');
+      await running.exited;
+      running = await start(options);
+    },
+  };
+}
+
+interface RunningProcess {
+  readonly child: ChildProcess;
+  readonly ready: Record<string, string>;
+  readonly exited: Promise<number | null>;
+}
+
+async function start(options: ProcessOptions): Promise<RunningProcess> {
+  const { name, script, args, logFile, environment, readyWithinMs = 30_000 } = options;
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    env: { ...process.env, ...environment },
+  });
+  const file = createWriteStream(logFile, { flags: 'a' });
+  child.stdout!.pipe(file, { end: false });
+  child.stderr!.pipe(file, { end: false });
+  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  const ready = await new Promise<Record<string, string>>((resolve, reject) => {
+    const failed = (what: string) => {
+      child.kill('SIGKILL');
+      // What it wrote last may still be in the pipe.
+      setImmediate(() => {
+        const log = readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-5).join('\n');
+        reject(new Error(`${name} ${what}; its log ends:\n${log}`));
+      });
+    };
+    const timer = setTimeout(() => failed(`is not ready after ${readyWithinMs} ms`), readyWithinMs);
+    const early = (code: number | null, signal: string | null) => {
+      clearTimeout(timer);
+      failed(`ended with ${code ?? signal}`);
+    };
+    child.once('exit', early);
+    child.once('message', (message: { ready: Record<string, string> }) => {
+      clearTimeout(timer);
+      child.off('exit', early);
+      resolve(message.ready);
+    });
+  });
+  return { child, ready, exited };
+}

@@ -1,0 +1,382 @@
+/**
+ * A whole MECAI network on this machine, of real parts: nats-server with nkeys, a signer on a SoftHSM token, a
+ * coordinator, agents, analytics, and the certificates they need. For demo, cross-process tests and benches.
+ */
+import { execFileSync } from 'node:child_process';
+import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DerReader, constructed, tags } from '@mecai/pki';
+import { natsPermissions } from '@mecai/proto';
+import { oids } from '@mecai/voucher';
+import { keyUsages, testCertificate } from '@mecai/voucher/testing';
+import { createUser } from '@nats-io/nkeys';
+import { type NatsServer, type NatsUser, startNatsServer } from '../parts/nats-server.ts';
+import {
+  type TestCertificate,
+  intermediateCa,
+  keyPem,
+  pem,
+  rootCa,
+  serverCertificate,
+  svid,
+} from './certificates.ts';
+import { type City, sixCities } from './cities.ts';
+import { type ManagedProcess, startProcess } from './managed-process.ts';
+
+const repository = join(import.meta.dirname, '../../..');
+export const testNetworks = ['127.0.0.0/8'];
+
+export interface NetworkOptions {
+  /** Keys, configurations, logs and stores; made if absent, and used again if it is there. */
+  readonly directory: string;
+  readonly cities?: readonly City[];
+  readonly analytics?: boolean;
+  /** Members laid over the configuration files. */
+  readonly signer?: object;
+  readonly coordinator?: object;
+  readonly agent?: object;
+  /** All agents in this many processes; one each by default. */
+  readonly agentProcesses?: number;
+  /** Called as each part comes up. */
+  readonly progress?: (what: string) => void;
+}
+
+export interface Network {
+  readonly directory: string;
+  readonly cities: readonly City[];
+  readonly nats: NatsServer;
+  readonly signer: ManagedProcess;
+  readonly coordinator: ManagedProcess;
+  readonly agents: ReadonlyMap<string, ManagedProcess>;
+  readonly analytics?: ManagedProcess;
+  readonly vrpUrl: string;
+  readonly pki: NetworkPki;
+  readonly files: {
+    /** Root that VA certificates are checked against, PEM. */
+    readonly vaRoot: string;
+    /** CA of the coordinator's HTTPS certificate, PEM. */
+    readonly httpsCa: string;
+    readonly coordinatorSvid: { readonly certificate: string; readonly key: string; readonly ca: string };
+    readonly operatorSeed: string;
+  };
+  stop(): Promise<void>;
+}
+
+export interface NetworkPki {
+  /** The CA whose customers ask for vouchers, in the trust contexts MOZ and CHROME. */
+  readonly webRoot: TestCertificate;
+  readonly webIntermediate: TestCertificate;
+  /** Another CA in the trust context MOZ: the one that is broken into. */
+  readonly brokenRoot: TestCertificate;
+  readonly brokenIntermediate: TestCertificate;
+  /** The CA that runs the VA. */
+  readonly vaRoot: TestCertificate;
+}
+
+const trustDomain = 'spiffe://mecai.test';
+
+export async function startNetwork(options: NetworkOptions): Promise<Network> {
+  const { directory, cities = sixCities, progress = () => undefined } = options;
+  const at = (...parts: string[]) => join(directory, ...parts);
+  const write = (name: string, content: string | object, mode = 0o644) => {
+    const text = typeof content === 'string' ? content : `${JSON.stringify(content, undefined, 2)}\n`;
+    writeFileSync(at(name), text, { mode });
+    return at(name);
+  };
+  for (const name of ['logs', 'nats', 'tokens', 'trust/MOZ', 'trust/CHROME', 'analytics']) {
+    mkdirSync(at(name), { recursive: true });
+  }
+
+  const pki: NetworkPki = (() => {
+    const webRoot = rootCa('Example Web Root');
+    const brokenRoot = rootCa('Broken Root');
+    return {
+      webRoot,
+      webIntermediate: intermediateCa('Example Web Issuing CA', webRoot),
+      brokenRoot,
+      brokenIntermediate: intermediateCa('Broken Issuing CA', brokenRoot),
+      vaRoot: rootCa('Second Opinion Root'),
+    };
+  })();
+  write('trust/MOZ/roots.pem', pem(pki.webRoot, pki.brokenRoot, pki.vaRoot));
+  write('trust/CHROME/roots.pem', pem(pki.webRoot));
+  const vaRoot = write('va-root.pem', pem(pki.vaRoot));
+
+  const internalCa = rootCa('Internal CA');
+  const internalCaFile = write('internal-ca.pem', pem(internalCa));
+  const identity = (name: string) => {
+    const id = `${trustDomain}/${name}`;
+    const certificate = svid(internalCa, id);
+    return {
+      id,
+      files: {
+        certificate: write(`${name}.pem`, pem(certificate)),
+        key: write(`${name}.key`, keyPem(certificate), 0o600),
+        ca: internalCaFile,
+      },
+    };
+  };
+  const httpsCa = write('https-ca.pem', pem(pki.vaRoot));
+  const https = serverCertificate(pki.vaRoot, {
+    dns: ['localhost', 'va.second-opinion.test'],
+    ip: ['127.0.0.1'],
+  });
+  const httpsFiles = {
+    certificate: write('https.pem', pem(https)),
+    key: write('https.key', keyPem(https), 0o600),
+  };
+
+  const users: NatsUser[] = [];
+  const natsUser = (
+    name: string,
+    permissions: { publish: readonly string[]; subscribe: readonly string[] },
+  ) => {
+    const user = createUser();
+    users.push({ name, publicNkey: user.getPublicKey(), ...permissions });
+    return write(`${name}.nk`, new TextDecoder().decode(user.getSeed()), 0o600);
+  };
+  const agents = cities.map((city) => {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    return {
+      city,
+      publicKey: publicKey.export({ format: 'der', type: 'spki' }).toString('base64'),
+      keyFile: write(
+        `${city.name}.observation.key`,
+        privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
+        0o600,
+      ),
+      seedFile: natsUser(city.name, natsPermissions.agent(city.name)),
+    };
+  });
+  const coordinatorSeed = natsUser('coordinator-1', natsPermissions.coordinator('coordinator-1'));
+  const analyticsSeed = natsUser('analytics-1', natsPermissions.analytics('analytics-1'));
+  const operatorSeed = natsUser('operator', natsPermissions.operator);
+  const registry = write('registry.json', {
+    version: 1,
+    agents: agents.map(({ city: { name, city, country, latitude, longitude, rir, asn }, publicKey }) => ({
+      name,
+      publicKey,
+      city,
+      country,
+      latitude,
+      longitude,
+      rir,
+      asn,
+    })),
+  });
+  progress(`certificates, keys and registry of ${agents.length} perspectives`);
+
+  const stops: (() => Promise<unknown>)[] = [];
+  const stop = async () => {
+    for (const end of stops.toReversed()) await end();
+  };
+  try {
+    const nats = await startNatsServer({ directory: at('nats'), users });
+    stops.push(() => nats.stop());
+    progress(`nats-server with ${users.length} nkeys on ${nats.url}`);
+
+    const run = async (name: string, script: string, args: string[], environment = {}) => {
+      const started = await startProcess({
+        name,
+        script: join(repository, script),
+        args,
+        logFile: at('logs', `${name}.log`),
+        environment,
+      });
+      stops.push(() => started.stop());
+      return started;
+    };
+
+    const signerId = identity('signer');
+    const coordinatorId = identity('coordinator');
+    const softHsm = {
+      SOFTHSM2_CONF: write('softhsm2.conf', `directories.tokendir = ${at('tokens')}\nlog.level = ERROR\n`),
+    };
+    const pin = randomBytes(8).toString('hex');
+    execFileSync(
+      'softhsm2-util',
+      [
+        '--init-token',
+        '--free',
+        '--label',
+        'mecai',
+        '--pin',
+        pin,
+        '--so-pin',
+        randomBytes(8).toString('hex'),
+      ],
+      { env: { ...process.env, ...softHsm }, stdio: 'pipe' },
+    );
+    const signerConfig = write('signer.json', {
+      listen: '127.0.0.1:0',
+      tls: signerId.files,
+      coordinators: [coordinatorId.id],
+      admin: '127.0.0.1:0',
+      hsm: { module: softHsmModule(), token: 'mecai', key: 'va', pinFile: write('pin', pin, 0o600) },
+      vaCertificate: at('va-chain.pem'),
+      ownCa: [vaRoot],
+      registry,
+      trustContexts: at('trust'),
+      auditLog: at('audit.jsonl'),
+      allowedTargets: testNetworks,
+      ...options.signer,
+    });
+    const ceremony = (...args: string[]) =>
+      execFileSync(
+        process.execPath,
+        [join(repository, 'signer/src/main.ts'), ...args, '--config', signerConfig],
+        {
+          env: { ...process.env, ...softHsm },
+          encoding: 'utf8',
+        },
+      );
+    ceremony('keygen');
+    ceremony('csr', '--subject', 'O=Second Opinion CA,CN=Second Opinion VA', '--out', at('va.csr'));
+    ceremony(
+      'install-certificate',
+      '--certificate',
+      write('va.pem', vaCertificate(pki.vaRoot, at('va.csr'))),
+    );
+    progress('VA key generated in the SoftHSM token, certificate installed');
+    const signer = await run('signer', 'signer/src/main.ts', ['serve', '--config', signerConfig], softHsm);
+    progress(`signer on ${signer.ready['grpc']}`);
+
+    const coordinator = await run('coordinator', 'coordinator/src/main.ts', [
+      '--config',
+      write('coordinator.json', {
+        name: 'coordinator-1',
+        listen: '127.0.0.1:0',
+        tls: httpsFiles,
+        admin: '127.0.0.1:0',
+        nats: { servers: [nats.url], seedFile: coordinatorSeed },
+        signer: { address: signer.ready['grpc'], id: signerId.id, tls: coordinatorId.files },
+        registry,
+        allowedTargets: testNetworks,
+        ...options.coordinator,
+      }),
+    ]);
+    progress(`coordinator on ${coordinator.ready['vrp']}`);
+
+    const configs = agents.map(({ city, keyFile, seedFile }) => ({
+      name: city.name,
+      file: write(`${city.name}.json`, {
+        name: city.name,
+        admin: '127.0.0.1:0',
+        nats: { servers: [nats.url], seedFile },
+        keyFile,
+        location: {
+          city: city.city,
+          country: city.country,
+          latitude: city.latitude,
+          longitude: city.longitude,
+          rir: city.rir,
+          asn: city.asn,
+        },
+        probe: { bindIpv4: city.address },
+        allowedTargets: testNetworks,
+        ...options.agent,
+      }),
+    }));
+    const running = new Map<string, ManagedProcess>();
+    const processes = options.agentProcesses ?? configs.length;
+    await Promise.all(
+      Array.from({ length: processes }, async (_, i) => {
+        const mine = configs.filter((__, j) => j % processes === i);
+        const name = mine.length === 1 ? mine[0]!.name : `agents-${i + 1}`;
+        const script = mine.length === 1 ? 'probe-agent/src/main.ts' : 'test/src/network/several-agents.ts';
+        const one = await run(
+          name,
+          script,
+          mine.flatMap(({ file }) => ['--config', file]),
+        );
+        for (const { name: agent } of mine) running.set(agent, one);
+      }),
+    );
+    progress(`probe agents: ${cities.map(({ city }) => city).join(', ')}`);
+
+    const analytics = options.analytics
+      ? await run('analytics', 'analytics/src/main.ts', [
+          '--config',
+          write('analytics.json', {
+            nats: { url: nats.url, seedFile: analyticsSeed, name: 'analytics-1' },
+            registry,
+            store: { kind: 'embedded', directory: at('analytics') },
+            admin: '127.0.0.1:0',
+          }),
+        ])
+      : undefined;
+    if (analytics) progress(`analytics on ${analytics.ready['admin']}`);
+
+    await untilReady(`${coordinator.ready['admin']}/readyz`);
+    await untilAllHeard(`${coordinator.ready['admin']}/status`);
+    return {
+      directory,
+      cities,
+      nats,
+      signer,
+      coordinator,
+      agents: running,
+      ...(analytics && { analytics }),
+      vrpUrl: coordinator.ready['vrp']!,
+      pki,
+      files: { vaRoot, httpsCa, coordinatorSvid: coordinatorId.files, operatorSeed },
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Signs the request as a CA would: takes name and key, decides the rest itself. */
+function vaCertificate(issuer: TestCertificate, csrFile: string): string {
+  const der = execFileSync('openssl', ['req', '-in', csrFile, '-outform', 'DER', '-verify'], {
+    stdio: 'pipe',
+  });
+  const info = DerReader.whole(der).sequence();
+  info.integer();
+  info.raw(tags.sequence);
+  const spki = info.raw(tags.sequence);
+  info.raw(constructed(0));
+  const publicKey = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
+  return pem(
+    testCertificate({
+      subject: 'Second Opinion VA',
+      issuer,
+      key: { publicKey, privateKey: issuer.privateKey },
+      serial: 77,
+      keyUsage: keyUsages.digitalSignature,
+      extendedKeyUsage: [oids.voucherSigning],
+    }),
+  );
+}
+
+function softHsmModule(): string {
+  const found = [
+    '/usr/lib/softhsm/libsofthsm2.so',
+    '/usr/lib64/pkcs11/libsofthsm2.so',
+    '/usr/local/lib/softhsm/libsofthsm2.so',
+    '/opt/homebrew/lib/softhsm/libsofthsm2.so',
+  ].find((file) => existsSync(file));
+  if (!found) throw new Error('libsofthsm2.so not found: install the Debian package softhsm2');
+  return found;
+}
+
+async function poll(url: string, done: (response: Response) => Promise<boolean>): Promise<void> {
+  const until = Date.now() + 10_000;
+  while (Date.now() < until) {
+    if (await fetch(url).then(done, () => false)) return;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error(`${url} is not as it should be after 10 s`);
+}
+
+const untilReady = (url: string) => poll(url, (response) => Promise.resolve(response.ok));
+
+/** The coordinator has had a sign of life from every agent. */
+const untilAllHeard = (url: string) =>
+  poll(url, async (response) => {
+    const status = (await response.json()) as { perspectives: { heard: boolean }[] };
+    return status.perspectives.every(({ heard }) => heard);
+  });
