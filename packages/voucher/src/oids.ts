@@ -27,11 +27,6 @@ export const oids = {
   /** RFC 5754 section 3.3. */
   ecdsaWithSha256: '1.2.840.10045.4.3.2',
   ecdsaWithSha384: '1.2.840.10045.4.3.3',
-  /** RFC 5280 section 4.2. */
-  keyUsage: '2.5.29.15',
-  basicConstraints: '2.5.29.19',
-  extendedKeyUsage: '2.5.29.37',
-  anyExtendedKeyUsage: '2.5.29.37.0',
 } as const;
 
 /** Whole TLVs of those that are written or compared on the hot path. */

@@ -1,4 +1,4 @@
-import { der } from '@mecai/pki';
+import { der, extensionOids } from '@mecai/pki';
 import { describe, expect, test } from 'vitest';
 import { oids } from './oids.ts';
 import { checkVoucherRequest, type RequestRule } from './request-check.ts';
@@ -36,8 +36,8 @@ test('a self-signed leaf is left to the judgement of trust', () => {
 
 describe('each rule, with the chain and the certificate it is about', () => {
   const unreadable = [
-    testExtension(oids.basicConstraints, true, der.nullValue()),
-    testExtension(oids.keyUsage, true, der.tlv(0x03, Uint8Array.of(2, 0x04))),
+    testExtension(extensionOids.basicConstraints, true, der.nullValue()),
+    testExtension(extensionOids.keyUsage, true, der.tlv(0x03, Uint8Array.of(2, 0x04))),
   ];
   const brokenCa = testCertificate({ subject: 'Intermediate', issuer: root, extensions: unreadable });
   const impostor = testCertificate({ subject: 'Intermediate', issuer: root, ...ca, key: testKey() });

@@ -1,6 +1,13 @@
 /** What a request must mean, beyond its form: each chain links, and is for the server it names. */
-import { type Certificate, matchesHostName, parseCertificate, PkiError, subjectAltNames } from '@mecai/pki';
-import { basicConstraints, keyUsage, mayBeUsedFor, signed } from './va-certificate.ts';
+import {
+  basicConstraints,
+  type Certificate,
+  matchesHostName,
+  parseCertificate,
+  PkiError,
+  subjectAltNames,
+} from '@mecai/pki';
+import { mayBeUsedFor, signed } from './va-certificate.ts';
 import type { CertificateChain, VoucherRequest } from './vrp.ts';
 
 export type RequestRule =
@@ -100,7 +107,7 @@ function leafFault(leaf: Certificate, serverName: string): Fault | undefined {
     if (!matchesHostName(subjectAltNames(leaf), serverName)) {
       return problem('server-name', 0, `it is not for ${serverName}`);
     }
-    if (basicConstraints(leaf).ca) return problem('leaf-is-ca', 0, 'it is a CA certificate, not a leaf');
+    if (basicConstraints(leaf)?.ca) return problem('leaf-is-ca', 0, 'it is a CA certificate, not a leaf');
     return undefined;
   });
 }
@@ -115,7 +122,7 @@ function linkFault(
       return problem('issuer-name', at, 'its issuer is not the subject of the next certificate');
     }
     const fault = readable(at + 1, () =>
-      basicConstraints(issuer).ca && mayBeUsedFor(issuer, keyUsage.keyCertSign)
+      basicConstraints(issuer)?.ca && mayBeUsedFor(issuer, 'keyCertSign')
         ? undefined
         : problem('issuer-is-no-ca', at + 1, 'it is not a CA certificate, but is the issuer of another'),
     );

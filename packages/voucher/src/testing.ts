@@ -1,5 +1,5 @@
 /** Certificates and vouchers for tests: a VA with its hierarchy, made from nothing but keys and times. */
-import { constructed, der, implicit } from '@mecai/pki';
+import { constructed, der, implicit, extensionOids } from '@mecai/pki';
 import { generateKeyPairSync, hash, type KeyObject, sign } from 'node:crypto';
 import { voucherSigner, type VoucherSigner } from './cms-encoder.ts';
 import { oids } from './oids.ts';
@@ -58,19 +58,21 @@ export function testCertificate(options: TestCertificateOptions): TestCertificat
   if (ca !== undefined) {
     const length = pathLength === undefined ? [] : [der.integer(pathLength)];
     const value = der.sequence(...(ca ? [der.boolean(true)] : []), ...length);
-    extensions.push(testExtension(oids.basicConstraints, true, value));
+    extensions.push(testExtension(extensionOids.basicConstraints, true, value));
   }
   if (keyUsage !== undefined) {
     const unused = 31 - Math.clz32(keyUsage & -keyUsage);
-    extensions.push(testExtension(oids.keyUsage, true, der.tlv(0x03, Uint8Array.of(unused, keyUsage))));
+    extensions.push(
+      testExtension(extensionOids.keyUsage, true, der.tlv(0x03, Uint8Array.of(unused, keyUsage))),
+    );
   }
   if (extendedKeyUsage) {
     const value = der.sequence(...extendedKeyUsage.map((one) => der.oid(one)));
-    extensions.push(testExtension(oids.extendedKeyUsage, true, value));
+    extensions.push(testExtension(extensionOids.extKeyUsage, true, value));
   }
   if (dnsNames) {
     const names = dnsNames.map((name) => der.tlv(implicit(2), Buffer.from(name, 'ascii')));
-    extensions.push(testExtension('2.5.29.17', false, der.sequence(...names)));
+    extensions.push(testExtension(extensionOids.subjectAltName, false, der.sequence(...names)));
   }
   const tbs = der.sequence(
     der.tlv(constructed(0), der.integer(2)),

@@ -1,5 +1,16 @@
 /** The certificate that signs vouchers, and its way up to a VA root (RFC 5280 section 6.1, narrowed). */
-import { type Certificate, DerReader, findExtension, parseCertificate, PkiError, tags } from '@mecai/pki';
+import {
+  basicConstraints,
+  type Certificate,
+  extKeyUsage,
+  hasUsage,
+  keyUsage,
+  keyUsageBits,
+  parseCertificate,
+  PkiError,
+  extensionOids,
+  keyPurposes,
+} from '@mecai/pki';
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import type { DigestAlgorithm } from './cms-encoder.ts';
 import { VoucherError } from './error.ts';
@@ -23,11 +34,11 @@ const signatureBudget = 32;
 
 /** Extensions whose being critical is no obstacle (RFC 5280 section 4.2). */
 const processed = new Set<string>([
-  oids.keyUsage,
-  oids.basicConstraints,
-  oids.extendedKeyUsage,
-  '2.5.29.17', // subjectAltName: names nobody compares here
-  '2.5.29.32', // certificatePolicies: any policy will do
+  extensionOids.keyUsage,
+  extensionOids.basicConstraints,
+  extensionOids.extKeyUsage,
+  extensionOids.subjectAltName, // names that nobody compares here
+  extensionOids.certificatePolicies, // any policy will do
 ]);
 
 /** Reads a certificate; throws `malformed`. */
@@ -64,12 +75,12 @@ export function voucherKey(certificate: Certificate): VoucherKey {
 }
 
 function voucherFault(certificate: Certificate): string | undefined {
-  const purposes = extendedKeyUsage(certificate);
+  const purposes = extKeyUsage(certificate);
   if (purposes?.length !== 1 || purposes[0] !== oids.voucherSigning) {
     return 'voucher-signing is not its only extended key usage';
   }
-  if (!mayBeUsedFor(certificate, keyUsage.digitalSignature)) return 'its key must not sign data';
-  if (basicConstraints(certificate).ca) return 'it is a CA certificate';
+  if (!mayBeUsedFor(certificate, 'digitalSignature')) return 'its key must not sign data';
+  if (basicConstraints(certificate)?.ca) return 'it is a CA certificate';
   const unknown = unknownCritical(certificate);
   return unknown && `unknown critical extension ${unknown}`;
 }
@@ -128,15 +139,15 @@ function searchPath(
 
 /** Whether a CA certificate allows what is below it (RFC 5280 sections 4.2.1.3, 4.2.1.9 and 4.2.1.12). */
 function isVoucherCa(certificate: Certificate, below: readonly Certificate[]): boolean {
-  const { ca, pathLength } = basicConstraints(certificate);
+  const { ca = false, pathLength } = basicConstraints(certificate) ?? {};
   // Self-issued certificates do not count, nor does the end entity.
   const casBelow = below.slice(1).filter((one) => Buffer.compare(one.issuer, one.subject) !== 0).length;
-  const purposes = extendedKeyUsage(certificate);
+  const purposes = extKeyUsage(certificate);
   return (
     ca &&
     (pathLength === undefined || casBelow <= pathLength) &&
-    mayBeUsedFor(certificate, keyUsage.keyCertSign) &&
-    (!purposes || purposes.includes(oids.voucherSigning) || purposes.includes(oids.anyExtendedKeyUsage)) &&
+    mayBeUsedFor(certificate, 'keyCertSign') &&
+    (!purposes || purposes.includes(oids.voucherSigning) || purposes.includes(keyPurposes.any)) &&
     unknownCritical(certificate) === undefined
   );
 }
@@ -160,39 +171,10 @@ function commonValidity(path: readonly Certificate[]): { notBefore: Date; notAft
   return { notBefore: new Date(notBefore), notAfter: new Date(notAfter) };
 }
 
-/** Positions in KeyUsage (RFC 5280 section 4.2.1.3), as masks on its first octet. */
-export const keyUsage = { digitalSignature: 0x80, keyCertSign: 0x04 } as const;
-
-/** Without the extension a key may be used for everything. */
-export function mayBeUsedFor(certificate: Certificate, usage: number): boolean {
-  const extension = findExtension(certificate, oids.keyUsage);
-  if (!extension) return true;
-  return readExtension(extension.value, (reader) => ((reader.bits().bytes[0] ?? 0) & usage) !== 0);
-}
-
-/** BasicConstraints ::= SEQUENCE { cA BOOLEAN DEFAULT FALSE, pathLenConstraint INTEGER (0..MAX) OPTIONAL } */
-export function basicConstraints(certificate: Certificate): { ca: boolean; pathLength?: number } {
-  const extension = findExtension(certificate, oids.basicConstraints);
-  if (!extension) return { ca: false };
-  return readExtension(extension.value, (outer) => {
-    const reader = outer.sequence();
-    const ca = reader.peek() === tags.boolean ? reader.boolean() : false;
-    const pathLength = reader.atEnd ? undefined : reader.integer();
-    reader.end();
-    return { ca, ...(pathLength !== undefined && { pathLength }) };
-  });
-}
-
-/** ExtKeyUsageSyntax ::= SEQUENCE SIZE (1..MAX) OF KeyPurposeId */
-function extendedKeyUsage(certificate: Certificate): string[] | undefined {
-  const extension = findExtension(certificate, oids.extendedKeyUsage);
-  if (!extension) return undefined;
-  return readExtension(extension.value, (outer) => {
-    const reader = outer.sequence();
-    const purposes: string[] = [];
-    while (!reader.atEnd) purposes.push(reader.oid());
-    return purposes;
-  });
+/** Whether keyUsage allows it; without the extension a key may be used for everything. */
+export function mayBeUsedFor(certificate: Certificate, usage: keyof typeof keyUsageBits): boolean {
+  const usages = keyUsage(certificate);
+  return usages === undefined || hasUsage(usages, keyUsageBits[usage]);
 }
 
 const unknownCritical = (certificate: Certificate): string | undefined =>
@@ -206,13 +188,6 @@ function reading<T>(read: () => T, otherwise: () => T): T {
     if (error instanceof PkiError) return otherwise();
     throw error;
   }
-}
-
-function readExtension<T>(value: Uint8Array, read: (reader: DerReader) => T): T {
-  const reader = new DerReader(value);
-  const result = read(reader);
-  reader.end();
-  return result;
 }
 
 const unsuitable = (why: string, cause?: unknown) =>

@@ -1,4 +1,4 @@
-import { der } from '@mecai/pki';
+import { der, extensionOids, keyPurposes } from '@mecai/pki';
 import { sign } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { parseSignedVoucher } from './cms-decoder.ts';
@@ -109,7 +109,7 @@ describe('digest and signature', () => {
 
 describe('the VA certificate', () => {
   const cases: readonly [string, Partial<TestCertificateOptions>][] = [
-    ['without extended key usage', { extendedKeyUsage: [oids.anyExtendedKeyUsage] }],
+    ['without extended key usage', { extendedKeyUsage: [keyPurposes.any] }],
     ['for TLS servers', { extendedKeyUsage: ['1.3.6.1.5.5.7.3.1'] }],
     ['for vouchers and for TLS servers', { extendedKeyUsage: [oids.voucherSigning, '1.3.6.1.5.5.7.3.1'] }],
     ['that may only sign certificates', { keyUsage: keyUsages.keyCertSign }],
@@ -128,7 +128,7 @@ describe('the VA certificate', () => {
 
   test('with an extended key usage that cannot be read, or without one', () => {
     for (const value of [der.nullValue(), der.sequence(), undefined]) {
-      const extensions = value ? [testExtension(oids.extendedKeyUsage, true, value)] : [];
+      const extensions = value ? [testExtension(extensionOids.extKeyUsage, true, value)] : [];
       const certificate = testCertificate({ subject: 'VA', issuer: va.intermediate, extensions });
       expect(codeOf(issuedBy(certificate, [va.intermediate]))).toBe('not-a-voucher-certificate');
     }
@@ -179,7 +179,7 @@ describe('the path to a root', () => {
   const intermediates: readonly [string, Partial<TestCertificateOptions>, VoucherErrorCode | undefined][] = [
     ['a CA that may sign certificates', ca, undefined],
     ['a CA for vouchers only', { ...ca, extendedKeyUsage: [oids.voucherSigning] }, undefined],
-    ['a CA for any purpose', { ...ca, extendedKeyUsage: [oids.anyExtendedKeyUsage] }, undefined],
+    ['a CA for any purpose', { ...ca, extendedKeyUsage: [keyPurposes.any] }, undefined],
     ['a CA for TLS servers', { ...ca, extendedKeyUsage: ['1.3.6.1.5.5.7.3.1'] }, 'untrusted-va'],
     ['no CA', { keyUsage: keyUsages.keyCertSign }, 'untrusted-va'],
     ['a CA flag of FALSE', { ca: false, keyUsage: keyUsages.keyCertSign }, 'untrusted-va'],
@@ -195,7 +195,7 @@ describe('the path to a root', () => {
     ],
     [
       'key usage that cannot be read',
-      { ca: true, extensions: [testExtension(oids.keyUsage, true, der.nullValue())] },
+      { ca: true, extensions: [testExtension(extensionOids.keyUsage, true, der.nullValue())] },
       'untrusted-va',
     ],
   ];
