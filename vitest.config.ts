@@ -8,6 +8,7 @@ const project = (root: string, name = root.split('/').at(-1)!) => ({
 export default defineConfig({
   test: {
     // Processes are real and the machine may be small: files one after another inside two workers.
+    reporters: ['default', './scripts/count-reporter.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 30_000,
