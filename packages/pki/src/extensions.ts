@@ -228,7 +228,7 @@ export const ocspUris = (certificate: Certificate): string[] =>
  * CRLDistributionPoints ::= SEQUENCE SIZE (1..MAX) OF SEQUENCE { distributionPoint [0] DistributionPointName
  *   OPTIONAL, reasons [1] OPTIONAL, cRLIssuer [2] GeneralNames OPTIONAL }
  */
-const readDistributionPoints: Reader<readonly DistributionPoint[]> = (bytes) => {
+export const readDistributionPoints: Reader<readonly DistributionPoint[]> = (bytes) => {
   const reader = DerReader.whole(bytes);
   const points: DistributionPoint[] = [];
   do {

@@ -78,7 +78,7 @@ export class PathSearch {
       }
       const top = issuer.selfIssued && this.#view.issuers(issuer).length === 0;
       if (top) {
-        if (!this.#visitor.isAnchor(issuer)) this.note(issuer, this.#orphan(issuer), depth - 1);
+        this.note(issuer, this.#orphan(issuer), depth);
         continue;
       }
       const broken =
@@ -154,7 +154,8 @@ export class PathSearch {
     if (candidates.length > 0) {
       return fault('bad-signature', 'RFC 5280 6.1.3', 'no certificate with the issuer name signed it');
     }
-    if (vertex.selfIssued) return fault('no-issuer', 'RFC 5280 6.1.1', 'self-issued, and not an anchor');
+    if (vertex.selfIssued)
+      return fault('no-issuer', 'RFC 5280 6.1.1', 'self-issued, and not an anchor of this context');
     return fault(
       'no-issuer',
       'RFC 5280 6.1.3',

@@ -21,3 +21,12 @@ export function pemCertificates(text: string): Certificate[] {
     }
   });
 }
+
+/** 64 characters a line (RFC 7468 section 2). */
+export function toPem(bytes: Uint8Array, label: string): string {
+  const lines =
+    Buffer.from(bytes)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
+  return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ''].join('\n');
+}

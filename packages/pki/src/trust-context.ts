@@ -12,7 +12,7 @@ export interface ConstraintSet {
   readonly sctUntil?: Date;
   /** There is an SCT, and all are after this (sct_all_after_sec). */
   readonly sctAllAfter?: Date;
-  /** All DNS names of the leaf lie in these subtrees; then it may have no other names (permitted_dns_names). */
+  /** All DNS names of the leaf lie in these subtrees (permitted_dns_names). */
   readonly permittedDnsNames?: readonly string[];
 }
 

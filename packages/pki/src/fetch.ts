@@ -1,0 +1,145 @@
+/** Fetching CRLs and OCSP responses over HTTP, with limits, through an address guard. */
+import { type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { isIP } from 'node:net';
+import { PkiError } from './error.ts';
+
+export interface FetchRequest {
+  readonly url: string;
+  /** POSTed where given, with this content type. */
+  readonly body?: { readonly type: string; readonly octets: Uint8Array };
+  /** A longer answer is refused. */
+  readonly maxOctets: number;
+}
+
+/** Throws `unreachable` or `limit`. */
+export type Fetch = (request: FetchRequest) => Promise<Uint8Array>;
+
+export interface HttpFetchOptions {
+  /** All addresses of a host name, as text. */
+  readonly resolve: (host: string) => Promise<readonly string[]>;
+  /** Whether an address may be connected to: private and special-purpose ones should not. */
+  readonly isAllowed: (address: string) => boolean;
+  /** For all of it: names, connections, redirects, content. Milliseconds. */
+  readonly timeout?: number;
+  readonly redirects?: number;
+}
+
+const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+
+export function httpFetch(options: HttpFetchOptions): Fetch {
+  const { timeout = 5_000, redirects = 3 } = options;
+  return async (request) => {
+    const signal = AbortSignal.timeout(timeout);
+    try {
+      let url = request.url;
+      for (let hop = 0; hop <= redirects; hop++) {
+        const answer = await once(request, url, options, signal);
+        if (answer instanceof Uint8Array) return answer;
+        url = answer.location;
+      }
+    } catch (cause) {
+      if (cause instanceof PkiError) throw cause;
+      const what = signal.aborted ? `no answer in ${timeout} ms` : 'request failed';
+      throw new PkiError('unreachable', `${shown(request.url)}: ${what}`, { cause });
+    }
+    throw new PkiError('unreachable', `${shown(request.url)}: more than ${redirects} redirects`);
+  };
+}
+
+async function once(
+  request: FetchRequest,
+  address: string,
+  { resolve, isAllowed }: HttpFetchOptions,
+  signal: AbortSignal,
+): Promise<Uint8Array | { location: string }> {
+  const url = parseUrl(address);
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  const addresses = isIP(host) ? [host] : await raced(resolve(host), signal);
+  // The address that was judged is the one that is connected to, so a name cannot change in between.
+  const target = addresses.find(isAllowed);
+  if (target === undefined)
+    throw new PkiError('unreachable', `${shown(address)}: no address that may be asked`);
+  const answer = await send(request, url, target, signal);
+  const { statusCode = 0, headers } = answer;
+  if (redirectStatuses.has(statusCode) && headers.location !== undefined) {
+    answer.destroy();
+    if (!URL.canParse(headers.location, url)) throw new PkiError('unreachable', 'redirect to no URL');
+    return { location: new URL(headers.location, url).href };
+  }
+  if (statusCode !== 200) {
+    answer.destroy();
+    throw new PkiError('unreachable', `${shown(address)}: status ${statusCode}`);
+  }
+  return content(answer, request.maxOctets, address);
+}
+
+function parseUrl(address: string): URL {
+  if (!URL.canParse(address)) throw new PkiError('unreachable', 'not a URL');
+  const url = new URL(address);
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    throw new PkiError('unreachable', `scheme ${url.protocol}`);
+  }
+  return url;
+}
+
+function send(
+  request: FetchRequest,
+  url: URL,
+  target: string,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  const { body } = request;
+  const secure = url.protocol === 'https:';
+  const options: RequestOptions & { servername?: string } = {
+    host: target,
+    port: url.port || (secure ? 443 : 80),
+    path: url.pathname + url.search,
+    method: body ? 'POST' : 'GET',
+    headers: {
+      host: url.host,
+      ...(body && { 'content-type': body.type, 'content-length': body.octets.length }),
+    },
+    agent: false,
+    signal,
+    ...(secure && !isIP(url.hostname) && { servername: url.hostname }),
+  };
+  return new Promise((resolve, reject) => {
+    const outgoing = (secure ? httpsRequest : httpRequest)(options, resolve);
+    outgoing.on('error', reject);
+    outgoing.end(body?.octets);
+  });
+}
+
+async function content(answer: IncomingMessage, maxOctets: number, address: string): Promise<Uint8Array> {
+  const tooLong = () => new PkiError('limit', `${shown(address)}: longer than ${maxOctets} octets`);
+  if (Number(answer.headers['content-length'] ?? 0) > maxOctets) {
+    answer.destroy();
+    throw tooLong();
+  }
+  const parts: Uint8Array[] = [];
+  let octets = 0;
+  for await (const part of answer) {
+    if (!(part instanceof Uint8Array)) continue;
+    octets += part.length;
+    if (octets > maxOctets) throw tooLong();
+    parts.push(part);
+  }
+  return Uint8Array.from(Buffer.concat(parts));
+}
+
+/** Rejects when the signal aborts, whatever the promise does. */
+export async function raced<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(new PkiError('unreachable', 'out of time'));
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/** A URL from a certificate, short and printable. */
+const shown = (url: string) => url.slice(0, 200).replace(/[^\x21-\x7e]/g, '?');
