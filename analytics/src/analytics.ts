@@ -1,0 +1,144 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { inboxPrefix, streams } from '@mecai/proto';
+import { type Logger, type Running, readText, untilItWorks } from '@mecai/runtime';
+import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
+import { Agents } from './agents.ts';
+import { CertificateCache } from './certificate-cache.ts';
+import type { AnalyticsConfig } from './config.ts';
+import { Follower } from './follower.ts';
+import { startHttp } from './http.ts';
+import { readObservation } from './read-observation.ts';
+import { readRecord } from './read-record.ts';
+import { Writer } from './writer.ts';
+
+export interface Context {
+  readonly log: Logger;
+  readonly fail: (error: unknown) => void;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** How long a stop waits for what is under way to be stored. */
+const drainMs = 10_000;
+
+/**
+ * Moves observations and records from JetStream into ClickHouse. NATS and the store may be absent, at the start
+ * or later: it waits for them, and says so on `/readyz`.
+ *
+ * @throws RuntimeError when seed or registry cannot be read
+ */
+export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }: Context): Promise<Running> {
+  const { name } = config.nats;
+  const seed = new TextEncoder().encode(readText(config.nats.seedFile));
+  const agents = new Agents(config.registry, log);
+  const certificates = new CertificateCache();
+  const stopping = new AbortController();
+  const givingUp = new AbortController();
+  const writer = new Writer(
+    { store: config.store, retentionDays: config.retentionDays, insertMs: config.redeliverMs / 2 },
+    { log, signal: givingUp.signal },
+  );
+  const common = { name, batch: config.batch, redeliverMs: config.redeliverMs, writer, log, fail };
+  const followers = {
+    observations: new Follower({
+      ...common,
+      stream: streams.observations.name,
+      read: (arrival) => readObservation(arrival, { agents, certificates }),
+    }),
+    records: new Follower({
+      ...common,
+      stream: streams.records.name,
+      read: (arrival) => readRecord(arrival, agents),
+    }),
+  };
+  let nats: NatsConnection | undefined;
+  let manager: JetStreamManager | undefined;
+
+  const http = await startHttp(config.admin, {
+    missing: () => [
+      ...(writer.store ? [] : ['store']),
+      ...(followers.observations.following && followers.records.following ? [] : ['nats']),
+    ],
+    store: () => writer.store,
+    status: async () => ({
+      now: now(),
+      store: writer.store !== undefined,
+      streams: {
+        observations: {
+          ...followers.observations.status,
+          ...(await lag(manager, streams.observations.name, name)),
+        },
+        records: { ...followers.records.status, ...(await lag(manager, streams.records.name, name)) },
+      },
+    }),
+  });
+
+  const following = (async () => {
+    while (!stopping.signal.aborted) {
+      const connection = await untilItWorks('nats', () => dial(config.nats.url, name, seed), {
+        log,
+        signal: stopping.signal,
+      });
+      nats = connection;
+      const client = jetstream(connection, { timeout: 5000 });
+      const owner = await jetstreamManager(connection, { timeout: 5000, checkAPI: false });
+      manager = owner;
+      await Promise.all(
+        Object.values(followers).map((follower) => follower.follow(connection, client, owner)),
+      );
+      // A stop acknowledges on this connection what is still being stored.
+      if (!stopping.signal.aborted) await connection.close();
+    }
+  })().catch((error: unknown) => {
+    if (!stopping.signal.aborted) fail(error);
+  });
+  const opened = writer.open().catch((error: unknown) => {
+    if (!givingUp.signal.aborted) fail(error);
+  });
+
+  return {
+    ready: { admin: http.url },
+    async stop() {
+      stopping.abort();
+      const drained = Promise.all(Object.values(followers).map((follower) => follower.stop()));
+      // Without a store there is nothing to wait for: what is not acknowledged comes again.
+      if (writer.store) await Promise.race([drained, delay(drainMs, undefined, { ref: false })]);
+      givingUp.abort();
+      await Promise.all([drained, opened]);
+      // Acknowledgements on their way.
+      if (nats && !nats.isClosed())
+        await Promise.race([nats.flush(), delay(1000, undefined, { ref: false })]);
+      await nats?.close();
+      await following;
+      await http.close();
+      await writer.close();
+    },
+  };
+}
+
+const dial = (servers: string, name: string, seed: Uint8Array) =>
+  connect({
+    servers,
+    name,
+    authenticator: nkeyAuthenticator(seed),
+    inboxPrefix: inboxPrefix(name),
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 250,
+    timeout: 5000,
+    // A server that stays silent counts as gone after two of these.
+    pingInterval: 5000,
+    maxPingOut: 2,
+    // A key may be known a moment later.
+    ignoreAuthErrorAbort: true,
+  });
+
+/** Messages waiting in the stream, and those handed out and not acknowledged; null while NATS is absent. */
+async function lag(manager: JetStreamManager | undefined, stream: string, name: string) {
+  try {
+    const info = await manager?.consumers.info(stream, name);
+    return { waiting: info?.num_pending ?? null, unacknowledged: info?.num_ack_pending ?? null };
+  } catch {
+    return { waiting: null, unacknowledged: null };
+  }
+}

@@ -1,0 +1,64 @@
+import { dirname, resolve } from 'node:path';
+import { hostPort, loadConfig, path } from '@mecai/runtime';
+import { isName } from '@mecai/proto';
+import * as z from 'zod';
+
+/** The default TCP ports are those of the programs at the far end. */
+export const configSchema = z.strictObject({
+  nats: z.strictObject({
+    url: z.string().regex(/^(nats|tls):\/\/\S+$/, 'expected nats://host:port'),
+    /** Seed (`SU…`) of the nkey that nats-server knows with `natsPermissions.analytics(name)`. */
+    seedFile: path(),
+    /** Name of this process: its durable consumers, its inbox, its dead letters. */
+    name: z.string().refine(isName, 'lower-case letters, digits and hyphens').default('analytics'),
+  }),
+  /** The registry of agents, as coordinator and signer have it; read again when it changes. */
+  registry: path(),
+  store: z.discriminatedUnion('kind', [
+    /** ClickHouse inside this process; one process per directory. */
+    z.strictObject({ kind: z.literal('embedded'), directory: z.string().min(1) }),
+    z.strictObject({
+      kind: z.literal('server'),
+      url: z.url({ protocol: /^https?$/ }),
+      user: z.string().min(1).default('default'),
+      passwordFile: z.string().min(1).optional(),
+      /** Created if absent. */
+      database: z
+        .string()
+        .regex(/^[a-z][a-z0-9_]{0,62}$/, 'lower-case letters, digits and _')
+        .default('mecai'),
+    }),
+  ]),
+  batch: z
+    .strictObject({
+      /** Rows stored at once, at most. Twice as many messages may be under way. */
+      rows: z.int().min(1).max(100_000).default(5000),
+      /** Milliseconds a row waits for others. */
+      ms: z.int().min(1).max(10_000).default(250),
+    })
+    .prefault({}),
+  /** Milliseconds after which NATS hands out again what was not stored; an insert may take half of it. */
+  redeliverMs: z.int().min(1000).max(600_000).default(30_000),
+  /** Address of the HTTP interface, which has no authentication of its own. */
+  admin: hostPort().default('127.0.0.1:7480'),
+  /** Rows older than this many days are removed; 0 keeps all. Certificates stay. */
+  retentionDays: z.int().min(0).max(36_500).default(0),
+});
+
+export type AnalyticsConfig = z.output<typeof configSchema>;
+export type StoreConfig = AnalyticsConfig['store'];
+
+/** @throws RuntimeError like loadConfig */
+export function loadAnalyticsConfig(
+  file: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): AnalyticsConfig {
+  const config = loadConfig(configSchema, file, environment);
+  // loadConfig does not look into unions.
+  const absolute = (relative: string) => resolve(dirname(file), relative);
+  const { store } = config;
+  if (store.kind === 'embedded')
+    return { ...config, store: { ...store, directory: absolute(store.directory) } };
+  if (store.passwordFile === undefined) return config;
+  return { ...config, store: { ...store, passwordFile: absolute(store.passwordFile) } };
+}

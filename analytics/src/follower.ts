@@ -1,0 +1,226 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { deadLetters, ensureStreams, streams } from '@mecai/proto';
+import type { Logger } from '@mecai/runtime';
+import {
+  AckPolicy,
+  type ConsumerMessages,
+  type JetStreamClient,
+  type JetStreamManager,
+  JetStreamApiError,
+  type JsMsg,
+} from '@nats-io/jetstream';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { Batcher } from './batcher.ts';
+import { bury } from './dead-letters.ts';
+import type { Place } from './read-record.ts';
+import type { Arrival } from './read-observation.ts';
+import type { Read } from './rows.ts';
+import type { Candidate, Writer } from './writer.ts';
+
+export interface FollowerOptions {
+  readonly stream: string;
+  /** Name of the durable consumer and of the subject of dead letters. */
+  readonly name: string;
+  readonly batch: { readonly rows: number; readonly ms: number };
+  readonly redeliverMs: number;
+  readonly read: (arrival: Arrival & Place) => Read;
+  readonly writer: Writer;
+  readonly log: Logger;
+  /** Given up for good: what waiting does not heal. */
+  readonly fail: (error: unknown) => void;
+}
+
+export interface FollowerStatus {
+  readonly stored: number;
+  readonly repeated: number;
+  readonly deadLetters: number;
+  /** Messages handed to this process and not stored yet. */
+  readonly underWay: number;
+  /** When JetStream stored the newest message stored here since the start, milliseconds since 1970. */
+  readonly newestAt: number | null;
+}
+
+/** What goes wrong while dead letters are put aside is tried again after this long. */
+const retryMs = 500;
+const consumerNotFound = 10014;
+
+interface Item {
+  readonly message: JsMsg;
+  readonly read: Read;
+  readonly incarnation: string;
+}
+
+/**
+ * Follows one stream: every message becomes a row or a dead letter, and is acknowledged after that. Memory is
+ * bounded by the consumer's `max_ack_pending`: one batch being stored and one being gathered.
+ */
+export class Follower {
+  readonly #options: FollowerOptions;
+  readonly #batcher: Batcher<Item>;
+  /** Sequences taken and not acknowledged: NATS may hand out the same again meanwhile. */
+  readonly #underWay = new Set<string>();
+  readonly #drained: Promise<void>;
+  readonly #stopping = new AbortController();
+  #messages: ConsumerMessages | undefined;
+  #jetstream: JetStreamClient | undefined;
+  #stored = 0;
+  #repeated = 0;
+  #deadLetters = 0;
+  #newestAt: number | null = null;
+
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+    this.#batcher = new Batcher(options.batch);
+    this.#drained = this.#drain();
+  }
+
+  get status(): FollowerStatus {
+    return {
+      stored: this.#stored,
+      repeated: this.#repeated,
+      deadLetters: this.#deadLetters,
+      underWay: this.#underWay.size,
+      newestAt: this.#newestAt,
+    };
+  }
+
+  /** Whether messages are being pulled. */
+  get following(): boolean {
+    return this.#messages !== undefined;
+  }
+
+  /** Pulls until stopped or the connection closes; makes the stream and the consumer when they are gone. */
+  async follow(nats: NatsConnection, jetstream: JetStreamClient, manager: JetStreamManager): Promise<void> {
+    const { stream, name, batch, log } = this.#options;
+    const { signal } = this.#stopping;
+    this.#jetstream = jetstream;
+    while (!signal.aborted && !nats.isClosed()) {
+      try {
+        const incarnation = await this.#ensure(manager);
+        const consumer = await jetstream.consumers.get(stream, name);
+        const messages = await consumer.consume({
+          max_messages: batch.rows,
+          // Also how long it takes to ask again after the server was away.
+          expires: 2000,
+          abort_on_missing_resource: true,
+          callback: (message) => this.#take(message, incarnation),
+        });
+        this.#messages = messages;
+        if (signal.aborted) messages.stop();
+        const ended = await messages.closed();
+        if (ended) throw ended;
+      } catch (error) {
+        if (signal.aborted || nats.isClosed()) break;
+        log.warn(
+          { stream, reason: error instanceof Error ? error.message : error },
+          'not following; trying again',
+        );
+        await delay(retryMs, undefined, { signal }).catch(() => {});
+      } finally {
+        this.#messages = undefined;
+      }
+    }
+  }
+
+  /** Takes no more, and returns when everything taken is stored and acknowledged, or the writer gave up. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#messages?.stop();
+    this.#batcher.close();
+    await this.#drained;
+  }
+
+  #take(message: JsMsg, incarnation: string): void {
+    const { streamSequence, timestampNanos } = message.info;
+    const key = `${incarnation} ${streamSequence}`;
+    if (this.#underWay.has(key)) return;
+    this.#underWay.add(key);
+    const read = this.#options.read({
+      subject: message.subject,
+      data: message.data,
+      receivedAt: Math.floor(timestampNanos / 1e6),
+      stream: incarnation,
+      sequence: streamSequence,
+    });
+    this.#batcher.push({ message, read, incarnation });
+  }
+
+  async #drain(): Promise<void> {
+    for (;;) {
+      const items = await this.#batcher.take();
+      if (items.length === 0) return;
+      try {
+        await this.#settle(items);
+      } catch (error) {
+        // Not acknowledged, so NATS hands it out again, to this process or the next.
+        for (const item of items) this.#underWay.delete(keyOf(item));
+        if (this.#stopping.signal.aborted) return;
+        this.#options.fail(error);
+      }
+    }
+  }
+
+  async #settle(items: readonly Item[]): Promise<void> {
+    const candidates: Candidate[] = [];
+    for (const { message, read } of items) {
+      if (!('fault' in read)) candidates.push({ event: read, redelivered: message.redelivered });
+    }
+    const { stored, repeated } = await this.#options.writer.write(candidates);
+    await this.#bury(items);
+    for (const item of items) {
+      item.message.ack();
+      this.#underWay.delete(keyOf(item));
+    }
+    this.#stored += stored;
+    this.#repeated += repeated;
+    const newest = candidates.reduce((latest, { event }) => Math.max(latest, event.row.received_at), 0);
+    if (newest > 0) this.#newestAt = Math.max(this.#newestAt ?? 0, newest);
+  }
+
+  /** Put aside twice is put aside once, by the message id. */
+  async #bury(items: readonly Item[]): Promise<void> {
+    const { name, log } = this.#options;
+    for (const { message, read, incarnation } of items) {
+      if (!('fault' in read)) continue;
+      for (;;) {
+        try {
+          await bury(this.#jetstream!, name, message, read.fault, incarnation);
+          break;
+        } catch (error) {
+          log.warn(
+            { reason: error instanceof Error ? error.message : error },
+            'dead letter not taken; trying again',
+          );
+          await delay(retryMs, undefined, { signal: this.#stopping.signal });
+        }
+      }
+      this.#deadLetters++;
+      log.warn({ subject: message.subject, fault: read.fault }, 'message put aside');
+    }
+  }
+
+  /** @returns what tells this stream from an earlier one of the same name */
+  async #ensure(manager: JetStreamManager): Promise<string> {
+    const { stream, name, batch, redeliverMs } = this.#options;
+    await ensureStreams(manager, {
+      only: [streams.observations.name, streams.records.name, deadLetters.name],
+    });
+    const wanted = {
+      ack_wait: redeliverMs * 1_000_000,
+      max_ack_pending: 2 * batch.rows,
+    };
+    try {
+      const { config } = await manager.consumers.info(stream, name);
+      if (config.ack_wait !== wanted.ack_wait || config.max_ack_pending !== wanted.max_ack_pending) {
+        await manager.consumers.update(stream, name, wanted);
+      }
+    } catch (error) {
+      if (!(error instanceof JetStreamApiError) || error.code !== consumerNotFound) throw error;
+      // Each message by itself: acknowledging all up to one would take along those of a crashed predecessor.
+      await manager.consumers.add(stream, { durable_name: name, ack_policy: AckPolicy.Explicit, ...wanted });
+    }
+    return `${stream}@${(await manager.streams.info(stream)).created}`;
+  }
+}
+
+const keyOf = ({ message, incarnation }: Item) => `${incarnation} ${message.info.streamSequence}`;

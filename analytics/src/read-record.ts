@@ -1,0 +1,114 @@
+import { verifyObservationSignature } from '@mecai/corroboration';
+import { Decision, Mismatch, Observation } from '@mecai/proto';
+import type { Agents } from './agents.ts';
+import {
+  Unfit,
+  cut,
+  few,
+  hex,
+  ipv6,
+  maxCertificates,
+  rowId,
+  sha256,
+  short,
+  targetFields,
+  time,
+} from './fields.ts';
+import type { Arrival } from './read-observation.ts';
+import type { Read } from './rows.ts';
+
+/** A record's place: which stream, which incarnation of it, which message. */
+export interface Place {
+  readonly stream: string;
+  readonly sequence: number;
+}
+
+/**
+ * Messages on `mecai.decision.<coordinator>` and `mecai.mismatch.<coordinator>`. Coordinators do not sign them:
+ * that the subject is theirs alone is seen to by nats-server.
+ */
+export function readRecord(arrival: Arrival & Place, agents: Agents): Read {
+  const [, kind, coordinator, ...rest] = arrival.subject.split('.');
+  if (!coordinator || rest.length > 0) return { fault: 'other-sender' };
+  try {
+    return kind === 'decision' ? decision(arrival, coordinator) : mismatch(arrival, coordinator, agents);
+  } catch (error) {
+    return { fault: error instanceof Unfit ? error.fault : 'malformed' };
+  }
+}
+
+// Two records may well be equal in every octet, so their place is part of what they are.
+const recordId = ({ stream, sequence, data }: Arrival & Place) =>
+  rowId(Buffer.from(`${stream} ${sequence}\0`), data);
+
+function decision(arrival: Arrival & Place, coordinator: string): Read {
+  const record = Decision.decode(arrival.data);
+  if (record.coordinator !== coordinator) return { fault: 'other-sender' };
+  const targets = few(maxCertificates, record.targets, 'targets').map(targetFields);
+  const perspectives = few(1000, record.perspectives, 'perspectives');
+  return {
+    table: 'decisions',
+    row: {
+      id: recordId(arrival),
+      received_at: arrival.receivedAt,
+      decided_at: time(record.decidedAt),
+      nonce: hex(record.nonce),
+      coordinator,
+      status: short(64, record.status, 'status'),
+      reason: short(64, record.reason, 'reason'),
+      detail: cut(1000, record.detail),
+      'target.address': targets.map(({ address }) => address),
+      'target.port': targets.map(({ port }) => port),
+      'target.server_name': targets.map(({ server_name }) => server_name),
+      'target.start_tls': targets.map(({ start_tls }) => start_tls),
+      'target.key_type': targets.map(({ key_type }) => key_type),
+      chain: few(maxCertificates, record.chain, 'chain').map(hex),
+      'perspective.agent': perspectives.map(({ agent }) => short(64, agent, 'agent')),
+      'perspective.address': perspectives.map(({ address }) => ipv6OrNone(address)),
+      'perspective.verdict': perspectives.map(({ verdict }) => short(64, verdict, 'verdict')),
+      'perspective.code': perspectives.map(({ code }) => short(64, code, 'code')),
+      voucher_base64: Buffer.from(record.voucher).toString('base64'),
+      requester: ipv6OrNone(record.requester),
+      authenticated: record.authenticated,
+      audit_sequence: record.auditSequence,
+    },
+    earliest: arrival.receivedAt,
+    certificates: [],
+  };
+}
+
+function mismatch(arrival: Arrival & Place, coordinator: string, agents: Agents): Read {
+  const record = Mismatch.decode(arrival.data);
+  if (record.coordinator !== coordinator) return { fault: 'other-sender' };
+  return {
+    table: 'mismatches',
+    row: {
+      id: recordId(arrival),
+      received_at: arrival.receivedAt,
+      seen_at: time(record.seenAt),
+      nonce: hex(record.nonce),
+      coordinator,
+      agent: short(64, record.agent, 'agent'),
+      ...targetFields(record.target),
+      expected: few(maxCertificates, record.expected, 'expected').map(digest),
+      observed: few(maxCertificates, record.observed, 'observed').map(digest),
+      observation: record.evidence ? rowId(record.evidence.observation) : '',
+      evidence_valid: evidenceValid(record, agents),
+    },
+    earliest: arrival.receivedAt,
+    certificates: [],
+  };
+}
+
+function evidenceValid({ evidence, agent: name, nonce }: Mismatch, agents: Agents): boolean {
+  const agent = agents.find(name);
+  if (!evidence || !agent || !verifyObservationSignature(evidence, agent.publicKey)) return false;
+  const observation = Observation.decode(evidence.observation);
+  return observation.agent === name && Buffer.compare(observation.nonce, nonce) === 0;
+}
+
+const ipv6OrNone = (address: Uint8Array) => (address.length === 0 ? '::' : ipv6(address));
+
+/** Chains come as certificates or as their digests. */
+const digest = (certificate: Uint8Array) =>
+  hex(certificate.length === 32 ? certificate : sha256(certificate));

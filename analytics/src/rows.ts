@@ -1,0 +1,126 @@
+/** Rows as inserted: the members of each are the columns that the schema (migrations.ts) describes. */
+
+export interface ObservationRow {
+  readonly id: string;
+  /** Times: milliseconds since 1970. */
+  readonly received_at: number;
+  readonly observed_at: number;
+  readonly nonce: string;
+  readonly coordinator: string;
+  readonly agent: string;
+  readonly country: string;
+  readonly rir: string;
+  readonly city: string;
+  readonly asn: number;
+  readonly address: string;
+  readonly port: number;
+  readonly server_name: string;
+  readonly start_tls: string;
+  readonly key_type: string;
+  readonly chain: readonly string[];
+  readonly leaf_spki: string;
+  readonly leaf_key: string;
+  readonly issuer: string;
+  readonly possession_proven: boolean;
+  readonly tls_version: number;
+  readonly cipher_suite: number;
+  readonly key_group: number;
+  readonly signature_scheme: number;
+  readonly alpn: string;
+  readonly ocsp_responses: number;
+  readonly sct_lists: number;
+  readonly error_class: string;
+  readonly alert: number | null;
+  readonly error_detail: string;
+  readonly connect_us: number;
+  readonly first_byte_us: number;
+  readonly proof_us: number;
+  readonly end_us: number;
+}
+
+export interface CertificateRow {
+  readonly fingerprint: string;
+  readonly first_received_at: number;
+  readonly subject: string;
+  readonly issuer: string;
+  readonly serial: string;
+  /** Seconds since 1970. */
+  readonly not_before: number | null;
+  readonly not_after: number | null;
+  readonly dns_names: readonly string[];
+  readonly spki: string;
+  readonly key: string;
+  readonly fault: string;
+  readonly der_base64: string;
+}
+
+export interface DecisionRow {
+  readonly id: string;
+  readonly received_at: number;
+  readonly decided_at: number;
+  readonly nonce: string;
+  readonly coordinator: string;
+  readonly status: string;
+  readonly reason: string;
+  readonly detail: string;
+  readonly 'target.address': readonly string[];
+  readonly 'target.port': readonly number[];
+  readonly 'target.server_name': readonly string[];
+  readonly 'target.start_tls': readonly string[];
+  readonly 'target.key_type': readonly string[];
+  readonly chain: readonly string[];
+  readonly 'perspective.agent': readonly string[];
+  readonly 'perspective.address': readonly string[];
+  readonly 'perspective.verdict': readonly string[];
+  readonly 'perspective.code': readonly string[];
+  readonly voucher_base64: string;
+  readonly requester: string;
+  readonly authenticated: boolean;
+  readonly audit_sequence: number;
+}
+
+export interface MismatchRow {
+  readonly id: string;
+  readonly received_at: number;
+  readonly seen_at: number;
+  readonly nonce: string;
+  readonly coordinator: string;
+  readonly agent: string;
+  readonly address: string;
+  readonly port: number;
+  readonly server_name: string;
+  readonly start_tls: string;
+  readonly key_type: string;
+  readonly expected: readonly string[];
+  readonly observed: readonly string[];
+  readonly observation: string;
+  readonly evidence_valid: boolean;
+}
+
+/** Tables whose rows come one from a message each. */
+export const eventTables = ['observations', 'decisions', 'mismatches'] as const;
+export type EventTable = (typeof eventTables)[number];
+
+interface Event<Table extends EventTable, Row> {
+  readonly table: Table;
+  readonly row: Row;
+  /** The row, had it been stored before, cannot have `received_at` earlier than this. */
+  readonly earliest: number;
+  readonly certificates: readonly CertificateRow[];
+}
+
+export type StoredEvent =
+  | Event<'observations', ObservationRow>
+  | Event<'decisions', DecisionRow>
+  | Event<'mismatches', MismatchRow>;
+
+/** Why a message is not stored. */
+export type Fault =
+  | 'malformed'
+  | 'too-large'
+  | 'unknown-agent'
+  | 'bad-signature'
+  /** The subject names another agent or coordinator than the message. */
+  | 'other-sender';
+
+export type Read = StoredEvent | { readonly fault: Fault };

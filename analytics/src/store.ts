@@ -1,0 +1,178 @@
+import { createHash } from 'node:crypto';
+import { type ClickHouseClient, type ClickHouseClientConfigOptions, createClient } from '@clickhouse/client';
+import { type Logger, readText } from '@mecai/runtime';
+import { createChdbConnection } from 'chdb/connection';
+import type { StoreConfig } from './config.ts';
+import { AnalyticsError } from './error.ts';
+import { migrationTable, migrations } from './migrations.ts';
+import { type CertificateRow, type EventTable, type StoredEvent, eventTables } from './rows.ts';
+
+export interface StoreOptions {
+  readonly store: StoreConfig;
+  readonly retentionDays: number;
+  /** Milliseconds an insert may take before the store gives it up. */
+  readonly insertMs: number;
+}
+
+type Connection = NonNullable<ClickHouseClientConfigOptions['connection']>;
+type Row = StoredEvent['row'] | CertificateRow;
+type Table = EventTable | 'certificates';
+
+/** ClickHouse, inside this process or at a URL: the same client, the same SQL. */
+export class Store {
+  readonly #client: ClickHouseClient;
+  readonly #insertMs: number;
+  /** The embedded engine has one session, whose settings the statements share: inserts take turns. */
+  #turn: Promise<void> = Promise.resolve();
+
+  private constructor(client: ClickHouseClient, insertMs: number) {
+    this.#client = client;
+    this.#insertMs = insertMs;
+  }
+
+  /**
+   * Opens the store and brings its schema up to date.
+   *
+   * @throws AnalyticsError `store-absent`; `newer-schema`
+   */
+  static async open(options: StoreOptions, log: Logger): Promise<Store> {
+    const store = new Store(await connect(options.store), options.insertMs);
+    try {
+      await store.#migrate(log);
+      for (const table of eventTables) await store.#retain(table, options.retentionDays);
+      return store;
+    } catch (error) {
+      await store.close();
+      throw error instanceof AnalyticsError ? error : absent(error);
+    }
+  }
+
+  /** Rows of a query whose values are bound, never part of the text. */
+  async query<T>(query: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<T[]> {
+    const result = await this.#client.query({
+      query,
+      query_params: parameters,
+      format: 'JSONEachRow',
+      clickhouse_settings: { output_format_json_quote_64bit_integers: 0 },
+    });
+    return await result.json<T>();
+  }
+
+  /**
+   * Stores rows, all of them or (after a crash, or over a change of month) some. When the outcome is unknown the
+   * same rows in the same order can be inserted again: the store knows them by their token.
+   *
+   * @param keys what tells the rows apart
+   */
+  insert(table: Table, rows: readonly Row[], keys: readonly string[]): Promise<void> {
+    if (rows.length === 0) return Promise.resolve();
+    const columns = Object.keys(rows[0]!) as [keyof Row, ...(keyof Row)[]];
+    return this.#inTurn(async () => {
+      await this.#client.insert({
+        table,
+        columns,
+        values: rows.map((row) => columns.map((column) => row[column])),
+        format: 'JSONCompactEachRow',
+        clickhouse_settings: {
+          // Named with each insert: a setting of the embedded session lasts until the next.
+          insert_deduplication_token: createHash('sha256').update(keys.join()).digest('hex'),
+          insert_deduplicate: 1,
+          async_insert: 0,
+          max_execution_time: Math.ceil(this.#insertMs / 1000),
+        },
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#turn;
+    await this.#client.close();
+  }
+
+  async #inTurn(action: () => Promise<void>): Promise<void> {
+    const before = this.#turn;
+    const done = Promise.withResolvers<void>();
+    this.#turn = done.promise;
+    await before;
+    try {
+      await action();
+    } finally {
+      done.resolve();
+    }
+  }
+
+  async #migrate(log: Logger): Promise<void> {
+    await this.#client.command({ query: migrationTable });
+    const [done] = await this.query<{ last: number }>('SELECT max(number) AS last FROM migrations');
+    const last = done?.last ?? 0;
+    const newest = migrations.at(-1)?.number ?? 0;
+    if (last > newest) {
+      throw new AnalyticsError(
+        'newer-schema',
+        `the tables are at step ${last}, this program knows ${newest}`,
+      );
+    }
+    for (const { number, name, statements } of migrations) {
+      if (number <= last) continue;
+      for (const query of statements) await this.#client.command({ query });
+      await this.#client.command({
+        query: 'INSERT INTO migrations (number, name) SELECT {number:UInt32}, {name:String}',
+        query_params: { number, name },
+      });
+      log.info({ number, name }, 'schema step taken');
+    }
+  }
+
+  /** `days` comes from the configuration, as an integer. */
+  async #retain(table: EventTable, days: number): Promise<void> {
+    const [found] = await this.query<{ text: string }>(
+      'SELECT create_table_query AS text FROM system.tables WHERE database = currentDatabase() AND name = {table:String}',
+      { table },
+    );
+    const now = /TTL .*toIntervalDay\((\d+)\)/.exec(found?.text ?? '')?.[1];
+    if (now === (days === 0 ? undefined : String(days))) return;
+    const change =
+      days === 0 ? 'REMOVE TTL' : `MODIFY TTL toDateTime(received_at) + toIntervalDay(${Math.trunc(days)})`;
+    await this.#client.command({ query: `ALTER TABLE ${table} ${change}` });
+  }
+}
+
+async function connect(config: StoreConfig): Promise<ClickHouseClient> {
+  if (config.kind === 'embedded') {
+    try {
+      const connection: unknown = createChdbConnection({ path: config.directory });
+      // Its types are those of @clickhouse/client-common, declared apart from the same ones of this client.
+      return createClient({ connection: connection as Connection });
+    } catch (cause) {
+      throw new AnalyticsError(
+        'store-absent',
+        `cannot open ${config.directory}: in use by another process, or not writable`,
+        { cause },
+      );
+    }
+  }
+  const { url, user, passwordFile, database } = config;
+  const login = {
+    url,
+    username: user,
+    request_timeout: 30_000,
+    ...(passwordFile !== undefined && { password: readText(passwordFile) }),
+  };
+  const bootstrap = createClient(login);
+  try {
+    await bootstrap.command({
+      query: 'CREATE DATABASE IF NOT EXISTS {database:Identifier}',
+      query_params: { database },
+    });
+  } catch (error) {
+    throw absent(error);
+  } finally {
+    await bootstrap.close();
+  }
+  return createClient({ ...login, database });
+}
+
+const absent = (cause: unknown) =>
+  new AnalyticsError('store-absent', cause instanceof Error ? cause.message || cause.name : 'unknown', {
+    cause,
+  });

@@ -1,0 +1,243 @@
+import { type Logger, untilItWorks } from '@mecai/runtime';
+import { AnalyticsError } from './error.ts';
+import { RecentIds } from './recent-ids.ts';
+import { type CertificateRow, type EventTable, type StoredEvent, eventTables } from './rows.ts';
+import { Store, type StoreOptions } from './store.ts';
+
+export interface Candidate {
+  readonly event: StoredEvent;
+  /** Handed out before: it may be stored already, whatever its times say. */
+  readonly redelivered: boolean;
+}
+
+export interface Written {
+  readonly stored: number;
+  /** Rows that were there already. */
+  readonly repeated: number;
+}
+
+/** Ids asked for at once; they travel in the URL to a server. */
+const asked = 500;
+const recentCapacity = 500_000;
+const knownCertificates = 100_000;
+
+/**
+ * Writes events so that each is stored exactly once, though NATS hands them out at least once and agents may
+ * publish them again: before an insert, events that could be there are looked for, by memory or in the store.
+ * An insert whose outcome is unknown is followed by a new look.
+ *
+ * One writer per database: two could look at the same moment.
+ */
+export class Writer {
+  readonly #options: StoreOptions;
+  readonly #log: Logger;
+  readonly #signal: AbortSignal;
+  #open: Promise<Opened | AnalyticsError> | undefined;
+  #opened: Opened | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: StoreOptions, { log, signal }: { log: Logger; signal: AbortSignal }) {
+    this.#options = options;
+    this.#log = log;
+    this.#signal = signal;
+  }
+
+  /** The store, when it is there. */
+  get store(): Store | undefined {
+    return this.#opened?.store;
+  }
+
+  /**
+   * Returns once everything is stored, which takes as long as the store is absent.
+   *
+   * @throws AnalyticsError `newer-schema`; the signal's reason when aborted while the store is absent
+   */
+  write(candidates: readonly Candidate[]): Promise<Written> {
+    const written = this.#turn.then(() => this.#writeUntilStored(candidates));
+    this.#turn = written.catch(() => {});
+    return written;
+  }
+
+  /** Opens the store, retrying while it is absent. */
+  async open(): Promise<void> {
+    await this.#ready();
+  }
+
+  async close(): Promise<void> {
+    await this.#turn;
+    await this.#forget();
+  }
+
+  async #writeUntilStored(candidates: readonly Candidate[]): Promise<Written> {
+    for (let again = false; ; again = true) {
+      const opened = await this.#ready();
+      try {
+        return await this.#attempt(opened, candidates, again);
+      } catch (error) {
+        this.#log.warn(
+          { reason: error instanceof Error ? error.message : error },
+          'not stored; opening the store anew',
+        );
+        await this.#forget();
+        this.#signal.throwIfAborted();
+      }
+    }
+  }
+
+  async #attempt({ store, recent, certificates }: Opened, candidates: readonly Candidate[], again: boolean) {
+    let stored = 0;
+    await storeCertificates(store, certificates, candidates);
+    for (const table of eventTables) {
+      const ids = recent[table];
+      const ofTable = candidates.filter(({ event }) => event.table === table);
+      const present = await findPresent(store, table, ids, ofTable, again);
+      const fresh: StoredEvent[] = [];
+      for (const { event } of ofTable) {
+        if (present.has(event.row.id)) continue;
+        present.add(event.row.id);
+        fresh.push(event);
+      }
+      await store.insert(
+        table,
+        fresh.map(({ row }) => row),
+        fresh.map(({ row }) => row.id),
+      );
+      for (const { row } of fresh) ids.add(row.id, row.received_at);
+      stored += fresh.length;
+    }
+    return { stored, repeated: candidates.length - stored };
+  }
+
+  async #ready(): Promise<Opened> {
+    this.#open ??= untilItWorks('store', () => this.#openOnce(), { log: this.#log, signal: this.#signal });
+    try {
+      const opened = await this.#open;
+      if (opened instanceof AnalyticsError) throw opened;
+      this.#opened = opened;
+      return opened;
+    } catch (error) {
+      this.#open = undefined;
+      throw error;
+    }
+  }
+
+  /** What waiting does not heal is handed back instead of thrown. */
+  async #openOnce(): Promise<Opened | AnalyticsError> {
+    const store = await Store.open(this.#options, this.#log).catch((error: unknown) => {
+      if (error instanceof AnalyticsError && error.code === 'newer-schema') return error;
+      throw error;
+    });
+    if (store instanceof AnalyticsError) return store;
+    try {
+      const recent = {
+        observations: await loadRecent(store, 'observations'),
+        decisions: await loadRecent(store, 'decisions'),
+        mismatches: await loadRecent(store, 'mismatches'),
+      };
+      return { store, recent, certificates: new Set() };
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  async #forget(): Promise<void> {
+    const opened = this.#opened;
+    this.#opened = undefined;
+    this.#open = undefined;
+    await opened?.store.close().catch(() => {});
+  }
+}
+
+interface Opened {
+  readonly store: Store;
+  readonly recent: Readonly<Record<EventTable, RecentIds>>;
+  /** Fingerprints known to be stored. */
+  readonly certificates: Set<string>;
+}
+
+const newestQuery: Record<EventTable, string> = {
+  observations: newest('observations'),
+  decisions: newest('decisions'),
+  mismatches: newest('mismatches'),
+};
+
+function newest(table: EventTable): string {
+  return `SELECT id, toUnixTimestamp64Milli(received_at) AS receivedAt FROM ${table}
+    WHERE received_at >= (SELECT max(received_at) FROM ${table}) - INTERVAL 1 HOUR
+    ORDER BY received_at DESC LIMIT {limit:UInt32}`;
+}
+
+async function loadRecent(store: Store, table: EventTable): Promise<RecentIds> {
+  const rows = await store.query<{ id: string; receivedAt: number }>(newestQuery[table], {
+    limit: recentCapacity,
+  });
+  rows.reverse();
+  const oldest = rows[0]?.receivedAt;
+  // Rows of the same millisecond as the oldest may have been left out.
+  const since = oldest === undefined ? Number.NEGATIVE_INFINITY : oldest + 1;
+  return new RecentIds(rows, since, recentCapacity);
+}
+
+const presentQuery: Record<EventTable, string> = {
+  observations: present('observations'),
+  decisions: present('decisions'),
+  mismatches: present('mismatches'),
+};
+
+function present(table: EventTable): string {
+  return `SELECT id FROM ${table}
+    WHERE id IN {ids:Array(String)} AND received_at >= fromUnixTimestamp64Milli({earliest:Int64})`;
+}
+
+/** Ids of the candidates that are stored already. */
+async function findPresent(
+  store: Store,
+  table: EventTable,
+  recent: RecentIds,
+  candidates: readonly Candidate[],
+  again: boolean,
+): Promise<Set<string>> {
+  const present = new Set<string>();
+  const doubtful: StoredEvent[] = [];
+  for (const { event, redelivered } of candidates) {
+    if (recent.has(event.row.id)) present.add(event.row.id);
+    else if (again || redelivered || recent.mayHaveForgotten(event.earliest)) doubtful.push(event);
+  }
+  for (let i = 0; i < doubtful.length; i += asked) {
+    const some = doubtful.slice(i, i + asked);
+    const found = await store.query<{ id: string }>(presentQuery[table], {
+      ids: some.map(({ row }) => row.id),
+      earliest: Math.max(0, Math.min(...some.map(({ earliest }) => earliest))),
+    });
+    for (const { id } of found) present.add(id);
+  }
+  return present;
+}
+
+const certificateQuery =
+  'SELECT fingerprint FROM certificates WHERE fingerprint IN {fingerprints:Array(String)}';
+
+/** Before the observations, so that none names a certificate that is not there. */
+async function storeCertificates(
+  store: Store,
+  known: Set<string>,
+  candidates: readonly Candidate[],
+): Promise<void> {
+  const missing = new Map<string, CertificateRow>();
+  for (const { event } of candidates) {
+    for (const certificate of event.certificates) {
+      const { fingerprint } = certificate;
+      if (!known.has(fingerprint) && !missing.has(fingerprint)) missing.set(fingerprint, certificate);
+    }
+  }
+  const fingerprints = [...missing.keys()];
+  for (let i = 0; i < fingerprints.length; i += asked) {
+    const some = fingerprints.slice(i, i + asked);
+    const found = await store.query<{ fingerprint: string }>(certificateQuery, { fingerprints: some });
+    for (const { fingerprint } of found) missing.delete(fingerprint);
+  }
+  await store.insert('certificates', [...missing.values()], [...missing.keys()]);
+  if (known.size + fingerprints.length > knownCertificates) known.clear();
+  for (const fingerprint of fingerprints) known.add(fingerprint);
+}
