@@ -1,2 +1,0 @@
-import { type Running, type Start } from '@mecai/runtime';
-export declare function startAgent({ log, config: file, environment, fail }: Start): Promise<Running>;
