@@ -1,0 +1,181 @@
+/**
+ * Vouchers through the whole network on this machine: HTTPS request, draw, six TLS probes of a stock nginx, quorum,
+ * HSM signature, lint, audit log, JetStream. Everything shares the machine's cores with the load itself.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { Agent, request } from 'node:https';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseAddress } from '@mecai/addresses';
+import { decodeVoucherResponse, encodeVoucherRequest, mediaTypes } from '@mecai/voucher';
+import {
+  type Network,
+  type TestCertificate,
+  keyPem,
+  pem,
+  serverCertificate,
+  startNetwork,
+} from '../network/index.ts';
+import { median, reporter } from './figures.ts';
+
+const report = reporter('network');
+const secondsPerRun = 8;
+const ticksPerSecond = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
+const serverName = 'www.shop.test';
+const [address, port] = ['127.20.0.1', 18443];
+
+const unlimited = { perMinute: 100_000_000, burst: 100_000_000 };
+const limits = { authenticated: unlimited, unauthenticated: unlimited, target: unlimited, global: unlimited };
+
+for (const agentProcesses of [1, 6]) {
+  const directory = mkdtempSync(join(tmpdir(), 'mecai-bench-'));
+  const network = await startNetwork({ directory, agentProcesses, coordinator: { limits } });
+  const chain = [
+    serverCertificate(network.pki.webIntermediate, { dns: [serverName] }),
+    network.pki.webIntermediate,
+  ] as const;
+  const nginx = await startNginx(directory, chain);
+  const agent = new Agent({ keepAlive: true, maxSockets: 64, ca: readFileSync(network.files.httpsCa) });
+  const body = encodeVoucherRequest({
+    ipv4: parseAddress(address),
+    port,
+    serverName,
+    chains: [chain.map(({ der }) => der)],
+  });
+  const setting = agentProcesses === 1 ? 'six agents in one process' : 'six agents in six processes';
+  try {
+    await load(network, agent, body, 64, 2);
+    const alone = await load(network, agent, body, 1, 3);
+    report(`${setting}, 1 outstanding: median latency`, median(alone.latencies), 'ms');
+    const before = cpuOf(network, nginx.pids());
+    const full = await load(network, agent, body, 64, secondsPerRun);
+    const after = cpuOf(network, nginx.pids());
+    report(`${setting}, 64 outstanding: vouchers`, full.vouchers / full.seconds, 'per s');
+    report(`${setting}, 64 outstanding: median latency`, median(full.latencies), 'ms');
+    report(`${setting}, 64 outstanding: 99th percentile`, percentile(full.latencies, 0.99), 'ms');
+    for (const [name, seconds] of Object.entries(after)) {
+      report(
+        `${setting}: CPU of ${name}`,
+        ((seconds - before[name]!) * 1e6) / full.vouchers,
+        'µs per voucher',
+      );
+    }
+    if (full.failures > 0) report(`${setting}: failures`, full.failures, 'requests');
+  } finally {
+    agent.destroy();
+    nginx.stop();
+    await network.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+process.exit();
+
+interface Load {
+  readonly vouchers: number;
+  readonly failures: number;
+  readonly seconds: number;
+  /** Milliseconds. */
+  readonly latencies: readonly number[];
+}
+
+async function load(
+  network: Network,
+  agent: Agent,
+  body: Uint8Array,
+  outstanding: number,
+  seconds: number,
+): Promise<Load> {
+  const latencies: number[] = [];
+  let failures = 0;
+  const since = performance.now();
+  const until = since + seconds * 1000;
+  await Promise.all(
+    Array.from({ length: outstanding }, async () => {
+      while (performance.now() < until) {
+        const begun = performance.now();
+        if ((await ask(network.vrpUrl, agent, body)) === 'issued') latencies.push(performance.now() - begun);
+        else failures++;
+      }
+    }),
+  );
+  return { vouchers: latencies.length, failures, seconds: (performance.now() - since) / 1000, latencies };
+}
+
+async function ask(url: string, agent: Agent, body: Uint8Array): Promise<string> {
+  const sent = request(url, {
+    agent,
+    method: 'POST',
+    headers: { 'content-type': mediaTypes.request, 'content-length': body.length },
+  });
+  sent.end(body);
+  const [answer] = (await once(sent, 'response')) as [import('node:http').IncomingMessage];
+  const chunks: Buffer[] = [];
+  for await (const chunk of answer as AsyncIterable<Buffer>) chunks.push(chunk);
+  return decodeVoucherResponse(Buffer.concat(chunks)).results[0]!.status;
+}
+
+function percentile(values: readonly number[], share: number): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length * share)]!;
+}
+
+/** CPU seconds so far, by part. */
+function cpuOf(network: Network, nginx: readonly number[]): Record<string, number> {
+  const agents = [...new Set(Array.from(network.agents.values(), ({ pid }) => pid))];
+  const sum = (pids: readonly number[]) => pids.reduce((total, pid) => total + cpuSeconds(pid), 0);
+  return {
+    coordinator: sum([network.coordinator.pid]),
+    signer: sum([network.signer.pid]),
+    agents: sum(agents),
+    NATS: sum([network.nats.pid]),
+    'nginx (target)': sum(nginx),
+    'the load generator': process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6,
+  };
+}
+
+function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  // Fields 14 and 15 of proc(5), utime and stime; field 2 may hold spaces, so count from its closing parenthesis.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+}
+
+async function startNginx(directory: string, chain: readonly [TestCertificate, ...TestCertificate[]]) {
+  writeFileSync(join(directory, 'target.pem'), pem(...chain));
+  writeFileSync(join(directory, 'target.key'), keyPem(chain[0]));
+  writeFileSync(
+    join(directory, 'nginx.conf'),
+    `daemon off; worker_processes 1; pid ${directory}/nginx.pid; error_log stderr crit;
+events { worker_connections 4096; }
+http {
+  access_log off;
+  client_body_temp_path ${directory}; proxy_temp_path ${directory}; fastcgi_temp_path ${directory};
+  uwsgi_temp_path ${directory}; scgi_temp_path ${directory};
+  server {
+    listen ${address}:${port} ssl;
+    ssl_certificate ${directory}/target.pem; ssl_certificate_key ${directory}/target.key;
+    ssl_protocols TLSv1.2 TLSv1.3;
+  }
+}
+`,
+  );
+  const child = spawn('nginx', ['-c', join(directory, 'nginx.conf')], { stdio: 'inherit' });
+  for (;;) {
+    const socket = connect(port, address);
+    const up = await new Promise<boolean>((resolve) =>
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false)),
+    );
+    socket.destroy();
+    if (up) break;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return {
+    pids: () => [
+      child.pid!,
+      ...readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim().split(' ').map(Number),
+    ],
+    stop: () => void child.kill('SIGTERM'),
+  };
+}
