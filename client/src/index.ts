@@ -1,1 +1,11 @@
-export {};
+export {
+  type Check,
+  type CheckCode,
+  type CheckFailure,
+  type CheckOptions,
+  checkVoucher,
+  type Expectations,
+} from './check.ts';
+export { countryText, describePerspective, describeVoucher } from './describe.ts';
+export { ClientError, type ClientErrorCode } from './error.ts';
+export { type RequestOptions, requestVoucher, vaAgent, type VaAgentOptions } from './request.ts';

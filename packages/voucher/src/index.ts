@@ -37,3 +37,4 @@ export {
   type RequestProblem,
   type RequestRule,
 } from './request-check.ts';
+export { voucherJson } from './voucher-json.ts';

@@ -1,6 +1,5 @@
 import { der, extensionOids } from '@mecai/pki';
 import { describe, expect, test } from 'vitest';
-import { oids } from './oids.ts';
 import { checkVoucherRequest, type RequestRule } from './request-check.ts';
 import { keyUsages, type TestCertificate, testCertificate, testExtension, testKey } from './testing.ts';
 import { signed } from './va-certificate.ts';

@@ -1,0 +1,20 @@
+/** Why the client could not do what it was asked. Closed: callers may switch over it. */
+export type ClientErrorCode =
+  /** The VA's URL is none, or not https. */
+  | 'bad-url'
+  /** No answer: name, network, TLS or time. */
+  | 'unreachable'
+  /** The VA answered with a problem (RFC 9457) in place of a VRP response. */
+  | 'problem'
+  /** The VA's answer is not a VRP response to what was asked. */
+  | 'bad-response';
+
+export class ClientError extends Error {
+  override readonly name = 'ClientError';
+  readonly code: ClientErrorCode;
+
+  constructor(code: ClientErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

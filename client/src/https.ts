@@ -1,0 +1,62 @@
+/** One bounded HTTPS exchange. */
+import { type Agent, request as httpsRequest } from 'node:https';
+import { ClientError } from './error.ts';
+
+export interface Exchange {
+  readonly url: URL;
+  readonly agent: Agent;
+  readonly method: 'GET' | 'POST';
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+  /** Milliseconds for the whole exchange. */
+  readonly timeoutMs: number;
+  readonly maxOctets: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface Answer {
+  readonly status: number;
+  /** Media type in lower case, without parameters; empty if there is none. */
+  readonly type: string;
+  readonly body: Buffer;
+}
+
+/** Throws `ClientError` with `unreachable`, or `bad-response` for an answer above `maxOctets`. */
+export function exchange(options: Exchange): Promise<Answer> {
+  const { url, agent, method, body, maxOctets, timeoutMs } = options;
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
+  return new Promise((resolve, reject) => {
+    const fail = (cause: unknown) => {
+      if (cause instanceof ClientError) return reject(cause);
+      const why = timeout.aborted ? `no answer within ${timeoutMs} ms` : words(cause);
+      reject(new ClientError('unreachable', `${url.host}: ${why}`, { cause }));
+    };
+    const headers = { ...options.headers, ...(body && { 'content-length': String(body.length) }) };
+    const request = httpsRequest(url, { agent, method, headers, signal }, (response) => {
+      const chunks: Buffer[] = [];
+      let octets = 0;
+      response.on('data', (chunk: Buffer) => {
+        octets += chunk.length;
+        if (octets > maxOctets) {
+          response.destroy(
+            new ClientError('bad-response', `${url.host}: an answer above ${maxOctets} octets`),
+          );
+        } else chunks.push(chunk);
+      });
+      response.on('error', fail);
+      response.on('end', () => {
+        const type = (response.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
+        resolve({ status: response.statusCode ?? 0, type, body: Buffer.concat(chunks) });
+      });
+    });
+    request.on('error', fail);
+    request.end(body);
+  });
+}
+
+/** Node tries several addresses and then throws an error that has no words of its own. */
+function words(cause: unknown): string {
+  if (cause instanceof AggregateError) return cause.errors.map(words).join('; ');
+  return cause instanceof Error ? cause.message : String(cause);
+}
