@@ -301,11 +301,11 @@ describe('Apache', () => {
 });
 
 describe('GnuTLS', () => {
-  const gnutls = async (priority: string, leaf: Issued, ...more: readonly string[]) => {
+  const gnutls = async (priority: string, leaf: Issued) => {
     const port = await freePort();
     const files = ['--x509certfile', leaf.certificatePath, '--x509keyfile', leaf.keyPath];
     const args = ['--http', '--disable-client-cert', '--port', String(port), '--priority', priority];
-    await processes.serve(program('gnutls-serv', 'gnutls-bin'), [...args, ...files, ...more], port);
+    await processes.serve(program('gnutls-serv', 'gnutls-bin'), [...args, ...files], port);
     return port;
   };
 
@@ -321,12 +321,6 @@ describe('GnuTLS', () => {
     expectProven(result);
     expect(result.version).toBe(version);
     expect(chainOf(result)[0]).toEqual(leaves.get(kind)!.der);
-  });
-
-  it.each(['zlib', 'brotli', 'zstd'])('with its certificate compressed by %s', async (method) => {
-    const result = await at(await gnutls('NORMAL', leaves.get('rsa')!, '--compress-cert', method));
-    expectProven(result);
-    expect(chainOf(result)[0]).toEqual(leaves.get('rsa')!.der);
   });
 });
 
