@@ -15,6 +15,8 @@ export interface Printer {
   line(text?: string): void;
   /** Lines of a table; nothing in JSON. */
   table(rows: readonly (readonly string[])[]): void;
+  /** A step that JSON has and words have shown already. */
+  note(step: Step): void;
   /** The outcome of a step. */
   step(step: Step, text: string): void;
 }
@@ -37,6 +39,7 @@ export function humanPrinter(startedAt: number): Printer {
         console.log(`        ${cells.join('  ').trimEnd()}`);
       }
     },
+    note: () => undefined,
     step({ ok }, text) {
       console.log(
         `${clock()} ${ok ? styleText('green', '✔') : styleText('red', '✘ NOT AS IT SHOULD BE:')} ${text}`,
@@ -50,6 +53,7 @@ export const jsonPrinter = (): Printer => ({
   scene: () => undefined,
   line: () => undefined,
   table: () => undefined,
+  note: (step) => console.log(JSON.stringify(step)),
   step: (step) => console.log(JSON.stringify(step)),
 });
 

@@ -1,0 +1,68 @@
+import { readFileSync } from 'node:fs';
+import type { Network } from '@mecai/test/network';
+import type { Printer } from './printer.ts';
+
+type Counts = Readonly<Record<string, number>>;
+
+/** What came of it: rows in ClickHouse, memory, and where to look. */
+export async function summarize(print: Printer, running: Network, storyAt: number): Promise<boolean> {
+  print.scene('In the end', 'Every observation went through JetStream into ClickHouse.');
+  const admin = running.analytics!.ready['admin']!;
+  const wanted = { observations: 4 * running.cities.length, decisions: 4 };
+  const counts = await countsOf(admin, wanted);
+  const stored = complete(counts, wanted);
+  print.step(
+    { step: 'clickhouse', ok: stored, counts },
+    `rows in ClickHouse: ${Object.entries(counts)
+      .map(([table, rows]) => `${rows} ${table}`)
+      .join(', ')}`,
+  );
+  const megabytes = Math.round(residentBytes(running) / 1e6);
+  const frugal = megabytes < 2000;
+  print.step({ step: 'memory', ok: frugal, megabytes }, `memory of all processes together: ${megabytes} MB`);
+  const seconds = (performance.now() - storyAt) / 1000;
+  print.step(
+    { step: 'story', ok: seconds < 60, seconds: Number(seconds.toFixed(1)) },
+    `the story took ${seconds.toFixed(1)} s`,
+  );
+  const urls = {
+    vrp: running.vrpUrl,
+    coordinator: `${running.coordinator.ready['admin']}/status`,
+    signer: `${running.signer.ready['admin']}/status`,
+    analytics: `${admin}/counts`,
+    files: running.directory,
+  };
+  print.line();
+  print.table(Object.entries(urls));
+  print.note({ step: 'urls', ok: true, ...urls });
+  return stored && frugal && seconds < 60;
+}
+
+const complete = (counts: Counts, wanted: Counts) =>
+  Object.entries(wanted).every(([table, rows]) => counts[table] === rows);
+
+async function countsOf(admin: string, wanted: Counts): Promise<Counts> {
+  const until = performance.now() + 15_000;
+  for (;;) {
+    const counts = (await (await fetch(`${admin}/counts`)).json()) as Counts;
+    if (complete(counts, wanted) || performance.now() > until) return counts;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+function residentBytes({ nats, signer, coordinator, agents, analytics }: Network): number {
+  const pids = new Set([
+    process.pid,
+    nats.pid,
+    signer.pid,
+    coordinator.pid,
+    ...Array.from(agents.values(), ({ pid }) => pid),
+  ]);
+  if (analytics) pids.add(analytics.pid);
+  let total = 0;
+  for (const pid of pids) {
+    const [, kilobytes] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+    total += Number(kilobytes) * 1024;
+  }
+  return total;
+}
