@@ -2,10 +2,13 @@
  * Paths from a leaf up to anchors, each link judged as it is added (RFC 5280 section 6.1, built upwards):
  * what fails at a link fails for every path above it.
  */
+import { findExtension } from './certificate.ts';
+import { extensionOids } from './extensions.ts';
 import { type Fault, fault } from './fault.ts';
 import type { Budgets, GraphView } from './graph.ts';
 import { nameText } from './name.ts';
 import { comparisons, constraintBreach } from './name-constraints.ts';
+import { policyHolds } from './policy.ts';
 import { findings, type Profile, type Role } from './profile.ts';
 import type { Vertex } from './vertex.ts';
 
@@ -23,9 +26,9 @@ export interface PathVisitor {
 }
 
 export class PathSearch {
-  /** The fault that was met furthest up. */
+  /** The broken rule that was met furthest up, else where the search ended. */
   furthest: Located | undefined;
-  #depth = -1;
+  #rank = -1;
   #steps: number;
   #comparisons: number;
   readonly #view: GraphView;
@@ -53,8 +56,10 @@ export class PathSearch {
   }
 
   note(vertex: Vertex, found: Fault, depth: number): void {
-    if (depth <= this.#depth) return;
-    this.#depth = depth;
+    // A rule that was broken says more than a path that led nowhere.
+    const rank = found.code === 'no-issuer' ? depth : depth + this.#budgets.steps;
+    if (rank <= this.#rank) return;
+    this.#rank = rank;
     this.furthest = { vertex, fault: found };
   }
 
@@ -72,7 +77,8 @@ export class PathSearch {
         return false;
       }
       if (this.#visitor.isAnchor(issuer)) {
-        const broken = this.#linkFault(path, issuer, 'listed-anchor', intermediates);
+        const broken =
+          this.#linkFault(path, issuer, 'listed-anchor', intermediates) ?? this.#policyFault(path);
         if (broken) this.note(broken.vertex, broken.fault, depth);
         else if (!this.#visitor.arrived([...path, issuer])) return false;
       }
@@ -133,6 +139,18 @@ export class PathSearch {
         return { vertex, fault: fault('name-constraints', 'RFC 5280 4.2.1.10', breach) };
     }
     return undefined;
+  }
+
+  #policyFault(path: readonly Vertex[]): Located | undefined {
+    // Without a CA that requires a policy there is nothing to fail.
+    if (!path.some((vertex) => findExtension(vertex.certificate, extensionOids.policyConstraints)))
+      return undefined;
+    const leaf = path[0]!;
+    if (policyHolds(path.toReversed())) return undefined;
+    return {
+      vertex: leaf,
+      fault: fault('policy', 'RFC 5280 6.1.5', 'a policy is required, and none is valid'),
+    };
   }
 
   #validity({ certificate: { notBefore, notAfter } }: Vertex): Fault | undefined {

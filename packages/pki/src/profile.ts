@@ -55,6 +55,8 @@ const neverCritical: readonly string[] = [
   read.extensionOids.subjectInfoAccess,
 ];
 
+const anyPolicy = '2.5.29.32.0';
+
 /** Judges once, and remembers. */
 export function findings(vertex: Vertex, role: Role, profile: Profile): Findings {
   const cache = (vertex.findings ??= new Map<string, Findings>());
@@ -191,7 +193,11 @@ function issuerFault(vertex: Vertex, role: Role, profile: Profile): Fault | unde
   }
   read.policyConstraints(certificate);
   read.inhibitAnyPolicy(certificate);
-  read.policyMappings(certificate);
+  for (const [from, to] of read.policyMappings(certificate) ?? []) {
+    if (from === anyPolicy || to === anyPolicy) {
+      return fault('policy', 'RFC 5280 4.2.1.5', 'a policy mapping of anyPolicy');
+    }
+  }
   const constraints = findExtension(certificate, read.extensionOids.nameConstraints);
   if (profile === 'rfc5280' && constraints?.critical === false) {
     return fault('profile', 'RFC 5280 4.2.1.10', 'name constraints are not critical');
