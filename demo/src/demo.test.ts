@@ -30,7 +30,7 @@ describe('demo', () => {
     expect(find('regional-attacker')).toMatchObject({ status: 'mismatch' });
     expect(find('wide-attack')).toMatchObject({ status: 'mismatch', mismatches: 4 });
     expect(steps.filter(({ step }) => step === 'captured-coordinator')).toHaveLength(4);
-    expect(find('clickhouse')).toMatchObject({ counts: { observations: 24, decisions: 4, mismatches: 8 } });
+    expect(find('clickhouse')).toMatchObject({ counts: { observations: 24, decisions: 4, mismatches: 10 } });
   });
 
   it('explains itself', async () => {
