@@ -1,4 +1,4 @@
-import { type KeyObject, createHash, createPublicKey } from 'node:crypto';
+import { type KeyObject, createPublicKey } from 'node:crypto';
 import {
   type Certificate,
   type Evaluation,
@@ -12,6 +12,7 @@ import {
 import { RefusalCode } from '@mecai/proto/signer';
 import { readCertificates } from './certificates.ts';
 import type { SignerConfig } from './config.ts';
+import { sha256Hex } from './digest.ts';
 
 export interface Accepted {
   readonly leafKey: KeyObject;
@@ -45,8 +46,7 @@ export class ChainPolicy {
 
   /** @param now milliseconds since 1970 */
   assess(chain: readonly Uint8Array[], serverName: string, now: number): Assessment {
-    const key = chain.reduce((hash, der) => hash.update(`${der.length} `).update(der), createHash('sha256'));
-    const id = key.update(serverName).digest('base64');
+    const id = [serverName, ...chain.map(sha256Hex)].join(' ');
     const kept = this.#kept.get(id);
     if (kept && now - kept.at < freshMs && now >= kept.at) return kept.assessment;
     const assessment = this.#assess(chain, serverName, now);

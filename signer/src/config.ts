@@ -1,5 +1,16 @@
-import { hostPort, mutualTls, path, spiffeId } from '@mecai/runtime';
+import { parsePrefix } from '@mecai/addresses';
+import { hostPort, mutualTls, path, reasonOf, spiffeId } from '@mecai/runtime';
 import * as z from 'zod';
+
+const prefix = () =>
+  z.string().transform((text, context) => {
+    try {
+      return parsePrefix(text);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: reasonOf(error) });
+      return z.NEVER;
+    }
+  });
 
 const count = (min: number, max: number) => z.number().int().min(min).max(max);
 
@@ -34,21 +45,31 @@ export const signerConfig = z.strictObject({
       minDistanceKm: count(0, 20_000).default(500),
       matchIntermediates: z.boolean().default(true),
     })
+    .refine(
+      ({ perspectives, minRegions, minNetworks }) => Math.max(minRegions, minNetworks) <= perspectives,
+      {
+        message: 'more regions or networks than perspectives',
+      },
+    )
     .prefault({}),
   voucherLifetimeSeconds: count(60, 86_400).default(86_400),
   /** How far an agent's clock may be off. */
   clockToleranceMs: count(1_000, 600_000).default(120_000),
   draws: z
     .strictObject({
+      /** Within which the evidence has to arrive. */
       ttlMs: count(1_000, 300_000).default(30_000),
+      /** Open draws of one coordinator. */
       open: count(1, 1_000_000).default(20_000),
+      /** Times that evidence may be handed in for one draw. */
       attempts: count(1, 64).default(8),
-      failures: count(1, 100_000).default(10),
-      failureWindowMs: count(1_000, 3_600_000).default(60_000),
+      /** Draws of one coordinator, leaf, address and port that are open or came to nothing within `windowMs`. */
+      perEndpoint: count(1, 100_000).default(16),
+      windowMs: count(1_000, 3_600_000).default(60_000),
     })
     .prefault({}),
   /** Special-purpose ranges that may be probed all the same; for test networks only. */
-  allowedTargets: z.array(z.string()).default([]),
+  allowedTargets: z.array(prefix()).default([]),
 });
 
 export type SignerConfig = z.output<typeof signerConfig>;

@@ -14,33 +14,25 @@ export interface OpenDraw {
   readonly registryVersion: number;
   /** Milliseconds since 1970. */
   readonly expiresAt: number;
-  /** What failures are counted by: the leaf at the endpoint. */
-  readonly endpoint: string;
+  /** What draws are counted by, see `endpointsOf`. */
+  readonly endpoints: readonly string[];
 }
 
 export interface DrawLimits {
-  /** Milliseconds within which the evidence has to arrive. */
-  readonly ttlMs: number;
-  /** Open draws in all. */
+  /** Open draws of one coordinator. */
   readonly open: number;
   /** Times that evidence may be handed in for one draw. */
   readonly attempts: number;
-  /** Draws for one leaf at one endpoint that may come to nothing within `failureWindowMs`. */
-  readonly failures: number;
-  readonly failureWindowMs: number;
+  /** Draws of one coordinator for one endpoint that are open, or came to nothing within `windowMs`. */
+  readonly perEndpoint: number;
+  readonly windowMs: number;
 }
-
-export const defaultDrawLimits: DrawLimits = {
-  ttlMs: 30_000,
-  open: 20_000,
-  attempts: 8,
-  failures: 10,
-  failureWindowMs: 60_000,
-};
 
 /**
  * Draws that wait for evidence. A coordinator could draw again and again until chance gives it the perspectives
- * it likes: draws that come to nothing are therefore counted, reported, and limited by endpoint.
+ * it likes: draws without a voucher are therefore counted, reported, and limited by endpoint. Open ones count
+ * too, or it would open thousands at once and keep the best. Each coordinator has limits of its own: a captured
+ * one cannot use up another's.
  */
 export class Draws {
   readonly #limits: DrawLimits;
@@ -48,6 +40,8 @@ export class Draws {
   // Both maps are in order of time, so the expired are at the front.
   readonly #open = new Map<string, OpenDraw>();
   readonly #failures = new Map<string, number[]>();
+  readonly #openOf = new Tally();
+  readonly #openAt = new Tally();
   readonly #attempts = new WeakMap<OpenDraw, number>();
 
   /** @param abandoned called for each draw that expired without a voucher */
@@ -60,26 +54,35 @@ export class Draws {
     return this.#open.size;
   }
 
-  /** Why no draw may be opened now, or undefined. */
-  limitReached(endpoint: string, now: number): string | undefined {
+  /** Why this coordinator may open no draw now, or undefined. */
+  limitReached(coordinator: string, endpoints: readonly string[], now: number): string | undefined {
     this.expire(now);
-    if (this.#open.size >= this.#limits.open) return `${this.#limits.open} draws are open`;
-    const since = now - this.#limits.failureWindowMs;
-    const failed = (this.#failures.get(endpoint) ?? []).filter((time) => time > since).length;
-    return failed < this.#limits.failures
-      ? undefined
-      : `${failed} draws for this certificate at this endpoint came to nothing in the last ` +
-          `${this.#limits.failureWindowMs / 1000} s`;
+    const { open, perEndpoint, windowMs } = this.#limits;
+    if (this.#openOf.of(coordinator) >= open) return `${open} draws are open`;
+    const since = now - windowMs;
+    for (const endpoint of endpoints) {
+      const key = slot(coordinator, endpoint);
+      const failed = (this.#failures.get(key) ?? []).filter((time) => time > since).length;
+      const unmet = this.#openAt.of(key) + failed;
+      if (unmet >= perEndpoint) {
+        return (
+          `${unmet} draws for this certificate at this endpoint are open or came to nothing in the last ` +
+          `${windowMs / 1000} s`
+        );
+      }
+    }
+    return undefined;
   }
 
   add(draw: OpenDraw): void {
-    this.#open.set(key(draw.nonce), draw);
+    this.#open.set(nonceKey(draw.nonce), draw);
+    this.#tally(draw, 1);
   }
 
   /** The draw, if it is this coordinator's and not too old. It stays open until `close`. */
   find(nonce: Uint8Array, coordinator: string, now: number): OpenDraw | undefined {
     this.expire(now);
-    const draw = this.#open.get(key(nonce));
+    const draw = this.#open.get(nonceKey(nonce));
     return draw?.coordinator === coordinator ? draw : undefined;
   }
 
@@ -92,25 +95,51 @@ export class Draws {
 
   /** Takes the draw away: no second voucher comes from it. */
   close(draw: OpenDraw): void {
-    this.#open.delete(key(draw.nonce));
+    if (this.#open.delete(nonceKey(draw.nonce))) this.#tally(draw, -1);
   }
 
+  /** Lets go of what is too old. Work is in proportion to that, not to what is open. */
   expire(now: number): void {
-    for (const [id, draw] of this.#open) {
+    for (const draw of this.#open.values()) {
       if (draw.expiresAt > now) break;
-      this.#open.delete(id);
-      const times = this.#failures.get(draw.endpoint) ?? [];
-      this.#failures.delete(draw.endpoint);
-      this.#failures.set(draw.endpoint, [...times.slice(1 - this.#limits.failures), now]);
+      this.close(draw);
+      for (const endpoint of draw.endpoints) {
+        const key = slot(draw.coordinator, endpoint);
+        const times = this.#failures.get(key) ?? [];
+        this.#failures.delete(key);
+        this.#failures.set(key, [...times, now].slice(-this.#limits.perEndpoint));
+      }
       this.#abandoned(draw);
     }
-    const since = now - this.#limits.failureWindowMs;
-    for (const [endpoint, times] of this.#failures) {
+    const since = now - this.#limits.windowMs;
+    for (const [key, times] of this.#failures) {
       if (times.at(-1)! > since) break;
-      this.#failures.delete(endpoint);
+      this.#failures.delete(key);
     }
+  }
+
+  #tally(draw: OpenDraw, change: 1 | -1): void {
+    this.#openOf.add(draw.coordinator, change);
+    for (const endpoint of draw.endpoints) this.#openAt.add(slot(draw.coordinator, endpoint), change);
   }
 }
 
-const key = (nonce: Uint8Array) =>
+/** Counts by name; a name at zero takes no room. */
+class Tally {
+  readonly #counts = new Map<string, number>();
+
+  of(name: string): number {
+    return this.#counts.get(name) ?? 0;
+  }
+
+  add(name: string, change: number): void {
+    const count = this.of(name) + change;
+    if (count === 0) this.#counts.delete(name);
+    else this.#counts.set(name, count);
+  }
+}
+
+const slot = (coordinator: string, endpoint: string) => `${coordinator} ${endpoint}`;
+
+const nonceKey = (nonce: Uint8Array) =>
   Buffer.from(nonce.buffer, nonce.byteOffset, nonce.length).toString('latin1');

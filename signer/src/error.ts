@@ -1,8 +1,11 @@
 export type SignerErrorCode =
+  | 'wrong-usage'
   | 'hsm-unavailable'
   | 'no-such-key'
   | 'key-exists'
   | 'wrong-certificate'
+  /** Policy, registry and trust contexts of which no voucher could be made. */
+  | 'unusable-configuration'
   | 'audit-log-broken'
   | 'audit-log-unwritable';
 

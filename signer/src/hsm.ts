@@ -1,6 +1,8 @@
-import { createHash } from 'node:crypto';
 import { DerReader, der, tags } from '@mecai/pki';
+import { reasonOf } from '@mecai/runtime';
+import { ecdsaSigValue } from '@mecai/voucher';
 import pkcs11js from 'pkcs11js';
+import { sha256 } from './digest.ts';
 import { SignerError } from './error.ts';
 
 const { PKCS11 } = pkcs11js;
@@ -28,19 +30,21 @@ export class Hsm {
   readonly #options: HsmOptions;
   readonly #library = new PKCS11();
   #session: Session | undefined;
+  #locked: SignerError | undefined;
 
   /** @throws SignerError `hsm-unavailable` when the module or token is not there or the PIN is wrong */
   constructor(options: HsmOptions) {
     this.#options = options;
-    this.#attempt('load', () => {
-      this.#library.load(options.module);
-      this.#library.C_Initialize();
-    });
-    this.#open();
-  }
-
-  get hasKey(): boolean {
-    return this.#open().privateKey !== undefined;
+    try {
+      this.#attempt(`load ${options.module}`, () => {
+        this.#library.load(options.module);
+        this.#library.C_Initialize();
+      });
+      this.#open();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   /**
@@ -50,19 +54,16 @@ export class Hsm {
    * @throws SignerError `hsm-unavailable`, `no-such-key`
    */
   sign(data: Uint8Array): Uint8Array {
-    const digest = createHash('sha256').update(data).digest();
+    const digest = sha256(data);
     let raw: Buffer;
     try {
       raw = this.#signDigest(digest);
-    } catch (error) {
-      if (error instanceof SignerError && error.code === 'no-such-key') throw error;
-      this.#session = undefined;
+    } catch {
+      // Whatever it was: a new session finds out, or cures it.
+      this.#drop();
       raw = this.#attempt('sign', () => this.#signDigest(digest));
     }
-    return der.sequence(
-      der.unsignedInteger(raw.subarray(0, order)),
-      der.unsignedInteger(raw.subarray(order)),
-    );
+    return ecdsaSigValue(raw);
   }
 
   /** SubjectPublicKeyInfo, DER. */
@@ -75,10 +76,35 @@ export class Hsm {
         { type: pkcs11js.CKA_EC_POINT },
       ]);
       // CKA_EC_POINT is the ECPoint in an OCTET STRING (PKCS #11 section 2.3.3).
-      const reader = new DerReader(point!.value as Buffer);
+      const reader = new DerReader(point!.value);
       const bytes = reader.octetString(tags.octetString);
       reader.end();
       return der.sequence(algorithm, der.bitString(bytes));
+    });
+  }
+
+  /**
+   * What speaks against the private key having been made in the token and never having left it (PKCS #11,
+   * common private key attributes); empty if nothing does.
+   *
+   * @throws SignerError `no-such-key`, `hsm-unavailable`
+   */
+  keyWeaknesses(): string[] {
+    const { handle, privateKey } = this.#open();
+    if (!privateKey) throw this.#noKey();
+    const wanted: [name: string, type: number, value: boolean][] = [
+      ['CKA_SENSITIVE', pkcs11js.CKA_SENSITIVE, true],
+      ['CKA_EXTRACTABLE', pkcs11js.CKA_EXTRACTABLE, false],
+      ['CKA_ALWAYS_SENSITIVE', pkcs11js.CKA_ALWAYS_SENSITIVE, true],
+      ['CKA_NEVER_EXTRACTABLE', pkcs11js.CKA_NEVER_EXTRACTABLE, true],
+      ['CKA_LOCAL', pkcs11js.CKA_LOCAL, true],
+    ];
+    return this.#attempt("read the key's attributes", () => {
+      const template = wanted.map(([, type]) => ({ type }));
+      const attributes = this.#library.C_GetAttributeValue(handle, privateKey, template);
+      return wanted
+        .filter(([, , value], i) => (attributes[i]!.value[0] === 1) !== value)
+        .map(([name, , value]) => `${name} is not ${value}`);
     });
   }
 
@@ -109,7 +135,7 @@ export class Hsm {
         ],
       ),
     );
-    this.#session = undefined;
+    this.#drop();
     this.#open();
   }
 
@@ -134,19 +160,51 @@ export class Hsm {
 
   #open(): Session {
     return (this.#session ??= this.#attempt('open a session', () => {
-      const { tokenLabel, pin } = this.#options;
-      const slots = this.#library.C_GetSlotList(true);
-      const slot = slots.find((one) => this.#library.C_GetTokenInfo(one).label.trim() === tokenLabel);
+      const { tokenLabel } = this.#options;
+      const [slot, another] = this.#library
+        .C_GetSlotList(true)
+        .filter((one) => this.#library.C_GetTokenInfo(one).label.trim() === tokenLabel);
       if (!slot) throw new SignerError('hsm-unavailable', `no token labelled ${tokenLabel}`);
+      if (another) throw new SignerError('hsm-unavailable', `two tokens labelled ${tokenLabel}`);
       const handle = this.#library.C_OpenSession(slot, pkcs11js.CKF_SERIAL_SESSION | pkcs11js.CKF_RW_SESSION);
       try {
-        this.#library.C_Login(handle, pkcs11js.CKU_USER, pin);
+        this.#login(handle);
+        return { handle, privateKey: this.#find(handle, pkcs11js.CKO_PRIVATE_KEY) };
       } catch (error) {
-        // Logging in holds for the whole token: a second session of this process finds it done.
-        if ((error as { code?: number }).code !== pkcs11js.CKR_USER_ALREADY_LOGGED_IN) throw error;
+        this.#closeSession(handle);
+        throw error;
       }
-      return { handle, privateKey: this.#find(handle, pkcs11js.CKO_PRIVATE_KEY) };
     }));
+  }
+
+  #login(handle: Buffer): void {
+    // A token locks its PIN after a few wrong ones (PKCS #11, CKF_USER_PIN_LOCKED): one try is enough.
+    if (this.#locked) throw this.#locked;
+    try {
+      this.#library.C_Login(handle, pkcs11js.CKU_USER, this.#options.pin);
+    } catch (cause) {
+      const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+      // Logging in holds for the whole token: a second session of this process finds it done.
+      if (code === pkcs11js.CKR_USER_ALREADY_LOGGED_IN) return;
+      if (code !== pkcs11js.CKR_PIN_INCORRECT && code !== pkcs11js.CKR_PIN_LOCKED) throw cause;
+      const why = code === pkcs11js.CKR_PIN_LOCKED ? 'is locked' : 'is wrong; not tried again';
+      this.#locked = new SignerError('hsm-unavailable', `the PIN ${why}`, { cause });
+      throw this.#locked;
+    }
+  }
+
+  /** Gives the session back: tokens have few. */
+  #drop(): void {
+    if (this.#session) this.#closeSession(this.#session.handle);
+    this.#session = undefined;
+  }
+
+  #closeSession(handle: Buffer): void {
+    try {
+      this.#library.C_CloseSession(handle);
+    } catch {
+      // It was gone already.
+    }
   }
 
   #find(session: Buffer, kind: number): Buffer | undefined {
@@ -174,7 +232,7 @@ export class Hsm {
       return action();
     } catch (cause) {
       if (cause instanceof SignerError) throw cause;
-      throw new SignerError('hsm-unavailable', `cannot ${what}: ${(cause as Error).message}`, { cause });
+      throw new SignerError('hsm-unavailable', `cannot ${what}: ${reasonOf(cause)}`, { cause });
     }
   }
 }

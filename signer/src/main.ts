@@ -4,6 +4,13 @@ import { isCommand, runCommand, usage } from './ceremony.ts';
 import { startSigner } from './start.ts';
 
 const [word, ...rest] = process.argv.slice(2);
-if (isCommand(word)) process.exitCode = await runCommand(word, rest, process.env, () => new Date());
-else if (word === undefined || word === '--help' || word === '-h') console.log(usage);
-else await runProcess('signer', startSigner, word === 'serve' ? rest : process.argv.slice(2));
+if (word === '--help' || word === '-h' || rest.some((one) => one === '--help' || one === '-h')) {
+  console.log(usage);
+} else if (isCommand(word)) {
+  process.exitCode = await runCommand(word, rest, process.env, () => new Date());
+} else if (word === 'serve') {
+  await runProcess('signer', startSigner, rest);
+} else {
+  console.error(word === undefined ? usage : `signer: no command ${JSON.stringify(word)}\n\n${usage}`);
+  process.exitCode = 2;
+}

@@ -15,14 +15,19 @@ import {
   SignerServiceService,
 } from '@mecai/proto/signer';
 import { type Logger, spiffeIdOf } from '@mecai/runtime';
-import { type Issuance, RefusedError } from './issuance.ts';
+import { CoordinatorStream } from './coordinator-stream.ts';
+import type { Issuance } from './issuance.ts';
+import { RefusedError } from './refusal.ts';
 
 /** Evidence of six perspectives with ten certificates each stays well below. */
 const maxMessageBytes = 4 * 1024 * 1024;
 
+/** How long a coordinator may take to accept its last answers and go. */
+const closeWithinMs = 2_000;
+
 export interface SignerService {
   readonly port: number;
-  /** Lets open requests finish, then ends the streams. */
+  /** Takes no more requests, answers those it has, then ends the streams. */
   close(): Promise<void>;
 }
 
@@ -53,6 +58,7 @@ export async function startService(options: {
   };
   const denied = { code: status.PERMISSION_DENIED, details: 'this identity may not ask the signer' };
 
+  const streams = new Set<CoordinatorStream>();
   server.addService(SignerServiceService, {
     issue(call: ServerDuplexStream<IssueRequest, IssueResponse>) {
       const coordinator = caller(call);
@@ -61,23 +67,9 @@ export async function startService(options: {
         return;
       }
       log.info({ coordinator }, 'coordinator connected');
-      let open = 0;
-      let ended = false;
-      const finish = () => {
-        if (ended && open === 0) call.end();
-      };
-      call.on('data', (request: IssueRequest) => {
-        open++;
-        void answer(issuance, request, coordinator, log).then((response) => {
-          open--;
-          if (!call.destroyed && !call.cancelled) call.write(response);
-          finish();
-        });
-      });
-      call.on('end', () => {
-        ended = true;
-        finish();
-      });
+      const stream = new CoordinatorStream(call, (request) => answer(issuance, request, coordinator, log));
+      streams.add(stream);
+      call.on('close', () => streams.delete(stream));
       call.on('error', (error) => log.info({ coordinator, reason: error.message }, 'stream ended'));
     },
     describe(
@@ -102,7 +94,8 @@ export async function startService(options: {
     close: () =>
       new Promise((resolve) => {
         // A coordinator's stream has no end of its own.
-        const patience = setTimeout(() => server.forceShutdown(), 1000);
+        for (const stream of streams) stream.end();
+        const patience = setTimeout(() => server.forceShutdown(), closeWithinMs);
         server.tryShutdown(() => {
           clearTimeout(patience);
           resolve();

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { parsePrefix } from '@mecai/addresses';
 import { parseRegistry } from '@mecai/corroboration';
 import {
   type Running,
@@ -12,23 +11,26 @@ import {
 } from '@mecai/runtime';
 import { voucherLinter, voucherSigner } from '@mecai/voucher';
 import { AuditLog } from './audit-log.ts';
-import { checkVaChain, openHsm } from './ceremony.ts';
+import { openHsm } from './ceremony.ts';
 import { readCertificates } from './certificates.ts';
 import { chainPolicyOf } from './chain-policy.ts';
 import { signerConfig } from './config.ts';
 import { Draws } from './draws.ts';
 import { Issuance } from './issuance.ts';
 import { startService } from './service.ts';
+import { prepareTrial } from './trial.ts';
+import { checkVaChain } from './va-chain.ts';
 
 /** Puts the signer together. It opens one listening port, one file for appending, and the HSM: nothing else. */
 export async function startSigner({ log, config: file, environment }: Start): Promise<Running> {
   const config = loadConfig(signerConfig, file, environment);
   const hsm = openHsm(config);
-  const vaChain = readCertificates(config.vaCertificate);
-  checkVaChain(vaChain, hsm.publicKey(), new Date());
-  const [certificate, ...intermediates] = vaChain.map(({ der }) => der) as [Uint8Array, ...Uint8Array[]];
+  const va = checkVaChain(readCertificates(config.vaCertificate), hsm.publicKey(), new Date());
+  const { certificate, intermediates } = va;
   const registry = parseRegistry(readText(config.registry));
   const chainPolicy = await chainPolicyOf(config);
+  const trustContexts = chainPolicy.contexts.map(({ id }) => id);
+  prepareTrial({ va, policy: config.quorum, registry, trustContexts }, randomBytes(16), new Date());
 
   let troubleSince: Date | undefined;
   const { log: auditLog, tail } = await AuditLog.open(
@@ -52,7 +54,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
       event: 'draw-abandoned',
       coordinator: draw.coordinator,
       nonce: Buffer.from(draw.nonce).toString('hex'),
-      endpoint: draw.endpoint,
+      endpoints: draw.endpoints,
     }).catch((error: unknown) => log.error({ err: error }, 'abandoned draw not on record'));
   });
   const sweep = setInterval(() => draws.expire(Date.now()), 1000);
@@ -64,6 +66,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     draws,
     drawTtlMs: config.draws.ttlMs,
     voucherSigner: voucherSigner({ certificate, intermediates }),
+    vaNotAfter: va.notAfter.getTime(),
     sign: (bytes) => hsm.sign(bytes),
     lint: voucherLinter({
       vaCertificate: certificate,
@@ -71,7 +74,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
       maxLifetimeSeconds: config.voucherLifetimeSeconds,
     }),
     audit,
-    allowedTargets: config.allowedTargets.map(parsePrefix),
+    allowedTargets: config.allowedTargets,
     voucherLifetimeSeconds: config.voucherLifetimeSeconds,
     clockToleranceMs: config.clockToleranceMs,
     now: Date.now,
@@ -81,7 +84,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
   const describe = () => ({
     certificates: [certificate, ...intermediates],
     registryVersion: registry.version,
-    trustContexts: chainPolicy.contexts.map(({ id }) => id),
+    trustContexts,
     policy: config.quorum,
   });
   const service = await startService({
@@ -93,12 +96,16 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     log,
   });
   const admin = await startAdminServer(splitHostPort(config.admin), {
-    missing: () => (troubleSince ? [`audit log since ${troubleSince.toISOString()}`] : []),
+    missing: () => [
+      ...(troubleSince ? [`audit log since ${troubleSince.toISOString()}`] : []),
+      ...(va.notAfter <= new Date() ? [`VA certificate since ${va.notAfter.toISOString()}`] : []),
+    ],
     status: () => ({
       auditSequence: auditLog.sequence,
       openDraws: draws.size,
       registryVersion: registry.version,
       perspectives: registry.agents.size,
+      vaCertificateUntil: va.notAfter.toISOString(),
     }),
   });
   return {

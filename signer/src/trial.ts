@@ -1,19 +1,40 @@
-import { randomBytes } from 'node:crypto';
 import { parseAddress } from '@mecai/addresses';
-import type { Certificate } from '@mecai/pki';
-import { type Voucher, voucherLinter, voucherSigner } from '@mecai/voucher';
+import { type QuorumPolicy, type Registry, allowedNonCorroborations, rirs } from '@mecai/corroboration';
+import {
+  type PreparedVoucher,
+  type Voucher,
+  VoucherError,
+  voucherLinter,
+  voucherSigner,
+} from '@mecai/voucher';
 import { SignerError } from './error.ts';
-import type { Hsm } from './hsm.ts';
+import type { VaChain } from './va-chain.ts';
+import { statedQuorum } from './voucher-content.ts';
 
-/** Signs and lints a voucher for a documentation address, good for one second: nothing anyone could use. */
-export function trialVoucher(
-  chain: readonly [Certificate, ...Certificate[]],
-  hsm: Hsm,
+/** What the vouchers of this signer will have in common. */
+export interface TrialOf {
+  readonly va: VaChain;
+  readonly policy: QuorumPolicy;
+  readonly registry: Registry;
+  readonly trustContexts: readonly string[];
+}
+
+/**
+ * Whether vouchers come out with this configuration, found out before anyone asks for one.
+ *
+ * @returns what the HSM would have to sign, for a documentation address and one second
+ * @throws SignerError `unusable-configuration`
+ */
+export function prepareTrial(
+  { va, policy, registry, trustContexts }: TrialOf,
+  serial: Uint8Array,
   now: Date,
-): Uint8Array {
+): { voucher: Voucher; prepared: PreparedVoucher } {
   const producedAt = new Date(Math.floor(now.getTime() / 1000) * 1000);
+  const asked = policy.perspectives;
+  const quorum = statedQuorum(policy, asked, asked - allowedNonCorroborations(asked));
   const voucher: Voucher = {
-    serial: randomBytes(16),
+    serial,
     ipv4: parseAddress('192.0.2.1'),
     port: 443,
     leaf: new Uint8Array(32),
@@ -21,21 +42,46 @@ export function trialVoucher(
     status: [],
     producedAt,
     notAfter: new Date(producedAt.getTime() + 1000),
-    trustContexts: ['SELF-TEST'],
-    quorum: { asked: 2, matches: 1, regions: 1, networks: 1, kilometres: 500, intermediates: true },
-    directoryVersion: 1,
-    perspectives: [{ country: 'ZZ', rir: 'ripencc', asn: 64496, ipv4: 'match' }],
+    trustContexts,
+    quorum,
+    directoryVersion: registry.version,
+    // ZZ and 64496 to 64511 stand for nobody (ISO 3166-1 user-assigned, RFC 5398).
+    perspectives: Array.from({ length: asked }, (_, i) => ({
+      country: 'ZZ',
+      rir: rirs[i % rirs.length]!,
+      asn: 64_496 + i,
+      ipv4: 'match',
+    })),
   };
-  const [certificate, ...intermediates] = chain.map(({ der }) => der) as [Uint8Array, ...Uint8Array[]];
-  const signer = voucherSigner({ certificate, intermediates });
-  const prepared = signer.prepare(voucher, producedAt);
-  const signed = prepared.finish(hsm.sign(prepared.toBeSigned));
+  try {
+    const { certificate, intermediates } = va;
+    const prepared = voucherSigner({ certificate, intermediates }).prepare(voucher, producedAt);
+    return { voucher, prepared };
+  } catch (cause) {
+    if (!(cause instanceof VoucherError)) throw cause;
+    throw new SignerError('unusable-configuration', `no voucher could be made: ${cause.message}`, { cause });
+  }
+}
+
+/**
+ * Signs and lints the trial voucher.
+ *
+ * @param sign ECDSA, DER Ecdsa-Sig-Value
+ * @throws SignerError
+ */
+export function trialVoucher(
+  of: TrialOf,
+  sign: (bytes: Uint8Array) => Uint8Array,
+  serial: Uint8Array,
+  now: Date,
+): Uint8Array {
+  const { voucher, prepared } = prepareTrial(of, serial, now);
+  const signed = prepared.finish(sign(prepared.toBeSigned));
+  const { certificate, intermediates } = of.va;
   const problems = voucherLinter({ vaCertificate: certificate, intermediates })(signed, voucher);
   if (problems.length > 0) {
-    throw new SignerError(
-      'wrong-certificate',
-      `trial voucher: ${problems.map(({ rule }) => rule).join(', ')}`,
-    );
+    const why = problems.map(({ rule, message }) => `${rule}: ${message}`).join('; ');
+    throw new SignerError('unusable-configuration', `trial voucher: ${why}`);
   }
   return signed;
 }
