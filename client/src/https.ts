@@ -23,12 +23,18 @@ export interface Answer {
 
 /** Throws `ClientError` with `unreachable`, or `bad-response` for an answer above `maxOctets`. */
 export function exchange(options: Exchange): Promise<Answer> {
+  return attempt(options, AbortSignal.timeout(options.timeoutMs));
+}
+
+function attempt(options: Exchange, timeout: AbortSignal): Promise<Answer> {
   const { url, agent, method, body, maxOctets, timeoutMs } = options;
-  const timeout = AbortSignal.timeout(timeoutMs);
   const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown) => {
       if (cause instanceof ClientError) return reject(cause);
+      // The server closed a kept connection just as it was used again: its right (RFC 9112 section 9.5).
+      if (request.reusedSocket && isReset(cause) && !signal.aborted)
+        return resolve(attempt(options, timeout));
       const why = timeout.aborted ? `no answer within ${timeoutMs} ms` : words(cause);
       reject(new ClientError('unreachable', `${url.host}: ${why}`, { cause }));
     };
@@ -54,6 +60,9 @@ export function exchange(options: Exchange): Promise<Answer> {
     request.end(body);
   });
 }
+
+const isReset = (cause: unknown): boolean =>
+  cause instanceof Error && 'code' in cause && (cause.code === 'ECONNRESET' || cause.code === 'EPIPE');
 
 /** Node tries several addresses and then throws an error that has no words of its own. */
 function words(cause: unknown): string {

@@ -58,6 +58,22 @@ describe('a request', () => {
     agent.destroy();
   });
 
+  test('is sent again when a kept connection turns out to be closed', async () => {
+    const agent = vaAgent({ ca: server.tlsCaPem });
+    await ask({ agent });
+    const { connection } = server.seen.at(-1)!;
+    let closed = 0;
+    server.answerWith((one) => {
+      closed++;
+      server.answerWith();
+      one.socket.destroy();
+    });
+    await ask({ agent });
+    expect(closed).toBe(1);
+    expect(server.seen.at(-1)!.connection).not.toBe(connection);
+    agent.destroy();
+  });
+
   test('that is refused says so, whatever the HTTP status', async () => {
     server.answerWith((_, response) => {
       const results = [{ status: 'refused', reason: 'forbidden-target', perspectives: [] }] as const;
