@@ -81,8 +81,8 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
         signal: stopping.signal,
       });
       nats = connection;
-      const client = jetstream(connection, { timeout: 5000 });
-      const owner = await jetstreamManager(connection, { timeout: 5000, checkAPI: false });
+      const client = jetstream(connection, { timeout: 2000 });
+      const owner = await jetstreamManager(connection, { timeout: 2000, checkAPI: false });
       manager = owner;
       await Promise.all(
         Object.values(followers).map((follower) => follower.follow(connection, client, owner)),
@@ -125,7 +125,8 @@ const dial = (servers: string, name: string, seed: Uint8Array) =>
     inboxPrefix: inboxPrefix(name),
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
-    timeout: 5000,
+    // Also how long a server that ends while it greets is waited for.
+    timeout: 2000,
     // A server that stays silent counts as gone after two of these.
     pingInterval: 5000,
     maxPingOut: 2,
@@ -133,11 +134,17 @@ const dial = (servers: string, name: string, seed: Uint8Array) =>
     ignoreAuthErrorAbort: true,
   });
 
-/** Messages waiting in the stream, and those handed out and not acknowledged; null while NATS is absent. */
+/** Messages to be handed out, and those handed out and not acknowledged; null while NATS is absent. */
 async function lag(manager: JetStreamManager | undefined, stream: string, name: string) {
+  if (!manager) return { waiting: null, unacknowledged: null };
   try {
-    const info = await manager?.consumers.info(stream, name);
-    return { waiting: info?.num_pending ?? null, unacknowledged: info?.num_ack_pending ?? null };
+    const [consumer, { state }] = await Promise.all([
+      manager.consumers.info(stream, name),
+      manager.streams.info(stream),
+    ]);
+    // A killed nats-server (2.9) may count as pending what the stream no longer has.
+    const unacknowledged = Math.min(consumer.num_ack_pending, state.messages);
+    return { waiting: consumer.num_pending, unacknowledged };
   } catch {
     return { waiting: null, unacknowledged: null };
   }

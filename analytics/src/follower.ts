@@ -42,6 +42,8 @@ export interface FollowerStatus {
 
 /** What goes wrong while dead letters are put aside is tried again after this long. */
 const retryMs = 500;
+/** How often the limit of messages under way is looked after. */
+const roomMs = 5000;
 const consumerNotFound = 10014;
 
 interface Item {
@@ -95,6 +97,7 @@ export class Follower {
     const { signal } = this.#stopping;
     this.#jetstream = jetstream;
     while (!signal.aborted && !nats.isClosed()) {
+      let watch: NodeJS.Timeout | undefined;
       try {
         const incarnation = await this.#ensure(manager);
         const consumer = await jetstream.consumers.get(stream, name);
@@ -106,6 +109,7 @@ export class Follower {
           callback: (message) => this.#take(message, incarnation),
         });
         this.#messages = messages;
+        watch = this.#watch(manager);
         if (signal.aborted) messages.stop();
         const ended = await messages.closed();
         if (ended) throw ended;
@@ -117,6 +121,7 @@ export class Follower {
         );
         await delay(retryMs, undefined, { signal }).catch(() => {});
       } finally {
+        clearInterval(watch);
         this.#messages = undefined;
       }
     }
@@ -205,21 +210,40 @@ export class Follower {
     await ensureStreams(manager, {
       only: [streams.observations.name, streams.records.name, deadLetters.name],
     });
-    const wanted = {
-      ack_wait: redeliverMs * 1_000_000,
-      max_ack_pending: 2 * batch.rows,
-    };
     try {
-      const { config } = await manager.consumers.info(stream, name);
-      if (config.ack_wait !== wanted.ack_wait || config.max_ack_pending !== wanted.max_ack_pending) {
-        await manager.consumers.update(stream, name, wanted);
-      }
+      await this.#makeRoom(manager);
     } catch (error) {
       if (!(error instanceof JetStreamApiError) || error.code !== consumerNotFound) throw error;
       // Each message by itself: acknowledging all up to one would take along those of a crashed predecessor.
-      await manager.consumers.add(stream, { durable_name: name, ack_policy: AckPolicy.Explicit, ...wanted });
+      await manager.consumers.add(stream, {
+        durable_name: name,
+        ack_policy: AckPolicy.Explicit,
+        ack_wait: redeliverMs * 1_000_000,
+        max_ack_pending: 2 * batch.rows,
+      });
     }
     return `${stream}@${(await manager.streams.info(stream)).created}`;
+  }
+
+  /**
+   * Keeps the consumer to the configuration. What is pending elsewhere does not count towards the limit: that of
+   * a predecessor that crashed, and what a killed nats-server (2.9) believes pending for ever though it is gone.
+   */
+  async #makeRoom(manager: JetStreamManager): Promise<void> {
+    const { stream, name, batch, redeliverMs } = this.#options;
+    const { config, num_ack_pending: pending } = await manager.consumers.info(stream, name);
+    const elsewhere = Math.max(0, pending - this.#underWay.size);
+    const limit = config.max_ack_pending ?? 0;
+    const fits = limit >= batch.rows + elsewhere && limit <= 3 * batch.rows + elsewhere;
+    const ack_wait = redeliverMs * 1_000_000;
+    if (fits && config.ack_wait === ack_wait) return;
+    await manager.consumers.update(stream, name, { ack_wait, max_ack_pending: 2 * batch.rows + elsewhere });
+  }
+
+  #watch(manager: JetStreamManager): NodeJS.Timeout {
+    return setInterval(() => {
+      this.#makeRoom(manager).catch(() => {});
+    }, roomMs);
   }
 }
 

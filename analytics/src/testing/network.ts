@@ -76,8 +76,8 @@ export async function startNetwork(directory: string): Promise<TestNetwork> {
         inboxPrefix: inboxPrefix(name),
         maxReconnectAttempts: -1,
         reconnectTimeWait: 50,
-        // Refused here, an answer lost with the server would be waited for in vain.
-        reconnectJitter: 0,
+        // A server killed while it answers would be waited for as long.
+        timeout: 1000,
       }),
   };
 }
