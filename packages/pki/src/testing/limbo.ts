@@ -1,5 +1,5 @@
 /** Cases of the x509-limbo suite (C2SP/x509-limbo), run against the trust store. */
-import { createTrustStore, pemBlocks, pemCertificates, PkiError, type Profile } from '../index.ts';
+import { createTrustStore, crlStatus, pemBlocks, pemCertificates, PkiError, type Profile } from '../index.ts';
 
 export interface LimboCase {
   readonly id: string;
@@ -43,8 +43,16 @@ export function runLimbo(one: LimboCase, options: LimboOptions = {}): LimboOutco
       ...(name && { name: name.kind === 'DNS' ? { dns: name.value } : { ip: name.value } }),
       now,
     });
-    const [result] = evaluation.contexts;
-    return { accepted: result!.trusted, detail: result!.reason?.detail ?? '' };
+    const { path, reason } = evaluation.contexts[0]!;
+    if (!path) return { accepted: false, detail: reason?.detail ?? '' };
+    const crls = one.crls.flatMap((pem) => pemBlocks(pem, 'X509 CRL'));
+    if (crls.length === 0) return { accepted: true, detail: '' };
+    // Where there are CRLs, every certificate needs a status, as under the policy `require`.
+    const statuses = path
+      .slice(0, -1)
+      .map((certificate, i) => crlStatus(certificate, path[i + 1]!, crls, now));
+    const bad = statuses.find(({ status }) => status !== 'good');
+    return { accepted: !bad, detail: bad ? `${bad.status} ${bad.problems[0]?.message ?? ''}` : '' };
   } catch (error) {
     if (!(error instanceof PkiError)) throw error;
     return { accepted: false, detail: error.message };
