@@ -153,7 +153,7 @@ describe('data section', () => {
         .dictionary(
           fc.string().filter((key) => key !== '__proto__'),
           tie('any'),
-          { maxLength: 5 },
+          { maxKeys: 5 },
         )
         .map((map) => ({ ...map })),
     ),
@@ -194,10 +194,8 @@ describe('data section', () => {
     };
     const found: unknown = read([{ prefix: '192.0.2.0/24', record }]).get('192.0.2.1');
     expect(found).toMatchObject({ small: 65_535, negative: -2_000_000_000, half: 0.5, whole: 3, zero: 0 });
-    expect(found).toMatchObject({ long: expect.anything(), longest: expect.anything() });
-    const { long, longest } = found as { long: bigint | string; longest: bigint | string };
-    expect(BigInt(long)).toBe(2n ** 64n - 1n);
-    expect(BigInt(longest)).toBe(2n ** 128n - 1n);
+    // The reader makes them bigint.
+    expect(found).toMatchObject({ long: 2n ** 64n - 1n, longest: 2n ** 128n - 1n });
   });
 
   it('refuses numbers out of range', () => {
@@ -251,7 +249,7 @@ describe('metadata', () => {
   });
 });
 
-const samples = process.env['MECAI_GEO_SAMPLES'] ?? join(import.meta.dirname, '../../../../shared/geo');
+const samples = join(import.meta.dirname, '../../../../shared/geo');
 const sample = join(samples, 'GeoLite2-City-Test.mmdb');
 if (!existsSync(sample)) console.log(`no sample files in ${samples}: comparison with them left out`);
 
@@ -285,7 +283,6 @@ it.runIf(existsSync(sample))('has the same layout as files of MaxMind', () => {
     // The data section starts with a field, the metadata with a map.
     expect(file[file.lastIndexOf(marker) + marker.length]! >> 5).toBe(7);
   }
-  // Members in front of the tree's end: theirs and ours know IPv4 under the same prefixes of IPv6.
   for (const address of ['2.125.160.216', '::ffff:2.125.160.216', '2002:27d:a0d8::']) {
     expect(new Reader<Response>(theirs).get(address)).toEqual(record);
     expect(reader.get(address)).toEqual(record);
