@@ -1,11 +1,13 @@
+/* oxlint-disable unicorn/consistent-function-scoping -- what one test needs stands inside it */
 import { once } from 'node:events';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeAll, afterAll, describe, expect, it } from 'vitest';
 import { defaultLimits, errorClasses, probe, type ProbeOptions, type ProbeTarget } from './index.ts';
 import { groups } from './key-exchange.ts';
 import { contentTypes, plainRecord } from './record-format.ts';
 import { type Issued, TestCertificates } from './testing/certificates.ts';
+import { portOf } from './testing/processes.ts';
 import { helloRetryRequest, readClientHello, type Script, serverFlight } from './testing/scripted-server.ts';
 
 const certificates = new TestCertificates();
@@ -35,7 +37,7 @@ async function served(behave: (socket: Socket, hello: Promise<Buffer>) => void):
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   open.push(server);
-  return { address: '127.0.0.1', port: (server.address() as AddressInfo).port, serverName: 'localhost' };
+  return { address: '127.0.0.1', port: portOf(server), serverName: 'localhost' };
 }
 
 const answering = (answer: (hello: Buffer) => Buffer) =>
@@ -71,14 +73,19 @@ describe('each way to fail has its class', () => {
   });
 
   it('timeout-handshake, of a tarpit that sends a byte now and then', async () => {
-    const target = await served(async (socket, hello) => {
-      const flight = serverFlight({ chain: [leaf.der], key: leaf.key }, await hello);
+    const trickle = async (socket: Socket, flight: Buffer) => {
       for (const byte of flight) {
         if (!socket.writable) return;
         socket.write(Buffer.from([byte]));
         await pause(20);
       }
-    });
+    };
+    const target = await served(
+      (socket, hello) =>
+        void hello.then((bytes) =>
+          trickle(socket, serverFlight({ chain: [leaf.der], key: leaf.key }, bytes)),
+        ),
+    );
     const result = await errorOf(target, limits({ handshakeMs: 300 }));
     expect(result.class).toBe('timeout-handshake');
     expect(result.timings.end).toBeLessThan(1_200_000);
@@ -205,13 +212,14 @@ describe('towards the server', () => {
     const heard = Promise.withResolvers<Buffer>();
     const target = await served((socket, hello) => {
       connections++;
-      void hello.then((bytes) => {
-        socket.once('data', heard.resolve);
-        const wrong = Buffer.from(serverFlight({ chain: [leaf.der], key: leaf.key }, bytes));
-        // No 1.3 version in supported_versions.
-        wrong[wrong.indexOf(Buffer.from('002b00020304', 'hex')) + 5]! = 9;
-        socket.write(wrong);
-      });
+      const answer = (bytes: Buffer) => {
+        const flight = serverFlight({ chain: [leaf.der], key: leaf.key }, bytes);
+        const supportedVersions = flight.indexOf(Buffer.from('002b00020304', 'hex'));
+        flight.writeUInt16BE(0x0309, supportedVersions + 4);
+        return flight;
+      };
+      socket.once('data', () => socket.once('data', heard.resolve));
+      void hello.then((bytes) => socket.write(answer(bytes)));
     });
     expect((await errorOf(target)).class).toBe('protocol-error');
     expect(await heard.promise).toEqual(Buffer.from([21, 3, 3, 0, 2, 2, 47]));

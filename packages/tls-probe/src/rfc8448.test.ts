@@ -19,10 +19,8 @@ interface Trace {
   readonly newSessionTicket?: string;
 }
 
-const traces = JSON.parse(readFileSync(new URL('./vectors/rfc8448.json', import.meta.url), 'utf8')) as Record<
-  'simple' | 'helloRetryRequest' | 'clientAuthentication' | 'compatibility',
-  Trace
->;
+const traces: Record<'simple' | 'helloRetryRequest' | 'clientAuthentication' | 'compatibility', Trace> =
+  JSON.parse(readFileSync(new URL('./vectors/rfc8448.json', import.meta.url), 'utf8'));
 
 const hex = (text: string) => Buffer.from(text, 'hex');
 const x25519Pkcs8 = hex('302e020100300506032b656e04220420');

@@ -1,3 +1,4 @@
+/* oxlint-disable unicorn/consistent-function-scoping -- what one test needs stands inside it */
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
@@ -8,7 +9,7 @@ import { probe, type ProbeOptions, type ProbeResult } from './index.ts';
 import { cipherSuites } from './cipher-suites.ts';
 import { groups, offeredGroups } from './key-exchange.ts';
 import { type Issued, type KeyKind, TestCertificates } from './testing/certificates.ts';
-import { freePort, Processes, program } from './testing/processes.ts';
+import { freePort, portOf, Processes, program } from './testing/processes.ts';
 
 const certificates = new TestCertificates();
 const processes = new Processes();
@@ -196,10 +197,8 @@ describe('openssl s_server', () => {
     const voucher = Buffer.alloc(4_000, 'voucher');
     const info = certificates.write('serverinfo.pem', block(64_000, voucher) + block(18, sct));
     for (const version of ['-tls1_2', '-tls1_3']) {
-      const port = await sServer(
-        ...identity(leaf),
-        ...['-status_file', response, '-serverinfo', info, '-alpn', 'h2,http/1.1', version],
-      );
+      const stapled = ['-status_file', response, '-serverinfo', info];
+      const port = await sServer(...identity(leaf), ...stapled, '-alpn', 'h2,http/1.1', version);
       const result = await at(port, { alpn: ['http/1.1'], extensions: [64_000, 64_001] });
       expectProven(result);
       expect(result.alpn).toBe('http/1.1');
@@ -374,9 +373,7 @@ describe('node:tls', () => {
     const server = createTlsServer({ cert: leaf.pem, key: readFileSync(leaf.keyPath), ecdhCurve }, seen);
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('no port');
-    return { server, port: address.port };
+    return { server, port: portOf(server) };
   }
 
   it.runIf(offeredGroups.includes(groups.x25519MlKem768))('with X25519MLKEM768 only', async () => {

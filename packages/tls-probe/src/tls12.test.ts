@@ -1,3 +1,4 @@
+/* oxlint-disable unicorn/consistent-function-scoping -- what one test needs stands inside it */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cipherSuites } from './cipher-suites.ts';
 import { extension, extensionTypes } from './extensions.ts';

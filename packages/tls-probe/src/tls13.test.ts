@@ -1,3 +1,4 @@
+/* oxlint-disable unicorn/consistent-function-scoping -- what one test needs stands inside it */
 import { createHash } from 'node:crypto';
 import { brotliCompressSync, deflateSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -37,10 +37,8 @@ export class TestCertificates {
     openssl('req', '-new', '-key', keyPath, '-subj', `/CN=${name}`, '-out', `${name}.csr`);
     const signer = issuer ? ['-CA', issuer.certificatePath, '-CAkey', issuer.keyPath] : ['-signkey', keyPath];
     writeFileSync(this.path(`${name}.ext`), `subjectAltName=DNS:localhost\n${configuration}`);
-    openssl(
-      ...['x509', '-req', '-in', `${name}.csr`, ...signer, '-days', '30'],
-      ...['-extfile', `${name}.ext`, '-out', certificatePath],
-    );
+    const outcome = ['-days', '30', '-extfile', `${name}.ext`, '-out', certificatePath];
+    openssl('x509', '-req', '-in', `${name}.csr`, ...signer, ...outcome);
     const pem = readFileSync(certificatePath, 'utf8');
     return {
       der: new X509Certificate(pem).raw,

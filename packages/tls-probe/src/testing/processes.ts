@@ -1,11 +1,11 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
 import { delimiter, join } from 'node:path';
 
 /** Server programs live in sbin, which is not in everybody's path. */
-const searched = [...'/usr/sbin /usr/bin /sbin /bin /usr/local/sbin /usr/local/bin'.split(' ')];
+const searched = '/usr/sbin /usr/bin /sbin /bin /usr/local/sbin /usr/local/bin'.split(' ');
 
 /**
  * The path of a program.
@@ -21,53 +21,64 @@ export function program(
   return found;
 }
 
+/** The port a server of this process got. */
+export function portOf(server: Server): number {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the server does not listen');
+  return address.port;
+}
+
 export async function freePort(host = '127.0.0.1'): Promise<number> {
   const server = createServer().listen(0, host);
   await once(server, 'listening');
-  const address = server.address();
+  const port = portOf(server);
   server.close();
   await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+  return port;
 }
 
 async function accepts(port: number, host: string): Promise<boolean> {
   const socket = connect(port, host);
-  const settled = new Promise<boolean>((resolve) => {
+  const accepted = await new Promise<boolean>((resolve) => {
     socket.once('connect', () => resolve(true));
     socket.once('error', () => resolve(false));
   });
-  const accepted = await settled;
   socket.destroy();
   return accepted;
 }
 
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
+/** Servers fork; each gets a process group, and the whole group ends. */
+function end(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): void {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, signal);
+  } catch {
+    // The group is gone already.
+  }
+}
+
 /** Programs a test file starts, and ends again. */
 export class Processes {
-  readonly #running: { child: ChildProcess; stop: string[] | undefined }[] = [];
+  readonly #running: ChildProcess[] = [];
 
-  /**
-   * Starts a server and waits until it listens.
-   * @param stop a command that ends it, for servers that leave the foreground; else it is sent SIGTERM
-   */
+  constructor() {
+    process.once('exit', () => {
+      for (const child of this.#running) end(child, 'SIGKILL');
+    });
+  }
+
+  /** Starts a server and waits until it listens on all of `ports`. */
   async serve(
     command: string,
     args: readonly string[],
-    port: number,
-    options: {
-      cwd?: string;
-      env?: Record<string, string>;
-      host?: string;
-      uid?: number;
-      gid?: number;
-      stop?: string[];
-    } = {},
+    ports: number | readonly number[],
+    options: { cwd?: string; env?: Record<string, string>; host?: string; uid?: number; gid?: number } = {},
   ): Promise<void> {
-    const { host = '127.0.0.1', stop, env, ...spawning } = options;
+    const { host = '127.0.0.1', env, ...spawning } = options;
     const child = spawn(command, args, {
       ...spawning,
+      detached: true,
       env: { PATH: searched.join(delimiter), LANG: 'C', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -76,27 +87,29 @@ export class Processes {
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
     child.on('error', (error) => (output += error.message));
-    this.#running.push({ child, stop });
+    this.#running.push(child);
     const until = performance.now() + 20_000;
-    while (!(await accepts(port, host))) {
-      const gone = child.exitCode !== null && !stop;
-      if (gone || performance.now() > until)
-        throw new Error(`${command} does not listen on ${port}: ${output}`);
-      await pause(15);
+    for (const port of [ports].flat()) {
+      while (!(await accepts(port, host))) {
+        if (child.exitCode !== null || performance.now() > until) {
+          throw new Error(`${command} does not listen on ${port}: ${output}`);
+        }
+        await pause(15);
+      }
     }
   }
 
   /** Ends all, and waits until they have. */
   async stop(): Promise<void> {
     await Promise.all(
-      this.#running.splice(0).map(async ({ child, stop }) => {
-        if (stop) execFileSync(stop[0]!, stop.slice(1), { stdio: 'ignore' });
+      this.#running.splice(0).map(async (child) => {
         if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
         const ended = once(child, 'exit');
-        child.kill('SIGTERM');
-        const killer = setTimeout(() => child.kill('SIGKILL'), 3_000);
+        end(child, 'SIGTERM');
+        const killer = setTimeout(() => end(child, 'SIGKILL'), 3_000);
         await ended;
         clearTimeout(killer);
+        end(child, 'SIGKILL');
       }),
     );
   }

@@ -169,13 +169,19 @@ export const certificateMessage = (chain: readonly Buffer[], entryExtensions: Bu
     ),
   );
 
+function tls13Suite(id: number): Tls13Suite {
+  const suite = cipherSuites.find((known) => known.id === id);
+  if (suite?.version !== 0x0304) throw new Error(`no TLS 1.3 suite ${id}`);
+  return suite;
+}
+
 /**
  * The server's whole flight in answer to a ClientHello record (or to a second one, after `earlier` messages
  * which stand in the transcript as they are).
  */
 export function serverFlight(script: Script, helloRecord: Buffer, earlier: readonly Buffer[] = []): Buffer {
   const hello = readClientHello(helloRecord);
-  const suite = cipherSuites.find(({ id }): boolean => id === (script.suite ?? 0x1301)) as Tls13Suite;
+  const suite = tls13Suite(script.suite ?? 0x1301);
   const { hash } = suite;
   const transcript: Buffer[] = [...earlier, hello.whole];
   const digest = () => createHash(hash).update(Buffer.concat(transcript)).digest();

@@ -55,6 +55,12 @@ function readFlight(flight: Buffer): { clear: Buffer[]; sealed: Buffer } {
   return { clear, sealed: flight.subarray(at + changeCipherSpec.length) };
 }
 
+function tls12Suite(id: number): Tls12Suite {
+  const suite = cipherSuites.find((known) => known.id === id);
+  if (suite?.version !== 0x0303) throw new Error(`no TLS 1.2 suite ${id}`);
+  return suite;
+}
+
 export class ScriptedServer12 {
   readonly #script: Script12;
   readonly #suite: Tls12Suite;
@@ -67,7 +73,7 @@ export class ScriptedServer12 {
 
   constructor(script: Script12) {
     this.#script = script;
-    this.#suite = cipherSuites.find(({ id }): boolean => id === script.suite) as Tls12Suite;
+    this.#suite = tls12Suite(script.suite);
     this.#serverRandom = script.serverRandom ?? Buffer.alloc(32, 9);
   }
 
