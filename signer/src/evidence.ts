@@ -1,4 +1,4 @@
-import { formatAddress } from '@mecai/addresses';
+import { formatAddress, sameBytes } from '@mecai/addresses';
 import {
   type Agent,
   type EvidenceFault,
@@ -49,7 +49,7 @@ export function examine(
     [...draw.agents].filter(([name, agent]) => registered.get(name)?.keyId === agent.keyId),
   );
   const seen = draw.targets.map(() => new Map<string, Verdict>());
-  const counted = new Map<string, Uint8Array>();
+  const counted = new Map<string, Uint8Array[]>();
   const faults: { agent: string; fault: EvidenceFault | 'equivocation' }[] = [];
   const evidence: string[] = [];
   const expected = { nonce: draw.nonce, targets: draw.targets, agents, now, clockToleranceMs };
@@ -61,20 +61,20 @@ export function examine(
     }
     const { agent, target, observation } = checked;
     const slot = `${agent.name} ${target}`;
-    const before = counted.get(slot);
-    if (before && Buffer.compare(before, signed.observation) === 0) continue;
+    const before = counted.get(slot) ?? [];
+    if (before.some((one) => sameBytes(one, signed.observation))) continue;
     if (!verifyObservationSignature(signed, agent.publicKey)) {
       faults.push({ agent: agent.name, fault: 'bad-signature' });
       continue;
     }
     evidence.push(sha256Hex(signed.observation));
-    if (before) {
+    counted.set(slot, [...before, signed.observation]);
+    if (before.length > 0) {
       // Two different signed answers to one question: neither is worth anything.
       faults.push({ agent: agent.name, fault: 'equivocation' });
       seen[target]!.set(agent.name, 'inconclusive');
       continue;
     }
-    counted.set(slot, signed.observation);
     seen[target]!.set(agent.name, judge(observation, draw.chain, policy.matchIntermediates).verdict);
   }
   return { seen, faults, evidence };
