@@ -1,3 +1,4 @@
+import { AddressError, parsePrefix } from '@mecai/addresses';
 import { isName } from '@mecai/proto';
 import { hostPort, mutualTls, path, spiffeId } from '@mecai/runtime';
 import * as z from 'zod';
@@ -10,6 +11,17 @@ const bucket = (perMinute: number, burst: number) =>
       burst: count(1, 100_000_000).default(burst),
     })
     .prefault({});
+
+const prefix = () => z.string().refine(isPrefix, 'expected a prefix such as 192.0.2.0/24');
+
+function isPrefix(text: string): boolean {
+  try {
+    return parsePrefix(text).length >= 0;
+  } catch (error) {
+    if (error instanceof AddressError) return false;
+    throw error;
+  }
+}
 
 export const coordinatorConfig = z.strictObject({
   /** Last token of this coordinator's NATS subjects. */
@@ -39,12 +51,13 @@ export const coordinatorConfig = z.strictObject({
     .prefault({}),
   limits: z
     .strictObject({
-      /** Requester by IPv4 address or IPv6 /64, key proven. */
+      /** Requests of one requester (IPv4 address or IPv6 /64), and its chains with a key proof. */
       authenticated: bucket(600, 200),
-      /** The same without a proof. */
+      /** Its chains without a key proof. */
       unauthenticated: bucket(60, 20),
-      /** Target by IPv4 address or IPv6 /64. */
+      /** Chains at one target (IPv4 address or IPv6 /64); with and without a key proof are counted apart. */
       target: bucket(120, 40),
+      /** Chains of everyone. */
       global: bucket(60_000, 2_000),
       /** Requests in progress. */
       inFlight: count(1, 100_000).default(2_000),
@@ -53,7 +66,7 @@ export const coordinatorConfig = z.strictObject({
   /** Refuse requesters that do not prove the server key. */
   requireKeyProof: z.boolean().default(false),
   /** Special-purpose ranges that may be probed all the same; for test networks only. */
-  allowedTargets: z.array(z.string()).default([]),
+  allowedTargets: z.array(prefix()).default([]),
 });
 
 export type CoordinatorConfig = z.output<typeof coordinatorConfig>;

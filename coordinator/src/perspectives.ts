@@ -2,33 +2,59 @@ import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { SignedObservation, type Target, Task, subjects } from '@mecai/proto';
 import { CoordinatorError } from './error.ts';
 
-const hex = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
+type Listener = (agent: string, evidence: SignedObservation) => void;
 
 /**
  * The fan-out. Tasks go to each agent's own subject; answers come back on `mecai.observation.<agent>.<this>`,
  * where only that agent may publish.
  */
 export class Perspectives {
-  readonly #nats: NatsConnection;
+  readonly #nats: Pick<NatsConnection, 'publish' | 'subscribe'>;
   readonly #name: string;
-  readonly #listeners = new Map<string, (agent: string, evidence: SignedObservation) => void>();
+  readonly #listeners = new Map<string, Listener>();
   readonly #lastHeard = new Map<string, number>();
-  readonly #startedAt: number;
   readonly #now: () => number;
+  #connectedSince: number | undefined;
+  #quiet: (() => void) | undefined;
 
-  constructor(nats: NatsConnection, name: string, now: () => number) {
+  /**
+   * @param now milliseconds
+   * @param fail for what makes this coordinator deaf
+   */
+  constructor(
+    nats: Pick<NatsConnection, 'publish' | 'subscribe'>,
+    name: string,
+    now: () => number,
+    fail: (error: Error) => void,
+  ) {
     this.#nats = nats;
     this.#name = name;
     this.#now = now;
-    this.#startedAt = now();
+    this.#connectedSince = now();
     nats.subscribe(subjects.observation('*', name), {
-      callback: (error, message) => this.#answer(error, message),
+      callback: (error, message) => {
+        if (error) fail(error);
+        else this.#answer(message);
+      },
     });
     nats.subscribe(subjects.agentStatus('*'), {
       callback: (error, message) => {
-        if (!error) this.#lastHeard.set(message.subject.split('.')[2]!, now());
+        if (error) fail(error);
+        else this.#lastHeard.set(agentOf(message), now());
       },
     });
+  }
+
+  /** Agents are not silent for as long as nothing can be heard. */
+  connected(yes: boolean): void {
+    this.#connectedSince = yes ? this.#now() : undefined;
+  }
+
+  /** @throws CoordinatorError `nats-unavailable` */
+  expectConnected(): void {
+    if (this.#connectedSince === undefined) {
+      throw new CoordinatorError('nats-unavailable', 'the perspectives cannot be asked: NATS is away');
+    }
   }
 
   /** Whether there was a sign of life since the start of this process. */
@@ -36,9 +62,10 @@ export class Perspectives {
     return this.#lastHeard.has(agent);
   }
 
-  /** Milliseconds since the agent's last sign of life; since the start of this process if there was none. */
+  /** Milliseconds since the agent's last sign of life; since NATS is there if that is later. */
   silentMs(agent: string): number {
-    return this.#now() - (this.#lastHeard.get(agent) ?? this.#startedAt);
+    const now = this.#now();
+    return now - Math.max(this.#lastHeard.get(agent) ?? 0, this.#connectedSince ?? now);
   }
 
   /**
@@ -51,24 +78,44 @@ export class Perspectives {
     targets: readonly Target[],
     agents: readonly string[],
     timeoutMs: number,
-    heard: (agent: string, evidence: SignedObservation) => void,
+    heard: Listener,
   ): () => void {
-    const id = hex(nonce);
+    const id = key(nonce);
     const task = Task.encode({ nonce, targets: [...targets], timeoutMs, coordinator: this.#name }).finish();
     this.#listeners.set(id, heard);
+    const stop = () => {
+      this.#listeners.delete(id);
+      if (this.#listeners.size === 0) this.#quiet?.();
+    };
     try {
+      this.expectConnected();
       for (const agent of agents) this.#nats.publish(subjects.task(agent), task);
     } catch (cause) {
-      this.#listeners.delete(id);
+      stop();
+      if (cause instanceof CoordinatorError) throw cause;
       throw new CoordinatorError('nats-unavailable', 'the perspectives cannot be asked: NATS is away', {
         cause,
       });
     }
-    return () => this.#listeners.delete(id);
+    return stop;
   }
 
-  #answer(error: Error | null, message: Msg): void {
-    if (error) return;
+  /** Questions still listened to, stragglers' included. */
+  get listening(): number {
+    return this.#listeners.size;
+  }
+
+  /** Resolves once nobody listens any more, or the time is over. */
+  async quiet(ms: number): Promise<void> {
+    if (this.#listeners.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#quiet = resolve;
+    const timer = setTimeout(resolve, ms);
+    await promise;
+    clearTimeout(timer);
+  }
+
+  #answer(message: Msg): void {
     let evidence: SignedObservation;
     try {
       evidence = SignedObservation.decode(message.data);
@@ -76,9 +123,17 @@ export class Perspectives {
       return;
     }
     const nonce = nonceOf(evidence.observation);
-    if (nonce !== undefined) this.#listeners.get(hex(nonce))?.(message.subject.split('.')[2]!, evidence);
+    if (nonce === undefined) return;
+    const agent = agentOf(message);
+    this.#listeners.get(key(nonce))?.(agent, evidence);
   }
 }
+
+/** Third token of `mecai.observation.<agent>.<coordinator>` and `mecai.agent.<agent>`. */
+const agentOf = ({ subject }: Msg): string => subject.split('.', 3)[2]!;
+
+const key = (bytes: Uint8Array) =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 
 /**
  * The nonce at the front of an Observation: field 1, 32 octets. Agents write it first (protobuf writers go by field

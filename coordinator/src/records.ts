@@ -1,22 +1,43 @@
 import type { JetStreamClient } from '@nats-io/jetstream';
 import { Decision, Mismatch, subjects } from '@mecai/proto';
-import type { Logger } from '@mecai/runtime';
+import { type Logger, reasonOf } from '@mecai/runtime';
 import { CoordinatorError } from './error.ts';
 
 const ackWithinMs = 2_000;
+/** For a record that a requester waits for. */
 const attempts = 3;
+/** A refusal comes at once: do not ask again in a tight circle. */
+const pauseMs = 250;
 
-/** What this coordinator leaves in JetStream. The message ID makes a repeated publish harmless. */
+type Later = { readonly decision: Decision } | { readonly mismatch: Mismatch };
+
+/**
+ * What this coordinator leaves in JetStream. A repeated publish has the same message ID, and is stored once. Records
+ * that nobody waits for are offered until they are stored; the oldest are dropped beyond `capacity`.
+ */
 export class Records {
-  readonly #jetstream: JetStreamClient;
+  readonly #jetstream: Pick<JetStreamClient, 'publish'>;
   readonly #name: string;
   readonly #log: Logger;
-  readonly #unconfirmed = new Set<Promise<void>>();
+  readonly #capacity: number;
+  // In the order of arrival.
+  readonly #unconfirmed = new Map<Promise<void>, AbortController>();
+  #troubled = false;
+  #dropped = 0;
 
-  constructor(jetstream: JetStreamClient, name: string, log: Logger) {
+  constructor(jetstream: Pick<JetStreamClient, 'publish'>, name: string, log: Logger, capacity = 10_000) {
     this.#jetstream = jetstream;
     this.#name = name;
     this.#log = log;
+    this.#capacity = capacity;
+  }
+
+  get unconfirmed(): number {
+    return this.#unconfirmed.size;
+  }
+
+  get dropped(): number {
+    return this.#dropped;
   }
 
   /**
@@ -25,44 +46,77 @@ export class Records {
    * @throws CoordinatorError `record-not-stored`
    */
   async decision(decision: Decision): Promise<void> {
-    const id = Buffer.from(decision.nonce).toString('hex');
-    await this.#publish(subjects.decision(this.#name), Decision.encode(decision).finish(), id);
-  }
-
-  /** Not waited for by the requester; `drain` waits. */
-  later(record: { readonly decision: Decision } | { readonly mismatch: Mismatch }): void {
-    const stored =
-      'decision' in record
-        ? this.decision(record.decision)
-        : this.#publish(
-            subjects.mismatch(this.#name),
-            Mismatch.encode(record.mismatch).finish(),
-            mismatchId(record.mismatch),
-          );
-    const settled = stored
-      .catch((error: unknown) => this.#log.error({ err: error }, 'record not stored'))
-      .finally(() => this.#unconfirmed.delete(settled));
-    this.#unconfirmed.add(settled);
-  }
-
-  async drain(): Promise<void> {
-    await Promise.all(this.#unconfirmed);
-  }
-
-  async #publish(subject: string, bytes: Uint8Array, msgID: string): Promise<void> {
+    const { subject, bytes, id } = this.#message({ decision });
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.#jetstream.publish(subject, bytes, { msgID, timeout: ackWithinMs });
+        await this.#jetstream.publish(subject, bytes, { msgID: id, timeout: ackWithinMs });
         return;
       } catch (cause) {
-        if (attempt < attempts) continue;
-        throw new CoordinatorError('record-not-stored', `JetStream did not confirm a record on ${subject}`, {
-          cause,
-        });
+        if (attempt === attempts) {
+          throw new CoordinatorError('record-not-stored', 'the audit record could not be stored', { cause });
+        }
+        await pause();
       }
     }
   }
+
+  /** Not waited for by the requester; `drain` waits. */
+  later(record: Later): void {
+    const given = new AbortController();
+    const settled = this.#untilStored(record, given.signal).finally(() => this.#unconfirmed.delete(settled));
+    this.#unconfirmed.set(settled, given);
+    if (this.#unconfirmed.size <= this.#capacity) return;
+    const [oldest, first] = this.#unconfirmed.entries().next().value!;
+    first.abort();
+    this.#unconfirmed.delete(oldest);
+    this.#dropped++;
+    this.#log.error({ dropped: this.#dropped }, 'too many records are not stored yet: the oldest is lost');
+  }
+
+  /** Waits until all is confirmed, or the time is over. */
+  async drain(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    await Promise.race([Promise.all(this.#unconfirmed.keys()), promise]);
+    clearTimeout(timer);
+    if (this.#unconfirmed.size > 0) this.#log.error({ lost: this.#unconfirmed.size }, 'records not stored');
+    for (const given of this.#unconfirmed.values()) given.abort();
+  }
+
+  async #untilStored(record: Later, given: AbortSignal): Promise<void> {
+    const { subject, bytes, id } = this.#message(record);
+    while (!given.aborted) {
+      try {
+        await this.#jetstream.publish(subject, bytes, { msgID: id, timeout: ackWithinMs });
+        if (this.#troubled) this.#log.info('records are stored again');
+        this.#troubled = false;
+        return;
+      } catch (error) {
+        // Once for an outage, not for each record in it.
+        if (!this.#troubled) this.#log.error({ reason: reasonOf(error) }, 'records are not being stored');
+        this.#troubled = true;
+        await pause();
+      }
+    }
+  }
+
+  #message(record: Later): { subject: string; bytes: Uint8Array; id: string } {
+    if ('decision' in record) {
+      const { decision } = record;
+      return {
+        subject: subjects.decision(this.#name),
+        bytes: Decision.encode(decision).finish(),
+        id: hex(decision.nonce),
+      };
+    }
+    const { mismatch } = record;
+    return {
+      subject: subjects.mismatch(this.#name),
+      bytes: Mismatch.encode(mismatch).finish(),
+      id: `${hex(mismatch.nonce)} ${mismatch.agent} ${hex(mismatch.target?.address ?? new Uint8Array())}`,
+    };
+  }
 }
 
-const mismatchId = ({ nonce, agent, target }: Mismatch): string =>
-  `${Buffer.from(nonce).toString('hex')} ${agent} ${Buffer.from(target?.address ?? []).toString('hex')}`;
+const pause = () => new Promise((resolve) => setTimeout(resolve, pauseMs));
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');

@@ -27,9 +27,11 @@ const answerWithinMs = 5_000;
 export class SignerClient {
   readonly #client: SignerServiceClient;
   readonly #log: Logger;
+  readonly #lost: (() => void) | undefined;
   readonly #waiting = new Map<number, Waiting>();
   #stream: ClientDuplexStream<IssueRequest, IssueResponse> | undefined;
   #nextId = 1;
+  #closed = false;
 
   constructor(options: {
     readonly address: string;
@@ -37,8 +39,11 @@ export class SignerClient {
     readonly id: string;
     readonly tls: { certificate: Buffer; key: Buffer; ca: Buffer };
     readonly log: Logger;
+    /** The stream broke: the signer that comes back may be another. */
+    readonly lost?: () => void;
   }) {
     this.#log = options.log;
+    this.#lost = options.lost;
     this.#client = new SignerServiceClient(
       options.address,
       credentials.createSsl(options.tls.ca, options.tls.key, options.tls.certificate, {
@@ -55,8 +60,8 @@ export class SignerClient {
         'grpc.ssl_target_name_override': 'signer',
         'grpc.max_receive_message_length': 1024 * 1024,
         'grpc.keepalive_time_ms': 20_000,
+        'grpc.keepalive_timeout_ms': 5_000,
         'grpc.initial_reconnect_backoff_ms': 100,
-        'grpc.min_reconnect_backoff_ms': 100,
         'grpc.max_reconnect_backoff_ms': 2_000,
       },
     );
@@ -96,6 +101,7 @@ export class SignerClient {
   }
 
   close(): void {
+    this.#closed = true;
     this.#stream?.end();
     this.#client.close();
   }
@@ -132,6 +138,7 @@ export class SignerClient {
         reject(unavailable(error));
       }
       this.#waiting.clear();
+      if (!this.#closed) this.#lost?.();
     };
     stream.on('error', lost);
     stream.on('end', () => lost());

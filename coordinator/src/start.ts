@@ -1,9 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { parsePrefix } from '@mecai/addresses';
 import { type QuorumPolicy, parseRegistry } from '@mecai/corroboration';
-import { ensureStreams, inboxPrefix } from '@mecai/proto';
 import {
   type Running,
   type Start,
@@ -14,17 +12,18 @@ import {
   startAdminServer,
   untilItWorks,
 } from '@mecai/runtime';
-import type { DescribeResponse } from '@mecai/proto/signer';
-import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { coordinatorConfig } from './config.ts';
-import { decide } from './decide.ts';
+import { type Decided, type Question, decide } from './decide.ts';
 import { CoordinatorError } from './error.ts';
 import { startVrpServer } from './http-server.ts';
+import { type NatsLink, openNatsLink } from './nats-link.ts';
 import { Nonces } from './nonces.ts';
 import { Perspectives } from './perspectives.ts';
 import { Records } from './records.ts';
 import { SignerClient } from './signer-client.ts';
 import { VrpHandler } from './vrp-handler.ts';
+
+const drainWithinMs = 5_000;
 
 /**
  * Puts the coordinator together. It serves at once, and answers `inconclusive` with a time to retry until NATS
@@ -34,97 +33,96 @@ export async function startCoordinator({ log, config: file, environment, fail }:
   const config = loadConfig(coordinatorConfig, file, environment);
   const registry = parseRegistry(readText(config.registry));
   const ending = new AbortController();
+  const { signal } = ending;
+  const failUnlessEnding = (error: unknown) => {
+    if (!signal.aborted) fail(error);
+  };
+
+  let policy: QuorumPolicy | undefined;
+  let signerThere = false;
   const signer = new SignerClient({
     address: config.signer.address,
     id: config.signer.id,
     tls: readMutualTls(config.signer.tls),
     log,
+    lost: () => {
+      // One that has come back may have another policy.
+      if (signerThere) describe().catch(failUnlessEnding);
+    },
   });
-
-  const described = untilItWorks('signer', () => signer.describe(), { log, signal: ending.signal });
-  let policy: QuorumPolicy | undefined;
-  described.then((description: DescribeResponse) => {
+  async function describe(): Promise<void> {
+    signerThere = false;
+    const description = await untilItWorks('signer', () => signer.describe(), { log, signal });
+    signerThere = true;
     policy = description.policy;
     const { registryVersion } = description;
     log.info({ policy, registryVersion }, 'signer reached');
     if (registryVersion !== registry.version) {
       log.warn({ signer: registryVersion, coordinator: registry.version }, 'registry versions differ');
     }
-  }, ifNotEnding);
+  }
+  describe().catch(failUnlessEnding);
 
+  let link: NatsLink | undefined;
+  let natsThere = false;
   let perspectives: Perspectives | undefined;
   let records: Records | undefined;
-  const connected = untilItWorks(
+  const connecting = untilItWorks(
     'NATS',
-    async () => {
-      const nats = await connect({
-        servers: [...config.nats.servers],
-        authenticator: nkeyAuthenticator(new TextEncoder().encode(readText(config.nats.seedFile))),
-        name: config.name,
-        inboxPrefix: inboxPrefix(config.name),
-        maxReconnectAttempts: -1,
-        reconnectTimeWait: 250,
-        pingInterval: 5_000,
-        maxPingOut: 2,
-      });
-      try {
-        await ensureStreams(await jetstreamManager(nats));
-        return nats;
-      } catch (error) {
-        await nats.close();
-        throw error;
-      }
-    },
-    { log, signal: ending.signal },
-  );
-  connected.then((nats) => {
-    perspectives = new Perspectives(nats, config.name, Date.now);
-    records = new Records(jetstream(nats), config.name, log);
-    log.info({ server: nats.getServer() }, 'NATS reached');
-    void (async () => {
-      for await (const { type } of nats.status()) log.info({ type }, 'NATS');
-    })();
-    nats.closed().then((error) => {
-      if (!ending.signal.aborted) fail(error ?? new Error('NATS closed the connection'));
-    }, fail);
-  }, ifNotEnding);
+    () =>
+      openNatsLink(config, log, (yes) => {
+        natsThere = yes;
+        perspectives?.connected(yes);
+      }),
+    { log, signal },
+  ).then((opened) => {
+    link = opened;
+    natsThere = true;
+    perspectives = new Perspectives(opened.nats, config.name, Date.now, failUnlessEnding);
+    records = new Records(opened.jetstream, config.name, log);
+    log.info({ server: opened.nats.getServer() }, 'NATS reached');
+    opened.nats
+      .closed()
+      .then((error) => failUnlessEnding(error ?? new Error('NATS closed the connection')), fail);
+    return undefined;
+  }, failUnlessEnding);
 
-  function ifNotEnding(error: unknown): void {
-    if (!ending.signal.aborted) fail(error);
+  async function decided(question: Question): Promise<Decided> {
+    if (!perspectives || !records) {
+      throw new CoordinatorError('nats-unavailable', 'NATS has not been reached yet');
+    }
+    if (!policy) throw new CoordinatorError('signer-unavailable', 'the signer has not been reached yet');
+    const { name, probe } = config;
+    const parts = { name, signer, perspectives, records, registry, policy, probe, log, now: Date.now };
+    return decide(parts, question);
   }
 
   const nonces = new Nonces(randomBytes(32));
-  const handler = new VrpHandler({
-    config,
-    allowedTargets: config.allowedTargets.map(parsePrefix),
-    nonces,
-    log,
-    now: Date.now,
-    decide: async (question) => {
-      if (!perspectives || !records)
-        throw new CoordinatorError('nats-unavailable', 'NATS has not been reached yet');
-      if (!policy) throw new CoordinatorError('signer-unavailable', 'the signer has not been reached yet');
-      const { name, probe } = config;
-      return decide(
-        { name, signer, perspectives, records, registry, policy, probe, now: Date.now },
-        question,
-      );
-    },
-  });
   const server = await startVrpServer({
     ...splitHostPort(config.listen),
     tls: { certificate: readFileSync(config.tls.certificate), key: readFileSync(config.tls.key) },
-    handler,
+    handler: new VrpHandler({
+      config,
+      allowedTargets: config.allowedTargets.map(parsePrefix),
+      nonces,
+      log,
+      now: Date.now,
+      decide: decided,
+    }),
     nonces,
     maxInFlight: config.limits.inFlight,
     log,
   });
   const admin = await startAdminServer(splitHostPort(config.admin), {
-    missing: () => [...(perspectives ? [] : ['NATS']), ...(policy ? [] : ['signer'])],
+    missing: () => [...(natsThere ? [] : ['NATS']), ...(signerThere ? [] : ['signer'])],
     status: () => ({
       name: config.name,
       registryVersion: registry.version,
       policy,
+      requestsInFlight: server.inFlight,
+      listening: perspectives?.listening,
+      recordsUnconfirmed: records?.unconfirmed,
+      recordsDropped: records?.dropped,
       perspectives: Array.from(registry.agents.values(), ({ name, city, country, rir, asn }) => ({
         name,
         city,
@@ -139,12 +137,15 @@ export async function startCoordinator({ log, config: file, environment, fail }:
   return {
     ready: { vrp: server.url, admin: admin.url },
     async stop() {
-      await server.close();
+      // Requests end first: they need everything else.
+      await server.close(config.probe.timeoutMs + config.probe.transitMs + drainWithinMs);
+      await perspectives?.quiet(config.probe.graceMs);
+      await records?.drain(drainWithinMs);
       ending.abort(new Error('stopping'));
-      await admin.close();
       signer.close();
-      await records?.drain();
-      await (await connected.catch(() => undefined))?.drain();
+      await connecting;
+      await link?.close();
+      await admin.close();
     },
   };
 }

@@ -5,13 +5,14 @@ import type { Logger } from '@mecai/runtime';
 import {
   type ChainResult,
   type ReceivedVoucherRequest,
+  type RefusalReason,
   type VoucherResponse,
   VoucherError,
   checkVoucherRequest,
   verifyKeyProof,
 } from '@mecai/voucher';
 import type { CoordinatorConfig } from './config.ts';
-import type { Question } from './decide.ts';
+import { type Decided, type Question, retryAfter } from './decide.ts';
 import { CoordinatorError } from './error.ts';
 import type { Nonces } from './nonces.ts';
 import { RateLimiter, limitKey } from './rate-limits.ts';
@@ -20,7 +21,7 @@ export interface VrpParts {
   readonly config: Pick<CoordinatorConfig, 'limits' | 'requireKeyProof'>;
   readonly allowedTargets: readonly Prefix[];
   readonly nonces: Nonces;
-  readonly decide: (question: Question) => Promise<ChainResult>;
+  readonly decide: (question: Question) => Promise<Decided>;
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -37,7 +38,6 @@ export interface Answer {
   readonly unavailable: boolean;
 }
 
-const retryUnavailableSeconds = 10;
 const maxRemembered = 10_000;
 
 export class VrpHandler {
@@ -57,8 +57,10 @@ export class VrpHandler {
     };
   }
 
-  /** Never rejects. */
+  /** Cheap checks come before expensive ones, and the requester pays before either. */
   async handle(request: ReceivedVoucherRequest, requester: Requester): Promise<Answer> {
+    const wait = this.#limiters.authenticated.take(limitKey(requester.address), this.#parts.now());
+    if (wait > 0) return refuse('rate-limited', tooMany('this requester'), wait);
     const addresses = [request.ipv4, request.ipv6].filter((address) => address !== undefined);
     for (const address of addresses) {
       const reason = forbiddenTarget(address, this.#parts.allowedTargets);
@@ -73,7 +75,8 @@ export class VrpHandler {
       if (error instanceof VoucherError) return refuse('unauthenticated', error.message);
       throw error;
     }
-    const answers = await Promise.all(
+    const paid = Math.min(...proven);
+    const decided = await Promise.all(
       request.chains.map((chain, index) =>
         this.#chain(
           {
@@ -87,20 +90,23 @@ export class VrpHandler {
             requester: requester.address,
             authenticated: proven.has(index),
           },
-          addresses,
+          index === paid,
         ),
       ),
     );
     return {
-      response: { results: answers.map(({ result }) => result) },
-      unavailable: answers.every(({ unavailable }) => unavailable),
+      response: { results: decided.map(({ result }) => result) },
+      unavailable: decided.every(({ unavailable }) => unavailable),
     };
   }
 
   /** What `checkVoucherRequest` finds. Servers ask about the same chains twice a day: good ones are remembered. */
   #problem(request: ReceivedVoucherRequest): string | undefined {
-    const hash = createHash('sha256').update(`${request.serverName} `);
-    for (const chain of request.chains) for (const der of chain) hash.update(`${der.length} `).update(der);
+    const hash = createHash('sha256').update(request.serverName);
+    for (const chain of request.chains) {
+      hash.update(` ${chain.length}`);
+      for (const der of chain) hash.update(` ${der.length} `).update(der);
+    }
     const id = hash.digest('base64');
     if (this.#good.delete(id)) {
       this.#good.add(id);
@@ -113,51 +119,55 @@ export class VrpHandler {
     return undefined;
   }
 
-  async #chain(
-    question: Question,
-    addresses: readonly Uint8Array[],
-  ): Promise<{ result: ChainResult; unavailable: boolean }> {
-    const { authenticated, requester } = question;
-    const refused = (reason: 'unauthenticated' | 'rate-limited', detail: string, retryAfter?: number) => ({
-      result: {
-        status: 'refused',
-        reason,
-        detail,
-        perspectives: [],
-        ...(retryAfter !== undefined && { retryAfter }),
-      } as const,
-      unavailable: false,
-    });
-    if (this.#parts.config.requireKeyProof && !authenticated) {
-      return refused(
-        'unauthenticated',
-        'prove the server key: TLS client authentication, or a signature over a nonce',
-      );
+  /** @param paid the requester's token has been taken */
+  async #chain(question: Question, paid: boolean): Promise<Decided> {
+    const leaf = createHash('sha256').update(question.subject.chain[0]!).digest();
+    if (this.#parts.config.requireKeyProof && !question.authenticated) {
+      const detail = 'prove the server key: TLS client authentication, or a signature over a nonce';
+      return { result: { leaf, ...refusal('unauthenticated', detail) }, unavailable: false };
     }
-    const now = this.#parts.now();
-    const waits: readonly (readonly [string, number])[] = [
-      [
-        'this requester',
-        this.#limiters[authenticated ? 'authenticated' : 'unauthenticated'].take(limitKey(requester), now),
-      ],
-      ...addresses.map(
-        (address) => ['this target', this.#limiters.target.take(limitKey(address), now)] as const,
-      ),
-      ['all requesters together', this.#limiters.global.take('', now)],
-    ];
-    const [whose, seconds] = waits.reduce((longest, wait) => (wait[1] > longest[1] ? wait : longest));
-    if (seconds > 0) return refused('rate-limited', `too many requests for ${whose}`, seconds);
+    const limited = this.#limited(question, paid);
+    if (limited) {
+      const { whose, seconds } = limited;
+      return {
+        result: { leaf, ...refusal('rate-limited', tooMany(whose), seconds) },
+        unavailable: false,
+      };
+    }
     try {
-      return { result: await this.#parts.decide(question), unavailable: false };
+      return await this.#parts.decide(question);
     } catch (error) {
       const known = error instanceof CoordinatorError;
       this.#parts.log[known ? 'warn' : 'error']({ err: error }, 'no decision');
-      const detail = known ? error.message : 'internal error';
       return {
-        result: { status: 'inconclusive', detail, retryAfter: retryUnavailableSeconds, perspectives: [] },
+        result: {
+          leaf,
+          status: 'inconclusive',
+          detail: known ? error.message : 'internal error',
+          retryAfter: retryAfter.unavailable,
+          perspectives: [],
+        },
         unavailable: true,
       };
     }
+  }
+
+  /** Takes from one bucket after the other: who is stopped by his own limit costs nobody else a token. */
+  #limited(
+    { requester, authenticated, subject }: Question,
+    paid: boolean,
+  ): { whose: string; seconds: number } | undefined {
+    const now = this.#parts.now();
+    const kind = authenticated ? 'authenticated' : 'unauthenticated';
+    let seconds = paid ? 0 : this.#limiters[kind].take(limitKey(requester), now);
+    if (seconds > 0) return { whose: 'this requester', seconds };
+    for (const address of subject.addresses) {
+      // Apart, so that strangers cannot use up what the server's own operator needs.
+      seconds = this.#limiters.target.take(`${kind} ${limitKey(address)}`, now);
+      if (seconds > 0) return { whose: 'this target', seconds };
+    }
+    seconds = this.#limiters.global.take('', now);
+    return seconds > 0 ? { whose: 'all requesters together', seconds } : undefined;
   }
 
   /** @throws VoucherError when a proof is given but does not hold */
@@ -182,7 +192,18 @@ export class VrpHandler {
   }
 }
 
-export const refuse = (reason: NonNullable<ChainResult['reason']>, detail: string): Answer => ({
-  response: { results: [{ status: 'refused', reason, detail: detail.slice(0, 300), perspectives: [] }] },
+const tooMany = (whose: string) => `too many requests for ${whose}`;
+
+const refusal = (reason: RefusalReason, detail: string, retryAfter?: number): ChainResult => ({
+  status: 'refused',
+  reason,
+  detail,
+  perspectives: [],
+  ...(retryAfter !== undefined && { retryAfter }),
+});
+
+/** Of the request as a whole. */
+export const refuse = (reason: RefusalReason, detail: string, retryAfter?: number): Answer => ({
+  response: { results: [refusal(reason, detail, retryAfter)] },
   unavailable: false,
 });

@@ -1,3 +1,4 @@
+import { AddressError, parsePrefix } from '@mecai/addresses';
 import { rirs } from '@mecai/corroboration';
 import { isName } from '@mecai/proto';
 import { hostPort, path } from '@mecai/runtime';
@@ -5,6 +6,17 @@ import * as z from 'zod';
 
 const count = (min: number, max: number) => z.number().int().min(min).max(max);
 const address = z.union([z.ipv4(), z.ipv6()]);
+
+const prefix = () => z.string().refine(isPrefix, 'expected a prefix such as 192.0.2.0/24');
+
+function isPrefix(text: string): boolean {
+  try {
+    return parsePrefix(text).length >= 0;
+  } catch (error) {
+    if (error instanceof AddressError) return false;
+    throw error;
+  }
+}
 
 export const agentConfig = z.strictObject({
   /** Name in the registry, and last token of the agent's NATS subjects. */
@@ -50,7 +62,7 @@ export const agentConfig = z.strictObject({
   /** Observations kept until JetStream confirms them; the oldest are dropped beyond it. */
   outbox: count(1, 1_000_000).default(10_000),
   /** Special-purpose ranges that may be probed all the same; for test networks only. */
-  allowedTargets: z.array(z.string()).default([]),
+  allowedTargets: z.array(prefix()).default([]),
 });
 
 export type AgentConfig = z.output<typeof agentConfig>;

@@ -1,4 +1,5 @@
 import { distanceKm } from '@mecai/addresses';
+import { reasonOf } from '@mecai/runtime';
 import { type AsnResponse, type CityResponse, open } from 'maxmind';
 import type { AgentConfig } from './config.ts';
 import { AgentError } from './error.ts';
@@ -56,6 +57,6 @@ async function lookUp<Response extends CityResponse | AsnResponse>(
   try {
     return (await open<Response>(file)).get(address);
   } catch (cause) {
-    throw new AgentError('bad-geoip-database', `${file}: ${(cause as Error).message}`, { cause });
+    throw new AgentError('bad-geoip-database', `${file}: ${reasonOf(cause)}`, { cause });
   }
 }

@@ -7,7 +7,6 @@ import {
   type KeyType as ProbeKeyType,
   type Prober,
   type ProbeResult,
-  type StartTlsProtocol,
   startTlsProtocols,
 } from '@mecai/tls-probe';
 
@@ -40,6 +39,8 @@ const maxTimeoutMs = 60_000;
 export class Observer {
   readonly #parts: ObserverParts;
   #inFlight = 0;
+  /** Answers promised and not given yet, probed or not. */
+  readonly #open = new Set<Promise<Answer>>();
 
   constructor(parts: ObserverParts) {
     this.#parts = parts;
@@ -53,10 +54,21 @@ export class Observer {
   answer(bytes: Uint8Array): readonly Promise<Answer>[] {
     const task = readTask(bytes);
     if (!task) return [];
-    return task.targets.map(async (target) => ({
-      coordinator: task.coordinator,
-      signed: signObservation(await this.#observe(task, target), this.#parts.key),
-    }));
+    return task.targets.map((target) => {
+      const answer = this.#answer(task, target).finally(() => this.#open.delete(answer));
+      this.#open.add(answer);
+      return answer;
+    });
+  }
+
+  /** Resolves once every answer has been given; a probe's time is bounded by its task. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#open);
+  }
+
+  async #answer(task: Task, target: Target): Promise<Answer> {
+    const observation = await this.#observe(task, target);
+    return { coordinator: task.coordinator, signed: signObservation(observation, this.#parts.key) };
   }
 
   async #observe(task: Task, target: Target): Promise<Observation> {
@@ -74,7 +86,7 @@ export class Observer {
     try {
       return { ...observation, ...reported(await this.#probe(target, task.timeoutMs)) };
     } catch (error) {
-      return failed('local-error', (error as Error).message);
+      return failed('local-error', error instanceof Error ? error.message : String(error));
     } finally {
       this.#inFlight--;
     }
@@ -83,19 +95,20 @@ export class Observer {
   #probe(target: Target, timeoutMs: number): Promise<ProbeResult> {
     const { prober, bindIpv4, bindIpv6 } = this.#parts;
     const localAddress = target.address.length === 4 ? bindIpv4 : bindIpv6;
+    const startTls = startTlsProtocols.find((protocol) => protocol === target.startTls);
     // The phases follow one another; together they stay within the task's time.
-    const third = Math.floor(timeoutMs / 3);
+    const share = Math.floor(timeoutMs / (startTls === undefined ? 2 : 3));
     return prober(
       {
         address: formatAddress(target.address),
         port: target.port,
         ...(target.serverName !== '' && { serverName: target.serverName }),
-        ...(target.startTls !== '' && { startTls: target.startTls as StartTlsProtocol }),
+        ...(startTls !== undefined && { startTls }),
       },
       {
         keyType: keyTypes[target.keyType] ?? 'any',
         ...(localAddress !== undefined && { localAddress }),
-        limits: { connectMs: third, preambleMs: third, handshakeMs: third },
+        limits: { connectMs: share, preambleMs: share, handshakeMs: share },
       },
     );
   }

@@ -1,26 +1,39 @@
 import { createHash } from 'node:crypto';
 import type { JetStreamClient } from '@nats-io/jetstream';
 import { SignedObservation, subjects } from '@mecai/proto';
-import type { Logger } from '@mecai/runtime';
+import { type Logger, reasonOf } from '@mecai/runtime';
 import type { Answer } from './observe.ts';
 
 const ackWithinMs = 5_000;
+/** A refusal comes at once: do not ask again in a tight circle. */
+const pauseMs = 500;
+
+interface Entry {
+  readonly id: string;
+  readonly subject: string;
+  readonly bytes: Uint8Array;
+  /** How often it was published; only the last time decides what comes next. */
+  offers: number;
+  pause?: NodeJS.Timeout;
+}
 
 /**
  * Publishes observations until JetStream confirms that it has stored them. The coordinator hears the same message
- * at once; a repeat is the same bytes under the same message ID, and counts nowhere twice.
+ * at once; a repeat is the same bytes under the same message ID, and counts nowhere twice. That ID is a hash of the
+ * bytes: another agent cannot know it beforehand and take it.
  */
 export class Outbox {
-  readonly #jetstream: JetStreamClient;
+  readonly #jetstream: Pick<JetStreamClient, 'publish'>;
   readonly #agent: string;
   readonly #capacity: number;
   readonly #log: Logger;
   // In the order of arrival: the oldest is the first to be dropped.
-  readonly #unconfirmed = new Map<string, AbortController>();
-  readonly #settled = new Set<Promise<void>>();
+  readonly #unconfirmed = new Map<string, Entry>();
   #dropped = 0;
+  #troubled = false;
+  #emptied: (() => void) | undefined;
 
-  constructor(jetstream: JetStreamClient, agent: string, capacity: number, log: Logger) {
+  constructor(jetstream: Pick<JetStreamClient, 'publish'>, agent: string, capacity: number, log: Logger) {
     this.#jetstream = jetstream;
     this.#agent = agent;
     this.#capacity = capacity;
@@ -36,53 +49,75 @@ export class Outbox {
   }
 
   send({ coordinator, signed }: Answer): void {
-    const id = createHash('sha256').update(signed.observation).digest('base64url');
-    if (this.#unconfirmed.has(id)) return;
-    const given = new AbortController();
-    this.#unconfirmed.set(id, given);
+    const entry: Entry = {
+      id: createHash('sha256').update(signed.observation).digest('base64url'),
+      subject: subjects.observation(this.#agent, coordinator),
+      bytes: SignedObservation.encode(signed).finish(),
+      offers: 0,
+    };
+    if (this.#unconfirmed.has(entry.id)) return;
+    this.#unconfirmed.set(entry.id, entry);
     if (this.#unconfirmed.size > this.#capacity) this.#dropOldest();
-    const bytes = SignedObservation.encode(signed).finish();
-    const settled = this.#publish(
-      subjects.observation(this.#agent, coordinator),
-      bytes,
-      id,
-      given.signal,
-    ).finally(() => {
-      this.#unconfirmed.delete(id);
-      this.#settled.delete(settled);
-    });
-    this.#settled.add(settled);
+    this.#offer(entry);
   }
 
-  /** Waits until all is confirmed, or the time is over. */
+  /** The connection is back: what was under way when it broke is lost, and need not be waited for. */
+  offerAgain(): void {
+    for (const entry of this.#unconfirmed.values()) this.#offer(entry);
+  }
+
+  /** Waits until all is confirmed, or the time is over. Nothing is sent afterwards. */
   async drain(ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, ms);
-    await Promise.race([Promise.all(this.#settled), promise]);
-    clearTimeout(timer);
-    for (const given of this.#unconfirmed.values()) given.abort();
+    if (this.#unconfirmed.size > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#emptied = resolve;
+      const timer = setTimeout(resolve, ms);
+      await promise;
+      clearTimeout(timer);
+    }
+    if (this.#unconfirmed.size > 0) {
+      this.#log.error({ lost: this.#unconfirmed.size }, 'stopped with observations that nobody confirmed');
+    }
+    for (const entry of this.#unconfirmed.values()) clearTimeout(entry.pause);
+    this.#unconfirmed.clear();
   }
 
-  async #publish(subject: string, bytes: Uint8Array, msgID: string, given: AbortSignal): Promise<void> {
-    while (!given.aborted) {
-      try {
-        await this.#jetstream.publish(subject, bytes, { msgID, timeout: ackWithinMs });
-        return;
-      } catch (error) {
-        this.#log.warn(
-          { reason: (error as Error).message, unconfirmed: this.unconfirmed },
-          'not confirmed yet',
-        );
-        // A refusal comes at once: do not ask again in a tight circle.
-        await new Promise((resolve) => setTimeout(resolve, 500));
-      }
+  #offer(entry: Entry): void {
+    clearTimeout(entry.pause);
+    const offer = ++entry.offers;
+    this.#jetstream.publish(entry.subject, entry.bytes, { msgID: entry.id, timeout: ackWithinMs }).then(
+      () => this.#stored(entry),
+      (error: unknown) => this.#notStored(entry, offer, error),
+    );
+  }
+
+  #stored(entry: Entry): void {
+    clearTimeout(entry.pause);
+    this.#unconfirmed.delete(entry.id);
+    if (this.#troubled) {
+      this.#troubled = false;
+      this.#log.info({ unconfirmed: this.unconfirmed }, 'observations are stored again');
     }
+    if (this.#unconfirmed.size === 0) this.#emptied?.();
+  }
+
+  #notStored(entry: Entry, offer: number, error: unknown): void {
+    if (offer !== entry.offers || !this.#unconfirmed.has(entry.id)) return;
+    // Once for an outage, not for each observation in it.
+    if (!this.#troubled) {
+      this.#log.warn(
+        { reason: reasonOf(error), unconfirmed: this.unconfirmed },
+        'observations are not stored',
+      );
+    }
+    this.#troubled = true;
+    entry.pause = setTimeout(() => this.#offer(entry), pauseMs);
   }
 
   #dropOldest(): void {
-    const [id, given] = this.#unconfirmed.entries().next().value!;
-    given.abort();
-    this.#unconfirmed.delete(id);
+    const [oldest] = this.#unconfirmed.values();
+    clearTimeout(oldest!.pause);
+    this.#unconfirmed.delete(oldest!.id);
     this.#dropped++;
     this.#log.error({ dropped: this.#dropped }, 'outbox full: an observation is lost');
   }

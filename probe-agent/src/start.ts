@@ -12,15 +12,26 @@ import {
   untilItWorks,
 } from '@mecai/runtime';
 import { probe } from '@mecai/tls-probe';
-import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
-import { agentConfig } from './config.ts';
+import { type NatsConnection, type Subscription, connect, nkeyAuthenticator } from '@nats-io/transport-node';
+import { type AgentConfig, agentConfig } from './config.ts';
 import { AgentError } from './error.ts';
 import { checkLocation } from './location-check.ts';
-import { Observer } from './observe.ts';
+import { type Answer, Observer } from './observe.ts';
 import { Outbox } from './outbox.ts';
 
 const statusEveryMs = 2_000;
+const connectWithinMs = 5_000;
+const drainWithinMs = 5_000;
+const closeWithinMs = 2_000;
 
+interface Link {
+  readonly nats: NatsConnection;
+  readonly outbox: Outbox;
+  readonly tasks: Subscription;
+  readonly beat: NodeJS.Timeout;
+}
+
+/** Puts the agent together. NATS may be absent at the start, come, go and come back. */
 export async function startAgent({ log, config: file, environment, fail }: Start): Promise<Running> {
   const config = loadConfig(agentConfig, file, environment);
   const check = await checkLocation(config);
@@ -42,77 +53,115 @@ export async function startAgent({ log, config: file, environment, fail }: Start
   });
 
   const ending = new AbortController();
-  let outbox: Outbox | undefined;
-  let beat: NodeJS.Timeout | undefined;
-  const connected = untilItWorks(
-    'NATS',
-    () =>
-      connect({
-        servers: [...config.nats.servers],
-        authenticator: nkeyAuthenticator(new TextEncoder().encode(readText(config.nats.seedFile))),
-        name: config.name,
-        inboxPrefix: inboxPrefix(config.name),
-        maxReconnectAttempts: -1,
-        reconnectTimeWait: 250,
-        pingInterval: 5_000,
-        maxPingOut: 2,
-      }),
-    { log, signal: ending.signal },
-  );
-  connected.then(
-    (nats) => {
-      const sending = new Outbox(jetstream(nats), config.name, config.outbox, log);
-      outbox = sending;
-      nats.subscribe(subjects.task(config.name), {
-        callback: (error, message) => {
-          if (error) return fail(error);
-          for (const answer of observer.answer(message.data))
-            void answer.then((ready) => sending.send(ready));
-        },
-      });
-      const status = () => {
-        if (nats.isClosed()) return;
-        const alive: AgentStatus = {
-          sentAt: Date.now(),
-          probesInFlight: observer.inFlight,
-          unconfirmed: sending.unconfirmed,
-          locationCheck: check.result,
-          contradictions: [...check.contradictions],
-        };
-        nats.publish(subjects.agentStatus(config.name), AgentStatus.encode(alive).finish());
+  const { signal } = ending;
+  const failUnlessEnding = (error: unknown) => {
+    if (!signal.aborted) fail(error);
+  };
+  let link: Link | undefined;
+  let connected = false;
+  const connecting = untilItWorks('NATS', () => openNats(config), { log, signal }).then((nats) => {
+    link = serve(nats);
+    connected = true;
+    log.info({ server: nats.getServer() }, 'NATS reached');
+    return undefined;
+  }, failUnlessEnding);
+
+  function serve(nats: NatsConnection): Link {
+    const outbox = new Outbox(jetstream(nats), config.name, config.outbox, log);
+    const tasks = nats.subscribe(subjects.task(config.name), {
+      callback: (error, message) => {
+        if (error) failUnlessEnding(error);
+        else for (const answer of observer.answer(message.data)) void post(answer);
+      },
+    });
+    async function post(answer: Promise<Answer>): Promise<void> {
+      outbox.send(await answer);
+    }
+    const sayAlive = () => {
+      if (!connected) return;
+      const alive: AgentStatus = {
+        sentAt: Date.now(),
+        probesInFlight: observer.inFlight,
+        unconfirmed: outbox.unconfirmed,
+        locationCheck: check.result,
+        contradictions: [...check.contradictions],
       };
-      status();
-      beat = setInterval(status, statusEveryMs);
-      log.info({ server: nats.getServer() }, 'NATS reached');
-      nats.closed().then((error) => {
-        if (!ending.signal.aborted) fail(error ?? new Error('NATS closed the connection'));
-      }, fail);
-    },
-    (error: unknown) => {
-      if (!ending.signal.aborted) fail(error);
-    },
-  );
+      nats.publish(subjects.agentStatus(config.name), AgentStatus.encode(alive).finish());
+    };
+    async function watch(): Promise<void> {
+      for await (const status of nats.status()) {
+        if (status.type === 'disconnect') {
+          connected = false;
+          log.warn({ server: status.server }, 'NATS lost');
+        } else if (status.type === 'reconnect') {
+          connected = true;
+          log.info({ server: status.server, unconfirmed: outbox.unconfirmed }, 'NATS reached again');
+          sayAlive();
+          outbox.offerAgain();
+        } else if (status.type === 'error') {
+          log.error({ reason: status.error.message }, 'NATS');
+        }
+      }
+    }
+    void watch();
+    nats.closed().then((error) => failUnlessEnding(error ?? new Error('NATS closed the connection')), fail);
+    connected = true;
+    sayAlive();
+    return { nats, outbox, tasks, beat: setInterval(sayAlive, statusEveryMs) };
+  }
 
   const admin = await startAdminServer(splitHostPort(config.admin), {
-    missing: () => (outbox ? [] : ['NATS']),
+    missing: () => (connected ? [] : ['NATS']),
     status: () => ({
       name: config.name,
       location: config.location,
       locationCheck: check,
       probesInFlight: observer.inFlight,
-      unconfirmed: outbox?.unconfirmed,
-      dropped: outbox?.dropped,
+      unconfirmed: link?.outbox.unconfirmed,
+      dropped: link?.outbox.dropped,
     }),
   });
   return {
     ready: { admin: admin.url },
     async stop() {
       ending.abort(new Error('stopping'));
-      clearInterval(beat);
-      const nats = await connected.catch(() => undefined);
-      await outbox?.drain(5_000);
-      await nats?.drain();
+      await connecting;
+      if (link) {
+        // No new tasks; what has been accepted is answered, and confirmed.
+        link.tasks.unsubscribe();
+        await observer.idle();
+        await link.outbox.drain(drainWithinMs);
+        clearInterval(link.beat);
+        await close(link.nats);
+      }
       await admin.close();
     },
   };
+}
+
+const openNats = ({ name, nats: { servers, seedFile } }: AgentConfig): Promise<NatsConnection> =>
+  connect({
+    servers: [...servers],
+    authenticator: nkeyAuthenticator(new TextEncoder().encode(readText(seedFile))),
+    name,
+    inboxPrefix: inboxPrefix(name),
+    timeout: connectWithinMs,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 250,
+    pingInterval: 5_000,
+    maxPingOut: 2,
+    // Traces of every publish cost more than they tell.
+    noAsyncTraces: true,
+  });
+
+/** Flushes what is pending and closes; just closes when NATS is away. */
+async function close(nats: NatsConnection): Promise<void> {
+  const timer = setTimeout(() => void nats.close(), closeWithinMs);
+  try {
+    await nats.drain();
+  } catch {
+    await nats.close();
+  } finally {
+    clearTimeout(timer);
+  }
 }

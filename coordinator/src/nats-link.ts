@@ -1,0 +1,78 @@
+import { type JetStreamClient, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { ensureStreams, inboxPrefix } from '@mecai/proto';
+import { type Logger, readText, reasonOf } from '@mecai/runtime';
+import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
+import type { CoordinatorConfig } from './config.ts';
+
+const connectWithinMs = 5_000;
+const drainWithinMs = 2_000;
+
+export interface NatsLink {
+  readonly nats: NatsConnection;
+  readonly jetstream: JetStreamClient;
+  /** Flushes what is pending and closes; just closes when NATS is away. */
+  close(): Promise<void>;
+}
+
+/**
+ * Connects for good: from here on the client reconnects by itself, and streams that a server has lost are made
+ * anew.
+ *
+ * @param connected called with every change
+ * @throws what connect and ensureStreams throw
+ */
+export async function openNatsLink(
+  { name, nats: { servers, seedFile } }: Pick<CoordinatorConfig, 'name' | 'nats'>,
+  log: Logger,
+  connected: (yes: boolean) => void,
+): Promise<NatsLink> {
+  const nats = await connect({
+    servers: [...servers],
+    authenticator: nkeyAuthenticator(new TextEncoder().encode(readText(seedFile))),
+    name,
+    inboxPrefix: inboxPrefix(name),
+    timeout: connectWithinMs,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 250,
+    pingInterval: 5_000,
+    maxPingOut: 2,
+    // Traces of every publish cost more than they tell.
+    noAsyncTraces: true,
+  });
+  const streams = async () => ensureStreams(await jetstreamManager(nats));
+  try {
+    await streams();
+  } catch (error) {
+    await nats.close();
+    throw error;
+  }
+  void watch();
+  return { nats, jetstream: jetstream(nats), close };
+
+  async function watch(): Promise<void> {
+    for await (const status of nats.status()) {
+      if (status.type === 'disconnect') {
+        connected(false);
+        log.warn({ server: status.server }, 'NATS lost');
+      } else if (status.type === 'reconnect') {
+        log.info({ server: status.server }, 'NATS reached again');
+        connected(true);
+        streams().catch((error: unknown) => log.error({ reason: reasonOf(error) }, 'streams not checked'));
+      } else if (status.type === 'error') {
+        log.error({ reason: status.error.message }, 'NATS');
+      }
+    }
+  }
+
+  async function close(): Promise<void> {
+    const timer = setTimeout(() => void nats.close(), drainWithinMs);
+    try {
+      await nats.drain();
+    } catch {
+      // Away, or away in the middle of it.
+      await nats.close();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
