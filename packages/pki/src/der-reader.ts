@@ -134,20 +134,19 @@ export class DerReader {
   oid(tag: number = tags.oid): string {
     const content = this.content(tag);
     if (content.length === 0 || content.length > 64 || content.at(-1)! >= 0x80) throw malformed('OID');
-    const arcs: bigint[] = [];
-    let arc = 0n;
-    let fresh = true;
-    for (const octet of content) {
-      if (fresh && octet === 0x80) throw malformed('OID arc not minimal');
-      arc = (arc << 7n) | BigInt(octet & 0x7f);
-      fresh = octet < 0x80;
-      if (fresh) {
-        arcs.push(arc);
-        arc = 0n;
-      }
+    const arcs: (number | bigint)[] = [];
+    let start = 0;
+    for (let at = 0; at < content.length; at++) {
+      if (at === start && content[at] === 0x80) throw malformed('OID arc not minimal');
+      if (content[at]! >= 0x80) continue;
+      arcs.push(arcValue(content, start, at));
+      start = at + 1;
     }
-    const first = arcs[0]! < 80n ? arcs[0]! / 40n : 2n;
-    return [first, arcs[0]! - first * 40n, ...arcs.slice(1)].join('.');
+    // The first two arcs share one value; only below 2.x is the second bounded (X.690 8.19.4).
+    const joint = arcs[0]!;
+    const first = joint < 40 ? 0 : joint < 80 ? 1 : 2;
+    const second = typeof joint === 'number' ? joint - first * 40 : joint - 80n;
+    return [first, second, ...arcs.slice(1)].join('.');
   }
 
   utf8String(tag: number = tags.utf8String): string {
@@ -209,6 +208,18 @@ export class DerReader {
     this.#at = end;
     return { start, end };
   }
+}
+
+/** Seven bits an octet. Arcs of 128 bits are in use (2.25), but nearly all are small. */
+function arcValue(content: Uint8Array, start: number, last: number): number | bigint {
+  if (last - start < 7) {
+    let value = 0;
+    for (let at = start; at <= last; at++) value = value * 128 + (content[at]! & 0x7f);
+    return value;
+  }
+  let value = 0n;
+  for (let at = start; at <= last; at++) value = (value << 7n) | BigInt(content[at]! & 0x7f);
+  return value;
 }
 
 function calendar(value: string): Date {
