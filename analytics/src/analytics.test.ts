@@ -1,13 +1,15 @@
 import { randomInt } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Decision, Mismatch, SignedObservation, ensureStreams } from '@mecai/proto';
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { createLogger } from '@mecai/runtime';
+import { AckPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { ObservationRow } from './rows.ts';
+import { Store } from './store.ts';
 import {
   type TestNetwork,
   agentNames,
@@ -300,6 +302,106 @@ it('waits for a store that another process holds, and loses nothing meanwhile', 
   expect(await second.caughtUp()).toMatchObject({ observations: 300 });
   expect(second.log()).toContain('in use by another process');
   await second.stop();
+});
+
+it('goes on though as much is pending elsewhere as was allowed', async () => {
+  const manager = await jetstreamManager(connections.get('operator')!);
+  await manager.consumers.add('OBSERVATIONS', {
+    durable_name: 'analytics',
+    ack_policy: AckPolicy.Explicit,
+    ack_wait: 600e9,
+    max_ack_pending: 400,
+  });
+  await publishMany(0, 500, publishObservation);
+  // A predecessor that took all it could and died: nothing of that comes again for ten minutes.
+  const operator = await jetstream(connections.get('operator')!).consumers.get('OBSERVATIONS', 'analytics');
+  let taken = 0;
+  for await (const _ of await operator.fetch({ max_messages: 400, expires: 5000 })) taken++;
+  expect(taken).toBe(400);
+  const analytics = await start({ redeliverMs: 600_000 });
+  await analytics.until<Status>('/status', ({ streams }) => streams.observations.stored === 100);
+  expect((await manager.consumers.info('OBSERVATIONS', 'analytics')).num_ack_pending).toBe(400);
+  await analytics.stop();
+});
+
+it('learns of agents that join while it runs, and keeps the registry it has when the new one is broken', async () => {
+  const registry = join(directory, 'registry.json');
+  const file = JSON.parse(readFileSync(network.registry, 'utf8')) as { version: number; agents: object[] };
+  writeFileSync(registry, JSON.stringify({ version: 1, agents: file.agents.slice(0, 1) }));
+  const analytics = await start({ registry });
+  await publishObservation(0);
+  await publishObservation(1);
+  expect(await analytics.caughtUp()).toMatchObject({ observations: 1 });
+  expect((await analytics.get<Status>('/status')).streams.observations.deadLetters).toBe(1);
+  writeFileSync(registry, '{"version": ');
+  await publish('oslo', subjectOf('oslo'), encoded(4));
+  await publishObservation(3);
+  expect(await analytics.caughtUp()).toMatchObject({ observations: 2 });
+  writeFileSync(registry, JSON.stringify({ ...file, version: 2 }));
+  await publish('oslo', subjectOf('oslo'), encoded(4));
+  expect(await analytics.caughtUp()).toMatchObject({ observations: 3 });
+  await analytics.stop();
+});
+
+it('does with each option what it says', async () => {
+  const analytics = await start({
+    nats: { url: network.nats.url, seedFile: join(root, 'archive.seed'), name: 'archive' },
+    batch: { rows: 123, ms: 20 },
+    redeliverMs: 7000,
+    retentionDays: 5,
+    store: { kind: 'embedded', directory: 'elsewhere' },
+  });
+  await publish('lima', subjectOf('lima'), Buffer.from('poison'));
+  await analytics.caughtUp();
+  const manager = await jetstreamManager(connections.get('operator')!);
+  const { config } = await manager.consumers.info('OBSERVATIONS', 'archive');
+  expect(config).toMatchObject({ ack_wait: 7e9, max_ack_pending: 246 });
+  const letter = await manager.streams.getMessage('DEAD_LETTERS', { seq: 1 });
+  expect(letter?.subject).toBe('mecai.dead-letter.archive');
+  expect(new URL(analytics.url).hostname).toBe('127.0.0.1');
+  await analytics.stop();
+  expect(readdirSync(directory)).toContain('elsewhere');
+  const store = await Store.open(
+    {
+      store: { kind: 'embedded', directory: join(directory, 'elsewhere') },
+      retentionDays: 5,
+      insertMs: 1000,
+    },
+    createLogger('test', 'silent'),
+  );
+  const tables = await store.query<{ text: string }>(
+    "SELECT create_table_query AS text FROM system.tables WHERE name IN ('observations', 'decisions', 'mismatches')",
+  );
+  expect(tables.map(({ text }) => text.includes('toIntervalDay(5)'))).toEqual([true, true, true]);
+  await store.close();
+});
+
+it('ends with exit code 2 and the reason when it is misconfigured', async () => {
+  for (const [options, message] of [
+    [{ registry: 'nowhere.json' }, 'nowhere.json'],
+    [{ nats: { url: network.nats.url, seedFile: 'none' } }, 'cannot read'],
+    [{ batch: { rows: 0 } }, 'batch.rows'],
+    [{ store: { kind: 'server', url: 'http://127.0.0.1:1', passwordFile: 'none' } }, 'cannot read'],
+    [{ retentionDay: 1 }, 'retentionDay'],
+  ] as const) {
+    await expect(start(options)).rejects.toThrow(message);
+  }
+});
+
+it('answers only what it serves', async () => {
+  const analytics = await start();
+  await analytics.until('/readyz', (_, code) => code === 200);
+  const status = async (path: string, method = 'GET') =>
+    (await fetch(analytics.url + path, { method })).status;
+  expect(await status('/healthz')).toBe(200);
+  expect(await status('/healthz', 'POST')).toBe(405);
+  expect(await status('/')).toBe(404);
+  expect(await status('//')).toBe(404);
+  for (const nonce of ['', 'x', 'AB'.repeat(32), "' OR 1=1 --", `${'ab'.repeat(32)}&nonce=1`]) {
+    expect(await status(`/observations?nonce=${encodeURI(nonce)}`), nonce).toBe(400);
+  }
+  expect(await analytics.get(`/observations?nonce=${'ab'.repeat(32)}`)).toEqual([]);
+  await analytics.stop();
 });
 
 it('waits for a nats-server that is absent at the start', async () => {

@@ -26,11 +26,14 @@ const drainMs = 10_000;
  * Moves observations and records from JetStream into ClickHouse. NATS and the store may be absent, at the start
  * or later: it waits for them, and says so on `/readyz`.
  *
- * @throws RuntimeError when seed or registry cannot be read
+ * @throws RuntimeError when seed, registry or password cannot be read
  */
 export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }: Context): Promise<Running> {
   const { name } = config.nats;
   const seed = new TextEncoder().encode(readText(config.nats.seedFile));
+  // Opening the store is tried again and again; what will not heal is told now.
+  if (config.store.kind === 'server' && config.store.passwordFile !== undefined)
+    readText(config.store.passwordFile);
   const agents = new Agents(config.registry, log);
   const certificates = new CertificateCache();
   const stopping = new AbortController();

@@ -1,5 +1,10 @@
 import { createHash } from 'node:crypto';
-import { type ClickHouseClient, type ClickHouseClientConfigOptions, createClient } from '@clickhouse/client';
+import {
+  type ClickHouseClient,
+  type ClickHouseClientConfigOptions,
+  ClickHouseLogLevel,
+  createClient,
+} from '@clickhouse/client';
 import { type Logger, readText } from '@mecai/runtime';
 import { createChdbConnection } from 'chdb/connection';
 import type { StoreConfig } from './config.ts';
@@ -58,6 +63,11 @@ export class Store {
     return await result.json<T>();
   }
 
+  /** A statement without rows to give back. */
+  async command(query: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    await this.#client.command({ query, query_params: parameters });
+  }
+
   /**
    * Stores rows, all of them or (after a crash, or over a change of month) some. When the outcome is unknown the
    * same rows in the same order can be inserted again: the store knows them by their token.
@@ -102,7 +112,7 @@ export class Store {
   }
 
   async #migrate(log: Logger): Promise<void> {
-    await this.#client.command({ query: migrationTable });
+    await this.command(migrationTable);
     const [done] = await this.query<{ last: number }>('SELECT max(number) AS last FROM migrations');
     const last = done?.last ?? 0;
     const newest = migrations.at(-1)?.number ?? 0;
@@ -114,10 +124,10 @@ export class Store {
     }
     for (const { number, name, statements } of migrations) {
       if (number <= last) continue;
-      for (const query of statements) await this.#client.command({ query });
-      await this.#client.command({
-        query: 'INSERT INTO migrations (number, name) SELECT {number:UInt32}, {name:String}',
-        query_params: { number, name },
+      for (const query of statements) await this.command(query);
+      await this.command('INSERT INTO migrations (number, name) SELECT {number:UInt32}, {name:String}', {
+        number,
+        name,
       });
       log.info({ number, name }, 'schema step taken');
     }
@@ -133,20 +143,23 @@ export class Store {
     if (now === (days === 0 ? undefined : String(days))) return;
     const change =
       days === 0 ? 'REMOVE TTL' : `MODIFY TTL toDateTime(received_at) + toIntervalDay(${Math.trunc(days)})`;
-    await this.#client.command({ query: `ALTER TABLE ${table} ${change}` });
+    await this.command(`ALTER TABLE ${table} ${change}`);
   }
 }
+
+// Failures are thrown, and logged where they are caught.
+const log = { level: ClickHouseLogLevel.OFF };
 
 async function connect(config: StoreConfig): Promise<ClickHouseClient> {
   if (config.kind === 'embedded') {
     try {
       const connection: unknown = createChdbConnection({ path: config.directory });
       // Its types are those of @clickhouse/client-common, declared apart from the same ones of this client.
-      return createClient({ connection: connection as Connection });
+      return createClient({ connection: connection as Connection, log });
     } catch (cause) {
       throw new AnalyticsError(
         'store-absent',
-        `cannot open ${config.directory}: in use by another process, or not writable`,
+        `cannot open ${config.directory}: in use by another process, or not writable (${reason(cause)})`,
         { cause },
       );
     }
@@ -156,6 +169,7 @@ async function connect(config: StoreConfig): Promise<ClickHouseClient> {
     url,
     username: user,
     request_timeout: 30_000,
+    log,
     ...(passwordFile !== undefined && { password: readText(passwordFile) }),
   };
   const bootstrap = createClient(login);
@@ -172,7 +186,7 @@ async function connect(config: StoreConfig): Promise<ClickHouseClient> {
   return createClient({ ...login, database });
 }
 
-const absent = (cause: unknown) =>
-  new AnalyticsError('store-absent', cause instanceof Error ? cause.message || cause.name : 'unknown', {
-    cause,
-  });
+const absent = (cause: unknown) => new AnalyticsError('store-absent', reason(cause), { cause });
+
+/** Some errors of the HTTP client have a code and no message. */
+const reason = (cause: unknown) => (cause instanceof Error ? cause.message || cause.name : 'unknown');

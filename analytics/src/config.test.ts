@@ -1,0 +1,65 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { loadAnalyticsConfig } from './config.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'mecai-analytics-config-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+const least = {
+  nats: { url: 'nats://127.0.0.1:4222', seedFile: 'nats.seed' },
+  registry: 'registry.json',
+  store: { kind: 'embedded', directory: 'store' },
+};
+function load(changes: object = {}, environment: Record<string, string> = {}) {
+  const file = join(directory, 'analytics.json');
+  writeFileSync(file, JSON.stringify({ ...least, ...changes }));
+  return loadAnalyticsConfig(file, environment);
+}
+
+it('fills in defaults, and takes paths from the directory of the file', () => {
+  expect(load()).toEqual({
+    nats: { url: 'nats://127.0.0.1:4222', seedFile: join(directory, 'nats.seed'), name: 'analytics' },
+    registry: join(directory, 'registry.json'),
+    store: { kind: 'embedded', directory: join(directory, 'store') },
+    batch: { rows: 5000, ms: 250 },
+    redeliverMs: 30_000,
+    admin: '127.0.0.1:7480',
+    retentionDays: 0,
+  });
+  expect(
+    load({ store: { kind: 'server', url: 'https://ch.example:8443', passwordFile: 'pw' } }).store,
+  ).toEqual({
+    kind: 'server',
+    url: 'https://ch.example:8443',
+    user: 'default',
+    passwordFile: join(directory, 'pw'),
+    database: 'mecai',
+  });
+});
+
+it('lets the environment override', () => {
+  const config = load(
+    {},
+    { MECAI_RETENTION_DAYS: '9', MECAI_STORE__DIRECTORY: '/var/lib/x', MECAI_BATCH__MS: '5' },
+  );
+  expect(config).toMatchObject({ retentionDays: 9, store: { directory: '/var/lib/x' }, batch: { ms: 5 } });
+});
+
+it.each<[string, object]>([
+  ['nats.url', { nats: { ...least.nats, url: 'http://x' } }],
+  ['nats.name', { nats: { ...least.nats, name: 'a.b' } }],
+  ['store', { store: { kind: 'file', directory: 'x' } }],
+  ['store.url', { store: { kind: 'server', url: 'ftp://x' } }],
+  ['store.database', { store: { kind: 'server', url: 'http://x', database: 'a b' } }],
+  ['batch.rows', { batch: { rows: 100_001 } }],
+  ['batch.ms', { batch: { ms: 0 } }],
+  ['redeliverMs', { redeliverMs: 10 }],
+  ['admin', { admin: 'nowhere' }],
+  ['retentionDays', { retentionDays: -1 }],
+  ['retentionDays', { retentionDays: 1.5 }],
+  ['surplus', { surplus: 1 }],
+])('refuses a wrong %s', (member, changes) => {
+  expect(() => load(changes)).toThrow(member);
+});

@@ -1,0 +1,255 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLogger } from '@mecai/runtime';
+import * as fc from 'fast-check';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import type { StoreConfig } from './config.ts';
+import { migrations } from './migrations.ts';
+import { countRows, observationsOf } from './queries.ts';
+import type { ObservationRow, StoredEvent } from './rows.ts';
+import { Store } from './store.ts';
+import { Writer } from './writer.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'mecai-store-'));
+const log = createLogger('store', 'silent');
+let server: ChildProcess | undefined;
+afterEach(() => void server?.kill('SIGKILL'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const day = 86_400_000;
+const now = Date.now();
+let serial = 0;
+const row = (changes: Partial<ObservationRow> = {}): ObservationRow => ({
+  id: (serial++).toString(16).padStart(32, '0'),
+  received_at: now,
+  observed_at: now,
+  nonce: 'ab'.repeat(32),
+  coordinator: 'va1',
+  agent: 'lima',
+  country: 'PE',
+  rir: 'lacnic',
+  city: 'Lima',
+  asn: 64_500,
+  address: '::ffff:192.0.2.1',
+  port: 443,
+  server_name: 'a.example',
+  start_tls: '',
+  key_type: 'ecdsa',
+  chain: [],
+  leaf_spki: '',
+  leaf_key: '',
+  issuer: '',
+  possession_proven: false,
+  tls_version: 0,
+  cipher_suite: 0,
+  key_group: 0,
+  signature_scheme: 0,
+  alpn: '',
+  ocsp_responses: 0,
+  sct_lists: 0,
+  error_class: 'alert',
+  alert: 40,
+  error_detail: '',
+  connect_us: 0,
+  first_byte_us: 0,
+  proof_us: 0,
+  end_us: 0,
+  ...changes,
+});
+const insert = (store: Store, rows: ObservationRow[]) =>
+  store.insert(
+    'observations',
+    rows,
+    rows.map(({ id }) => id),
+  );
+const embedded = (name: string): StoreConfig => ({ kind: 'embedded', directory: join(root, name) });
+const open = (store: StoreConfig, retentionDays = 0) =>
+  Store.open({ store, retentionDays, insertMs: 10_000 }, log);
+
+describe('schema', () => {
+  it('is complete after the first opening, the same after the next, and says what each column is', async () => {
+    for (let i = 0; i < 2; i++) {
+      const store = await open(embedded('schema'));
+      const taken = await store.query<{ number: number }>('SELECT number FROM migrations ORDER BY number');
+      expect(taken.map(({ number }) => number)).toEqual(migrations.map(({ number }) => number));
+      const silent = await store.query(
+        "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND comment = ''",
+      );
+      expect(silent).toEqual([]);
+      await store.close();
+    }
+  });
+
+  it('goes on where it stopped', async () => {
+    const store = await open(embedded('half'));
+    await store.command('ALTER TABLE migrations DELETE WHERE number > 1 SETTINGS mutations_sync = 2');
+    await store.command('DROP TABLE mismatches');
+    await store.close();
+    const again = await open(embedded('half'));
+    expect(await countRows(again)).toMatchObject({ mismatches: 0 });
+    await again.close();
+  });
+
+  it('of a later version is left alone', async () => {
+    const store = await open(embedded('later'));
+    await store.command("INSERT INTO migrations (number, name) VALUES (1000, 'later')");
+    await store.close();
+    await expect(open(embedded('later'))).rejects.toMatchObject({ code: 'newer-schema' });
+    const writer = new Writer(
+      { store: embedded('later'), retentionDays: 0, insertMs: 1000 },
+      { log, signal: new AbortController().signal },
+    );
+    await expect(writer.open()).rejects.toMatchObject({ code: 'newer-schema' });
+  });
+
+  it('numbers its steps without gaps', () => {
+    expect(migrations.map(({ number }) => number)).toEqual(migrations.map((_, i) => i + 1));
+  });
+});
+
+describe('rows', () => {
+  it('come back as they went in, whatever the texts', async () => {
+    const store = await open(embedded('texts'));
+    const hostile = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom(
+        "'; DROP TABLE observations; --",
+        '"\n;\0',
+        '\\N',
+        '{nonce:String}',
+        '\u2028<script>',
+        '%s',
+        '',
+      ),
+    );
+    const text = hostile.map((given) => given.toWellFormed());
+    let n = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(text, text, fc.array(text)), { minLength: 1, maxLength: 20 }),
+        async (texts) => {
+          const nonce = (n++).toString(16).padStart(64, '0');
+          const rows = texts.map(([server_name, error_detail, chain]) =>
+            row({ nonce, server_name, error_detail, chain }),
+          );
+          await insert(store, rows);
+          const found = await observationsOf(store, nonce);
+          expect(found.toSorted((a, b) => a.id.localeCompare(b.id))).toEqual(
+            rows.map((given) => ({ ...given, address: '192.0.2.1' })),
+          );
+        },
+      ),
+      { numRuns: 60 },
+    );
+    await store.close();
+  });
+
+  it('of a repeated insert are stored once; tables and later inserts do not mix', async () => {
+    const store = await open(embedded('token'));
+    const rows = [row(), row()];
+    await insert(store, rows);
+    await insert(store, rows);
+    await insert(store, [row()]);
+    expect(await countRows(store)).toMatchObject({ observations: 3 });
+    await store.close();
+  });
+
+  it('older than the retention are removed, and kept again when it is lifted', async () => {
+    const config = embedded('retention');
+    const old = () => row({ received_at: now - 3 * day });
+    const store = await open(config, 2);
+    await insert(store, [old(), row()]);
+    await store.command('OPTIMIZE TABLE observations FINAL');
+    expect(await countRows(store)).toMatchObject({ observations: 1 });
+    await store.close();
+    for (const [days, left] of [
+      [4, 2],
+      [0, 3],
+    ] as const) {
+      const again = await open(config, days);
+      await insert(again, [old()]);
+      await again.command('OPTIMIZE TABLE observations FINAL');
+      expect(await countRows(again)).toMatchObject({ observations: left });
+      await again.close();
+    }
+  });
+});
+
+describe('a server by URL', () => {
+  const file = new URL('testing/clickhouse-server.ts', import.meta.url);
+
+  async function serve(directory: string, port = 0, login = ''): Promise<number> {
+    server = fork(file, [join(root, directory), String(port), login]);
+    const [{ port: listening }] = (await once(server, 'message')) as [{ port: number }];
+    return listening;
+  }
+  const at = (port: number, database = 'mecai'): StoreConfig => ({
+    kind: 'server',
+    url: `http://127.0.0.1:${port}`,
+    user: 'default',
+    database,
+  });
+  const events = (count: number): StoredEvent[] =>
+    Array.from({ length: count }, () => ({
+      table: 'observations',
+      row: row(),
+      earliest: now,
+      certificates: [],
+    }));
+  const candidates = (some: StoredEvent[]) => some.map((event) => ({ event, redelivered: false }));
+
+  it('takes the same rows as the embedded engine, in the database named', async () => {
+    const port = await serve('served');
+    const store = await open(at(port, 'voucher_authority'), 7);
+    await insert(store, [row({ nonce: 'cd'.repeat(32), chain: ["it's"] })]);
+    expect(await observationsOf(store, 'cd'.repeat(32))).toMatchObject([{ chain: ["it's"], alert: 40 }]);
+    expect(await store.query('SELECT count() AS n FROM voucher_authority.observations')).toEqual([{ n: 1 }]);
+    await store.close();
+  });
+
+  it('may be absent at the start, and die with the answer to an insert: all is stored once', async () => {
+    const port = await serve('dies');
+    const first = once(server!, 'exit');
+    server!.kill('SIGKILL');
+    await first;
+    const aborted = new AbortController();
+    const writer = new Writer(
+      { store: at(port), retentionDays: 0, insertMs: 5000 },
+      { log, signal: aborted.signal },
+    );
+    const some = events(50);
+    const written = writer.write(candidates(some));
+    await serve('dies', port);
+    expect(await written).toEqual({ stored: 50, repeated: 0 });
+
+    server!.send('die-after-insert');
+    const dead = once(server!, 'exit');
+    const more = [...some.slice(40), ...events(30)];
+    const uncertain = writer.write(candidates(more));
+    await dead;
+    await serve('dies', port);
+    // The thirty are found stored when looked for again.
+    expect(await uncertain).toEqual({ stored: 0, repeated: 40 });
+    expect(await countRows(writer.store!)).toMatchObject({ observations: 80 });
+    await writer.close();
+  });
+
+  it('is given user and password, and a wrong one is told', async () => {
+    const passwordFile = join(root, 'password');
+    writeFileSync(passwordFile, 'correct horse\n');
+    const port = await serve('login', 0, 'ada:correct horse');
+    const config = { ...at(port), user: 'ada', passwordFile } as StoreConfig;
+    await (await open(config)).close();
+    await expect(open({ ...config, user: 'eve' } as StoreConfig)).rejects.toMatchObject({
+      code: 'store-absent',
+    });
+    writeFileSync(passwordFile, 'wrong');
+    await expect(open(config)).rejects.toThrow(/Authentication failed/);
+    await expect(open({ ...config, passwordFile: join(root, 'none') } as StoreConfig)).rejects.toThrow(
+      /cannot read/,
+    );
+  });
+});

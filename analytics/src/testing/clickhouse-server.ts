@@ -1,0 +1,62 @@
+/**
+ * The real engine behind as much of ClickHouse's HTTP interface as the client uses, for where no server can be
+ * installed: `clickhouse-server.ts <directory> <port> [<user>:<password>]` as a child process with an IPC channel. Sent
+ * `die-after-insert`, it stores the next insert and dies before it answers.
+ */
+import { type IncomingMessage, createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { Session } from 'chdb';
+
+const session = new Session(process.argv[2]);
+const login = process.argv[4];
+let dying = false;
+process.on('message', (message) => (dying = message === 'die-after-insert'));
+process.on('disconnect', () => process.exit());
+
+const own = new Set(['query', 'database', 'query_id', 'session_id', 'role', 'default_format']);
+const httpOnly = /^(wait_end_of_query|send_progress|enable_http|http_)/;
+/** The session is shared, so one request after another. */
+let turn: Promise<unknown> = Promise.resolve();
+
+async function run(request: IncomingMessage): Promise<Uint8Array> {
+  const { searchParams } = new URL(request.url!, 'http://server');
+  const body = await text(request);
+  const parameters: Record<string, string> = {};
+  const before: string[] = [`USE ${searchParams.get('database') ?? 'default'}`];
+  for (const [name, value] of searchParams) {
+    if (name.startsWith('param_')) parameters[name.slice('param_'.length)] = value;
+    else if (!own.has(name) && !httpOnly.test(name)) before.push(`SET ${name} = '${value}'`);
+  }
+  const query = [searchParams.get('query'), body].filter(Boolean).join('\n');
+  const mine = turn.then(async () => {
+    for (const statement of before) await session.queryAsync(statement);
+    const bound = Object.keys(parameters).length > 0;
+    return await (bound ? session.queryBindAsync(query, parameters) : session.queryAsync(query));
+  });
+  turn = mine.catch(() => {});
+  const result = await mine;
+  if (dying && query.startsWith('INSERT INTO observations')) process.kill(process.pid, 'SIGKILL');
+  return result.bytes();
+}
+
+const server = createServer((request, response) => {
+  if (request.url === '/ping') return void response.end('Ok.\n');
+  if (login && request.headers.authorization !== `Basic ${Buffer.from(login).toString('base64')}`) {
+    return void response
+      .writeHead(403)
+      .end('Code: 516. DB::Exception: Authentication failed. (AUTHENTICATION_FAILED)');
+  }
+  run(request).then(
+    (bytes) => response.end(bytes),
+    (error: unknown) => {
+      const code = /Code: (\d+)/.exec(String(error))?.[1] ?? '1000';
+      response
+        .writeHead(code === '516' ? 403 : 500, { 'x-clickhouse-exception-code': code })
+        .end(String(error));
+    },
+  );
+});
+server.listen(Number(process.argv[3] ?? 0), '127.0.0.1', () => {
+  process.send?.({ port: (server.address() as AddressInfo).port });
+});
