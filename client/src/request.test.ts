@@ -150,6 +150,16 @@ describe('an answer that is none', () => {
   test('a problem in place of a nonce', async () => {
     body(404, 'application/problem+json', '{"title":"Not here"}')();
     await expect(ask({ keys: [leaf.privateKey] })).rejects.toMatchObject({ code: 'problem' });
+    for (const [status, type] of [
+      [200, 'text/html'],
+      [404, 'application/octet-stream'],
+    ] as const) {
+      body(status, type, new Uint8Array(24))();
+      await expect(ask({ keys: [leaf.privateKey] })).rejects.toMatchObject({
+        code: 'bad-response',
+        message: expect.stringContaining('in place of a nonce'),
+      });
+    }
   });
 });
 

@@ -151,7 +151,8 @@ describe('the encoder', () => {
 
   test('refuses a signature that is no ECDSA-Sig-Value', () => {
     const prepared = va.signer.prepare(testVoucher, testVoucher.producedAt);
-    for (const signature of [new Uint8Array(64), new Uint8Array(0), der.sequence(der.integer(1))]) {
+    const trailing = Uint8Array.of(...integers(2), 0);
+    for (const signature of [new Uint8Array(64), new Uint8Array(0), integers(1), integers(3), trailing]) {
       expect(() => prepared.finish(signature)).toThrow(expect.objectContaining({ code: 'not-encodable' }));
     }
     expect(() => ecdsaSigValue(new Uint8Array(63))).toThrow(VoucherError);
@@ -207,7 +208,22 @@ describe('the decoder refuses', () => {
       'a content in pieces (constructed OCTET STRING)',
       at([...signedData, 2, 1, 0], (node) => [{ tag: 0x24, children: [node] }]),
     ],
+    ['something after the SignedData', children([1], (list) => [...list, primitive(5)])],
+    ['something after the eContent', children([...signedData, 2, 1], (list) => [...list, primitive(5)])],
+    [
+      'something after the EncapsulatedContentInfo',
+      children([...signedData, 2], (list) => [...list, primitive(5)]),
+    ],
+    ['something after the SignerInfos', children(signedData, (list) => [...list, primitive(5)])],
+    ['something after the ContentInfo', children([], (list) => [...list, primitive(5)])],
+    ['something after the attribute values', children([...attributes, 0], (list) => [...list, primitive(5)])],
+    [
+      'policies in the signing certificate',
+      children([...attributes, 3, 1, 0], (list) => [...list, { tag: 0x30, children: [] }]),
+    ],
     ['no certificates', at([...signedData, 3], () => [])],
+    ['eleven certificates', children([...signedData, 3], (list) => [...list, ...numbered(9)])],
+    ['a certificate of 16385 octets', children([...signedData, 3], (list) => [...list, large()])],
     ['an empty set of certificates', children([...signedData, 3], () => [])],
     ['certificates in descending order', children([...signedData, 3], (list) => list.toReversed())],
     ['a certificate twice', children([...signedData, 3], (list) => [list[0]!, ...list])],
@@ -267,6 +283,17 @@ describe('the decoder refuses', () => {
     expect(() => parseSignedVoucher(new Uint8Array(65_501))).toThrow('too long');
   });
 });
+
+const integers = (count: number) => der.sequence(...Array.from({ length: count }, () => der.integer(1)));
+
+/** Not certificates, but in ascending order, and after the two that are. */
+const numbered = (count: number): DerNode[] =>
+  Array.from({ length: count }, (_, i) => ({
+    tag: 0x30,
+    children: [primitive(4, ...new Uint8Array(2000), i)],
+  }));
+
+const large = (): DerNode => ({ tag: 0x30, children: [primitive(4, ...new Uint8Array(16_377))] });
 
 function withoutSigner(list: readonly DerNode[]): DerNode[] {
   return list.filter((one) => Buffer.compare(writeTree(one), va.certificate.der) !== 0);

@@ -85,6 +85,17 @@ test('PKCS #1 v1.5 and another salt length are not taken from RSA keys', () => {
   }
 });
 
+test('an RSA signature keeps its leading zeros', () => {
+  const key = pair('rsa');
+  const leaf = leafOf(key);
+  const tbs = tbsOf(leaf);
+  // One in 256 begins with a zero; the salt makes each another.
+  let proof = signKeyProof(tbs, 0, key.privateKey);
+  while (proof.signature[0] !== 0) proof = signKeyProof(tbs, 0, key.privateKey);
+  expect(verifyKeyProof(tbs, proof, leaf)).toBe(true);
+  expect(verifyKeyProof(tbs, { ...proof, signature: proof.signature.subarray(1) }, leaf)).toBe(false);
+});
+
 test.each(['ed448', 'secp256k1'] as const)('%s keys can prove nothing', (type) => {
   const key = pair(type);
   const leaf = leafOf(key);

@@ -30,6 +30,9 @@ export function verifyKeyProof(tbs: Uint8Array, proof: KeyProof, leaf: Uint8Arra
     const key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
     const scheme = schemeFor(key);
     if (!scheme) return false;
+    // OpenSSL takes an RSA signature without its leading zeros, which RFC 8017 section 8.1.2 does not allow.
+    const bits = key.asymmetricKeyDetails?.modulusLength;
+    if (bits !== undefined && proof.signature.length !== Math.ceil(bits / 8)) return false;
     const { digest, ...options } = scheme;
     return verify(digest, covered(tbs), { key, ...options }, proof.signature);
   } catch {

@@ -244,6 +244,13 @@ describe('the path to a root', () => {
       expect(codeOf(issuedBy(leaf(root), []), { roots: [root.der] })).toBe('va-certificate-expired');
     });
 
+    test('but not at its very beginning and end', () => {
+      const moment = issuedBy(leaf(va.intermediate, { notBefore: now, notAfter: now }), [va.intermediate]);
+      expect(codeOf(moment)).toBeUndefined();
+      expect(codeOf(moment, { now: after(3599) })).toBe('va-certificate-expired');
+      expect(codeOf(moment, { now: after(3601) })).toBe('va-certificate-expired');
+    });
+
     test('an expired path does not hide a valid one', () => {
       const key = testKey();
       const old = testCertificate({ subject: 'CA', key, issuer: va.root, ...ca, ...early });

@@ -8,7 +8,7 @@ import { VoucherError, type VoucherErrorCode } from './error.ts';
 import { testVoucher } from './testing.ts';
 import { decodeVoucher } from './voucher-decoder.ts';
 import { encodeVoucher } from './voucher-encoder.ts';
-import type { Voucher } from './voucher.ts';
+import type { CrlReference, Perspective, Voucher } from './voucher.ts';
 
 const encoded = encodeVoucher(testVoucher);
 
@@ -194,6 +194,7 @@ describe('the decoder refuses', () => {
     ['an empty list of extensions', withExtensions()],
     ['an extension twice', withExtensions(extension(false), extension(false))],
     ['critical FALSE written out', withExtensions(extension(undefined))],
+    ['an extension of 4097 octets', withExtensions(extension(false, '1.3.6', 4097))],
     ['17 extensions', withExtensions(...Array.from({ length: 17 }, (_, i) => extension(false, `1.3.${i}`)))],
     ['10 intermediates', at([6], (node) => [{ ...node, children: Array(10).fill(node.children![0]) }])],
   ];
@@ -228,9 +229,9 @@ function becomes(...content: readonly number[]): (node: DerNode) => DerNode[] {
   return (node) => [primitive(node.tag, ...content)];
 }
 
-function extension(critical: boolean | undefined, oid = '1.3.6'): Uint8Array {
+function extension(critical: boolean | undefined, oid = '1.3.6', octets = 1): Uint8Array {
   const flag = critical === undefined ? [der.boolean(false)] : critical ? [der.boolean(true)] : [];
-  return der.sequence(der.oid(oid), ...flag, der.octetString(Uint8Array.of(1)));
+  return der.sequence(der.oid(oid), ...flag, der.octetString(new Uint8Array(octets).fill(1)));
 }
 
 const swapped = (nodes: readonly DerNode[], a: number, b: number): DerNode[] =>
@@ -289,6 +290,27 @@ describe('the encoder refuses', () => {
     ['a leaf digest of SHA-1', { leaf: new Uint8Array(20) }],
     ['ten intermediates', { intermediates: Array.from({ length: 10 }, () => new Uint8Array(32)) }],
     ['status twice', { status: [testVoucher.status[0]!, testVoucher.status[0]!] }],
+    ['an OCSP response of no octets', { status: [{ certificate: 0, ocsp: new Uint8Array(0) }] }],
+    ['an OCSP response of 16385 octets', { status: [{ certificate: 0, ocsp: new Uint8Array(16_385) }] }],
+    ['a CRL number of 21 octets', withCrl({ number: 2n ** 159n })],
+    ['a CRL whose nextUpdate is its thisUpdate', withCrl({ nextUpdate: new Date(0) })],
+    ['a CRL digest of 20 octets', withCrl({ digest: new Uint8Array(20) })],
+    ['AS 0', withPerspective({ asn: 0 })],
+    ['AS 4294967296', withPerspective({ asn: 2 ** 32 })],
+    ['a lower-case country', withPerspective({ country: 'de' })],
+    ['65 perspectives', { perspectives: Array.from({ length: 65 }, () => testVoucher.perspectives[0]!) }],
+    ['33 trust contexts', { trustContexts: Array.from({ length: 33 }, (_, i) => `C${i}`) }],
+    ['more regions than matches', { quorum: { ...testVoucher.quorum, regions: 5 } }],
+    ['more networks than matches', { quorum: { ...testVoucher.quorum, networks: 5 } }],
+    ['a distance beyond the antipodes', { quorum: { ...testVoucher.quorum, kilometres: 20_041 } }],
+    [
+      'an extension of 4097 octets',
+      { extensions: [{ oid: '1.3.6', critical: false, value: new Uint8Array(4097) }] },
+    ],
+    [
+      'an extension with an OID that no reader takes',
+      { extensions: [{ oid: `1.3.${2n ** 450n}`, critical: false, value: new Uint8Array(1) }] },
+    ],
     ['status of no certificate', { status: [{ certificate: 3, ocsp: new Uint8Array(1) }] }],
     ['notAfter at producedAt', { notAfter: testVoucher.producedAt }],
     ['an invalid Date', { notAfter: new Date(Number.NaN) }],
@@ -316,9 +338,28 @@ describe('the encoder refuses', () => {
     );
   });
 
+  test('words that are in no enumeration', () => {
+    const [first] = testVoucher.perspectives;
+    for (const fields of [{ rir: 'ripe' }, { ipv4: 'MATCH' }]) {
+      const perspectives = [Object.assign({}, first, fields)];
+      expect(() => encodeVoucher({ ...testVoucher, perspectives })).toThrow(
+        expect.objectContaining({ code: 'not-encodable' }),
+      );
+    }
+  });
+
   test('a voucher without an address', () => {
     const { ipv4: _4, ipv6: _6, ...rest } = testVoucher;
     const perspectives = [{ country: 'DE', rir: 'ripencc', asn: 1 } as const];
     expect(() => encodeVoucher({ ...rest, perspectives })).toThrow(VoucherError);
   });
 });
+
+function withCrl(fields: Partial<CrlReference>): Partial<Voucher> {
+  const crl = { thisUpdate: new Date(0), nextUpdate: new Date(1000), digest: new Uint8Array(32), ...fields };
+  return { status: [{ certificate: 0, crl }] };
+}
+
+function withPerspective(fields: Partial<Perspective>): Partial<Voucher> {
+  return { perspectives: [{ ...testVoucher.perspectives[0]!, ...fields }] };
+}

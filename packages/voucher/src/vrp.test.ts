@@ -263,11 +263,18 @@ describe('the encoder refuses', () => {
     ['an empty chain', { chains: [[]] }],
     ['a short nonce', { nonce: new Uint8Array(8) }],
     ['a proof for no chain', { proofs: [{ chain: 2, signature: Uint8Array.of(1) }] }],
+    ['two proofs for one chain', { proofs: [request.proofs![0]!, request.proofs![0]!] }],
+    ['an empty proof', { proofs: [{ chain: 0, signature: new Uint8Array(0) }] }],
+    ['a proof of 1025 octets', { proofs: [{ chain: 0, signature: new Uint8Array(1025) }] }],
+    ['eleven certificates', { chains: [Array.from({ length: 11 }, () => certificate(1))] }],
+    ['five chains', { chains: Array.from({ length: 5 }, () => [certificate(1)]) }],
+    ['a nonce of 65 octets', { nonce: new Uint8Array(65) }],
     ['more than 64 KiB', { chains: [[der.sequence(new Uint8Array(maxRequestOctets))]] }],
     ['two certificates run together', { chains: [[Uint8Array.of(...certificate(1), ...certificate(2))]] }],
   ];
   test.each(requests)('%s', (_, fields) => {
-    expect(() => encodeVoucherRequest({ ...request, ...fields })).toThrow(
+    const { proofs: _proofs, ...unproven } = request;
+    expect(() => encodeVoucherRequest({ ...unproven, ...fields })).toThrow(
       expect.objectContaining({ code: 'not-encodable' }),
     );
   });
@@ -278,6 +285,18 @@ describe('the encoder refuses', () => {
     ['a reason without a refusal', { status: 'mismatch', reason: 'revoked', perspectives: [] }],
     ['half a surrogate pair', { status: 'mismatch', detail: '\ud800', perspectives: [] }],
     ['an empty detail', { status: 'mismatch', detail: '', perspectives: [] }],
+    ['a detail of 1025 octets', { status: 'mismatch', detail: '\u00e4'.repeat(513), perspectives: [] }],
+    ['a retryAfter below zero', { status: 'mismatch', retryAfter: -1, perspectives: [] }],
+    ['a leaf digest of 20 octets', { status: 'mismatch', leaf: new Uint8Array(20), perspectives: [] }],
+    ['an empty voucher', { status: 'issued', voucher: new Uint8Array(0), perspectives: [] }],
+    ['a voucher of 65501 octets', { status: 'issued', voucher: new Uint8Array(65_501), perspectives: [] }],
+    [
+      '65 perspectives',
+      {
+        status: 'mismatch',
+        perspectives: Array.from({ length: 65 }, () => response.results[0]!.perspectives[0]!),
+      },
+    ],
   ];
   test.each(results)('%s', (_, result) => {
     expect(() => encodeVoucherResponse({ results: [result] })).toThrow(
