@@ -1,0 +1,429 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { type Observation, type Task, Decision, Mismatch } from '@mecai/proto';
+import { RefusalCode } from '@mecai/proto/signer';
+import { jetstream } from '@nats-io/jetstream';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { coordinatorConfig } from './config.ts';
+import { CoordinatorError } from './error.ts';
+import { type DecideParts, type Question, decide } from './decide.ts';
+import { Perspectives } from './perspectives.ts';
+import { Records } from './records.ts';
+import { ScriptedAgent, failed, names, observed, sixAgents, testRegistry } from './testing/agents.ts';
+import { keptLog } from './testing/log.ts';
+import { type TestNats, coordinatorName, startTestNats } from './testing/nats.ts';
+import { TestSigner, refused } from './testing/signer.ts';
+
+const chain = [randomBytes(500), randomBytes(600)];
+const other = [randomBytes(500), chain[1]!];
+const [oslo, rome, boston, denver, tokyo, perth] = sixAgents;
+const { log, lines } = keptLog();
+
+const silent = () => undefined;
+const fail = (error: Error) => {
+  throw error;
+};
+type Deed = (agent: ScriptedAgent, task: Task) => void;
+const sendAs =
+  (change: (task: Task) => Partial<Observation>): Deed =>
+  (agent, task) =>
+    agent.send({ ...observed(task.nonce, task.targets[0]!, agent.name, other), ...change(task) });
+
+let nats: TestNats;
+let agents: Map<string, ScriptedAgent>;
+let perspectives: Perspectives;
+let records: Records;
+let signer: TestSigner;
+/** What each agent does with a task. */
+let act: Record<string, Deed>;
+const probe = coordinatorConfig.shape.probe.parse({ timeoutMs: 250, transitMs: 50, graceMs: 200 });
+
+beforeAll(async () => {
+  nats = await startTestNats();
+  const connection = await nats.as(coordinatorName);
+  perspectives = new Perspectives(connection, coordinatorName, Date.now, fail);
+  records = new Records(jetstream(connection), coordinatorName, log);
+  agents = new Map();
+  for (const agent of sixAgents) {
+    const scripted = new ScriptedAgent(await nats.as(agent.name), agent, coordinatorName, (task, self) =>
+      act[agent.name]!(self, task),
+    );
+    await scripted.flush();
+    agents.set(agent.name, scripted);
+  }
+  await connection.flush();
+});
+afterAll(() => nats.close());
+beforeEach(() => {
+  signer = new TestSigner(testRegistry());
+  act = Object.fromEntries(names.map((name) => [name, (agent, task) => agent.answer(task, chain)]));
+});
+afterEach(async () => {
+  await perspectives.quiet(5_000);
+  await records.drain(5_000);
+  expect(perspectives.listening).toBe(0);
+  await nats.jsm.streams.purge('RECORDS');
+  await nats.jsm.streams.purge('OBSERVATIONS');
+  lines.length = 0;
+});
+
+function question(addresses: Uint8Array[] = [Uint8Array.of(198, 51, 100, 7)]): Question {
+  const subject = { addresses, port: 443, serverName: 'www.example.org', startTls: '', chain };
+  return { subject, requester: Uint8Array.of(192, 0, 2, 1), authenticated: true };
+}
+function ask(rest: Partial<DecideParts> = {}, what = question()) {
+  const { policy } = signer;
+  const registry = testRegistry();
+  const parts = {
+    name: coordinatorName,
+    signer,
+    perspectives,
+    records,
+    registry,
+    policy,
+    probe,
+    log,
+    now: Date.now,
+  };
+  return decide({ ...parts, ...rest }, what);
+}
+async function stored() {
+  await perspectives.quiet(5_000);
+  await records.drain(5_000);
+  const decisions = (await nats.stored('RECORDS', 'mecai.decision.')).map((bytes) => Decision.decode(bytes));
+  const mismatches = (await nats.stored('RECORDS', 'mecai.mismatch.')).map((bytes) => Mismatch.decode(bytes));
+  return { decisions, mismatches };
+}
+const sha256 = (bytes: Uint8Array) => new Uint8Array(createHash('sha256').update(bytes).digest());
+
+describe('a decision', () => {
+  it('comes with the fourth match, and does not wait for stragglers', async () => {
+    act['tokyo'] = silent;
+    act['perth'] = silent;
+    const slow = { ...probe, timeoutMs: 60_000 };
+    const { result, unavailable } = await ask({ probe: slow });
+    expect(unavailable).toBe(false);
+    expect(result).toMatchObject({
+      status: 'issued',
+      leaf: Buffer.from(sha256(chain[0]!)),
+      voucher: Uint8Array.of(0x30, 1, 0),
+    });
+    expect(result.perspectives).toHaveLength(6);
+    expect(result.perspectives.filter(({ ipv4 }) => ipv4?.verdict === 'pending')).toHaveLength(2);
+    const task = agents.get('tokyo')!.tasks.at(-1)!;
+    expect(task).toMatchObject({ coordinator: coordinatorName, timeoutMs: 60_000 });
+    expect(task.targets).toHaveLength(1);
+    for (const name of ['tokyo', 'perth']) agents.get(name)!.answer(task, chain);
+  });
+
+  it('is on record, voucher and all', async () => {
+    act['perth'] = (agent, task) => agent.answer(task, [], failed('refused'));
+    await ask();
+    const { decisions } = await stored();
+    expect(decisions).toHaveLength(1);
+    expect(decisions[0]).toMatchObject({
+      nonce: new Uint8Array(signer.draws[0]!.drawn.nonce),
+      coordinator: coordinatorName,
+      chain: chain.map(sha256),
+      status: 'issued',
+      voucher: Uint8Array.of(0x30, 1, 0),
+      requester: Uint8Array.of(192, 0, 2, 1),
+      authenticated: true,
+      auditSequence: 1,
+    });
+    expect(decisions[0]!.perspectives.map(({ agent }) => agent)).toEqual(names);
+    expect(decisions[0]!.targets[0]).toMatchObject({ port: 443, serverName: 'www.example.org' });
+  });
+
+  it('needs both addresses', async () => {
+    const ipv6 = Buffer.from('20010db8000000000000000000000007', 'hex');
+    const both = question([Uint8Array.of(198, 51, 100, 7), ipv6]);
+    const { result } = await ask({}, both);
+    expect(result.status).toBe('issued');
+    expect(
+      result.perspectives.filter(({ ipv4, ipv6 }) => ipv4?.verdict === 'match' && ipv6?.verdict === 'match')
+        .length,
+    ).toBeGreaterThanOrEqual(4);
+    for (const name of names.slice(0, 3)) {
+      act[name] = (agent, task) => {
+        const [first, second] = task.targets;
+        agent.send(observed(task.nonce, first!, name, chain));
+        agent.send(observed(task.nonce, second!, name, [], failed('unreachable')));
+      };
+    }
+    const failedResult = (await ask({}, both)).result;
+    expect(failedResult).toMatchObject({ status: 'inconclusive', retryAfter: 60 });
+    expect(failedResult.detail).toContain('IPv6: of 6 perspectives');
+    expect(failedResult.detail).toContain('unreachable');
+  });
+
+  it('of a majority that sees another chain is a mismatch, with all evidence as events', async () => {
+    for (const name of names.slice(0, 4)) act[name] = (agent, task) => agent.answer(task, other);
+    const { result } = await ask();
+    expect(result.status).toBe('mismatch');
+    expect(result.voucher).toBeUndefined();
+    expect(signer.evidence).toEqual([]);
+    const { decisions, mismatches } = await stored();
+    expect(decisions).toMatchObject([{ status: 'mismatch', voucher: new Uint8Array() }]);
+    expect(mismatches.map(({ agent }) => agent).toSorted()).toEqual(names.slice(0, 4).toSorted());
+    expect(mismatches[0]).toMatchObject({
+      coordinator: coordinatorName,
+      expected: chain.map(sha256),
+      observed: other.map(sha256),
+    });
+    expect(mismatches[0]!.evidence!.signature.length).toBeGreaterThan(60);
+  });
+
+  it('of one region in the hands of an attacker is a voucher, with events', async () => {
+    for (const { name } of [tokyo, perth]) act[name] = (agent, task) => agent.answer(task, other);
+    expect((await ask()).result.status).toBe('issued');
+    expect((await stored()).mismatches.map(({ agent }) => agent).toSorted()).toEqual(['perth', 'tokyo']);
+  });
+});
+
+describe('after the decision', () => {
+  it('a straggler’s mismatch still becomes an event', async () => {
+    for (const { name } of [tokyo, perth]) act[name] = silent;
+    expect((await ask()).result.status).toBe('issued');
+    const late = agents.get('perth')!;
+    late.answer(late.tasks.at(-1)!, other);
+    expect((await stored()).mismatches).toMatchObject([{ agent: 'perth' }]);
+  });
+
+  it('listening ends with the last answer, or with the grace period', async () => {
+    for (const { name } of [tokyo, perth]) act[name] = silent;
+    const long = { ...probe, graceMs: 60_000 };
+    await ask({ probe: long });
+    expect(perspectives.listening).toBe(1);
+    for (const { name } of [tokyo, perth]) {
+      const late = agents.get(name)!;
+      late.answer(late.tasks.at(-1)!, chain);
+    }
+    await perspectives.quiet(5_000);
+    expect(perspectives.listening).toBe(0);
+
+    await ask({ probe: { ...probe, graceMs: 50 } });
+    await perspectives.quiet(5_000);
+    const tooLate = agents.get('perth')!;
+    tooLate.answer(tooLate.tasks.at(-1)!, other);
+    await tooLate.flush();
+    expect((await stored()).mismatches).toEqual([]);
+  });
+});
+
+describe('an agent that', () => {
+  const four = [oslo, rome, boston, denver].map(({ name }) => name);
+  const nothing: readonly (readonly [string, Deed])[] = [
+    ['answers for another task', sendAs(() => ({ nonce: randomBytes(32) }))],
+    ['answers for another target', sendAs((task) => ({ target: { ...task.targets[0]!, port: 1 } }))],
+    ['answers under another’s name', sendAs(() => ({ agent: 'oslo' }))],
+    ['answers under a name that is not registered', sendAs(() => ({ agent: 'nobody' }))],
+    ['sends garbage', (agent) => agent.sendBytes(randomBytes(200))],
+    ['sends nothing at all', (agent) => agent.sendBytes(new Uint8Array())],
+    [
+      'sends an observation that is none',
+      (agent) => agent.sendSigned({ observation: randomBytes(100), signature: randomBytes(70) }),
+    ],
+  ];
+  it.each(nothing)('%s counts for nothing', async (_, deed) => {
+    act['tokyo'] = deed;
+    act['perth'] = deed;
+    act['denver'] = deed;
+    const { result } = await ask();
+    expect(result.status).toBe('inconclusive');
+    expect(result.detail).toBe('of 6 perspectives 3 saw this chain, 0 another, 3 none (no-answer)');
+    expect((await stored()).mismatches).toEqual([]);
+  });
+
+  it('answers twice is heard once', async () => {
+    for (const name of names) {
+      act[name] = (agent, task) => {
+        agent.answer(task, four.includes(name) ? chain : []);
+        agent.answer(task, other);
+      };
+    }
+    expect((await ask()).result.status).toBe('issued');
+    const { decisions, mismatches } = await stored();
+    expect(mismatches).toEqual([]);
+    expect(decisions[0]!.perspectives.filter(({ verdict }) => verdict === 'mismatch')).toEqual([]);
+  });
+
+  it('repeats itself until JetStream confirms is heard once', async () => {
+    for (const name of names) {
+      act[name] = (agent, task) => {
+        agent.answer(task, other);
+        agent.answer(task, other);
+      };
+    }
+    expect((await ask()).result.status).toBe('mismatch');
+    expect((await stored()).mismatches).toHaveLength(6);
+  });
+
+  it('comes too late is inconclusive, but its mismatch is an event', async () => {
+    for (const { name } of [denver, tokyo, perth]) act[name] = silent;
+    const { result } = await ask();
+    expect(result).toMatchObject({ status: 'inconclusive', retryAfter: 60 });
+    expect(result.detail).toContain('no-answer');
+    const late = agents.get('perth')!;
+    late.answer(late.tasks.at(-1)!, other);
+    expect((await stored()).mismatches).toMatchObject([{ agent: 'perth' }]);
+  });
+
+  it('signs badly raises no alarm', async () => {
+    for (const name of names.slice(0, 4)) {
+      act[name] = (agent, task) =>
+        agent.send(observed(task.nonce, task.targets[0]!, name, other), perth.key.privateKey);
+    }
+    const { result } = await ask();
+    expect(result.status).toBe('inconclusive');
+    expect(result.detail).toContain('bad-signature');
+    expect((await stored()).mismatches).toEqual([]);
+  });
+
+  it('signs badly is struck by the signer, and the next answer makes the quorum', async () => {
+    act['oslo'] = (agent, task) =>
+      agent.send(observed(task.nonce, task.targets[0]!, 'oslo', chain), perth.key.privateKey);
+    act['tokyo'] = silent;
+    act['perth'] = silent;
+    const answer = ask();
+    await until(() => signer.evidence.length === 1);
+    const late = agents.get('perth')!;
+    late.answer(late.tasks.at(-1)!, chain);
+    const { result } = await answer;
+    expect(result.status).toBe('issued');
+    expect(signer.evidence.map((one) => one.length)).toEqual([4, 4]);
+    expect(result.perspectives[0]!.ipv4).toEqual({ verdict: 'inconclusive', code: 'bad-signature' });
+  });
+
+  it('is struck off by the signer alone does not end the matter while others may answer', async () => {
+    signer.refuseEvidence.push(
+      refused(RefusalCode.REFUSAL_CODE_NO_QUORUM, 'three of six', [{ agent: '', fault: 'not-asked' }])
+        .refused,
+    );
+    act['tokyo'] = silent;
+    act['perth'] = silent;
+    const answer = ask();
+    await until(() => signer.evidence.length === 1);
+    agents.get('tokyo')!.answer(agents.get('tokyo')!.tasks.at(-1)!, chain);
+    expect((await answer).result.status).toBe('issued');
+    expect(signer.evidence.map((one) => one.length)).toEqual([4, 5]);
+  });
+
+  it('names its failure at length does not break the answer', async () => {
+    for (const { name } of [tokyo, perth, denver]) {
+      act[name] = (agent, task) => agent.answer(task, [], failed('x'.repeat(100_000)));
+    }
+    const { result } = await ask();
+    expect(result).toMatchObject({ status: 'inconclusive' });
+    expect(result.detail!.length).toBeLessThan(200);
+  });
+
+  it('is absent costs no time', async () => {
+    const without = {
+      ask: perspectives.ask.bind(perspectives),
+      expectConnected: () => undefined,
+      silentMs: (name: string) => (['denver', 'tokyo', 'perth'].includes(name) ? 60_000 : 0),
+    };
+    for (const { name } of [denver, tokyo, perth]) act[name] = silent;
+    const { result } = await ask({ perspectives: without, probe: { ...probe, timeoutMs: 60_000 } });
+    expect(result.status).toBe('inconclusive');
+    expect(result.detail).toContain('agent-absent');
+  });
+
+  it('is in nobody’s registry but the signer’s costs one vote', async () => {
+    const five = testRegistry(sixAgents.slice(0, 5));
+    const { result } = await ask({ registry: five });
+    expect(result.status).toBe('issued');
+    expect(result.perspectives).toHaveLength(5);
+    expect(lines).toMatchObject([{ level: 'warn', members: { agents: ['perth'] } }]);
+    const { decisions } = await stored();
+    expect(decisions[0]!.perspectives.at(-1)).toMatchObject({ agent: 'perth', code: 'not-in-registry' });
+  });
+});
+
+describe('the signer', () => {
+  it.each([
+    [RefusalCode.REFUSAL_CODE_OWN_CA, 'own-ca', undefined],
+    [RefusalCode.REFUSAL_CODE_DISTRUSTED, 'distrusted', undefined],
+    [RefusalCode.REFUSAL_CODE_UNTRUSTED, 'untrusted', undefined],
+    [RefusalCode.REFUSAL_CODE_REVOKED, 'revoked', undefined],
+    [RefusalCode.REFUSAL_CODE_FORBIDDEN_TARGET, 'forbidden-target', undefined],
+    [RefusalCode.REFUSAL_CODE_MALFORMED, 'malformed', undefined],
+    [RefusalCode.REFUSAL_CODE_DRAW_LIMIT, 'rate-limited', 60],
+  ])('that refuses a draw with code %i gives %s, and nobody is asked', async (code, reason, retryAfter) => {
+    signer.refuseDraw = refused(code, 'because').refused;
+    const asked = agents.get('oslo')!.tasks.length;
+    const { result } = await ask();
+    expect(result).toEqual({
+      leaf: Buffer.from(sha256(chain[0]!)),
+      status: 'refused',
+      reason,
+      detail: 'because',
+      perspectives: [],
+      ...(retryAfter !== undefined && { retryAfter }),
+    });
+    await agents.get('oslo')!.flush();
+    expect(agents.get('oslo')!.tasks).toHaveLength(asked);
+    expect(await stored()).toEqual({ decisions: [], mismatches: [] });
+  });
+
+  it.each([
+    RefusalCode.REFUSAL_CODE_TOO_FEW_PERSPECTIVES,
+    RefusalCode.REFUSAL_CODE_INTERNAL,
+    RefusalCode.REFUSAL_CODE_UNSPECIFIED,
+  ])('that refuses with code %i says nothing about the chain', async (code) => {
+    signer.refuseDraw = refused(code, 'because').refused;
+    expect((await ask()).result).toMatchObject({
+      status: 'inconclusive',
+      detail: 'signer: because',
+      retryAfter: 60,
+    });
+  });
+
+  it('that has forgotten the draw is asked once more, with a new one', async () => {
+    signer.refuseEvidence.push(refused(RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW, 'no such draw').refused);
+    expect((await ask()).result.status).toBe('issued');
+    expect(signer.draws).toHaveLength(2);
+    expect((await stored()).decisions).toHaveLength(1);
+  });
+
+  it('that forgets twice is not asked a third time', async () => {
+    const forgotten = refused(RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW, 'no such draw').refused;
+    signer.refuseEvidence.push(forgotten, forgotten);
+    expect((await ask()).result).toMatchObject({ status: 'inconclusive', detail: 'signer: no such draw' });
+    expect(signer.draws).toHaveLength(2);
+  });
+});
+
+describe('the audit record', () => {
+  it('is stored before the voucher leaves', async () => {
+    const order: string[] = [];
+    const kept = {
+      later: () => undefined,
+      decision: async (decision: Decision) => {
+        await records.decision(decision);
+        order.push(`${(await nats.stored('RECORDS')).length} stored`);
+      },
+    };
+    const { result } = await ask({ records: kept });
+    order.push(result.status);
+    expect(order).toEqual(['1 stored', 'issued']);
+  });
+
+  it('that cannot be stored keeps the voucher back, perspectives told all the same', async () => {
+    const { result, unavailable } = await ask({
+      records: {
+        later: () => undefined,
+        decision: () => Promise.reject(new CoordinatorError('record-not-stored', 'not stored')),
+      },
+    });
+    expect(signer.issued).toBe(1);
+    expect(unavailable).toBe(true);
+    expect(result).toMatchObject({ status: 'inconclusive', detail: 'not stored', retryAfter: 10 });
+    expect(result.voucher).toBeUndefined();
+    expect(result.perspectives).toHaveLength(6);
+  });
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
