@@ -1,7 +1,7 @@
 /** The operator's distrust list as a pure rule: coordinator and signer apply the same one. */
-import { createHash } from 'node:crypto';
 import type { Certificate } from './certificate.ts';
 import { attributesOf, attributeTypes, nameKey } from './name.ts';
+import { sha256 } from './vertex.ts';
 
 /** What is distrusted. Hashes are SHA-256, hexadecimal, lower case. */
 export type DistrustSubject =
@@ -39,35 +39,63 @@ export function matchesDistrust(
   tci: string | undefined,
   now: Date,
 ): DistrustMatch | undefined {
-  const leaf = path[0];
+  const traits = path.map((certificate) => new Traits(certificate));
+  const issued = path[0]?.notBefore;
   for (const entry of entries) {
     if (entry.tci !== undefined && entry.tci !== tci) continue;
     if (entry.from && now < entry.from) continue;
-    if (entry.issuedAfter && leaf && leaf.notBefore <= entry.issuedAfter) continue;
-    const index = path.findIndex((certificate, i) => hits(entry.subject, certificate, i));
+    if (entry.issuedAfter && issued && issued <= entry.issuedAfter) continue;
+    const index = traits.findIndex((one, i) => hits(entry.subject, one, i));
     if (index >= 0) return { entry, index };
   }
   return undefined;
 }
 
-function hits(subject: DistrustSubject, certificate: Certificate, index: number): boolean {
+function hits(subject: DistrustSubject, traits: Traits, index: number): boolean {
   switch (subject.kind) {
     case 'certificate':
-      return digest(certificate.der) === subject.sha256.toLowerCase();
+      return traits.sha256 === subject.sha256.toLowerCase();
     case 'spki':
-      return digest(certificate.spki) === subject.sha256.toLowerCase();
+      return traits.spkiSha256 === subject.sha256.toLowerCase();
     case 'issuer':
-      return nameKey(certificate.issuer) === nameKey(subject.name);
+      return traits.issuer === nameKey(subject.name);
     case 'operator':
       // A server's own organization is not a CA's.
-      return index > 0 && hasOrganization(certificate, plain(subject.organization));
+      return index > 0 && traits.organizations.includes(plain(subject.organization));
     default:
       return subject satisfies never;
   }
 }
 
-const hasOrganization = (certificate: Certificate, wanted: string): boolean =>
-  attributesOf(certificate.subject, attributeTypes.organization).some((name) => plain(name) === wanted);
+/** What entries are compared with, computed when first asked for: lists are long, paths short. */
+class Traits {
+  readonly #certificate: Certificate;
+  #sha256: string | undefined;
+  #spkiSha256: string | undefined;
+  #issuer: string | undefined;
+  #organizations: readonly string[] | undefined;
 
-const digest = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+  constructor(certificate: Certificate) {
+    this.#certificate = certificate;
+  }
+
+  get sha256(): string {
+    return (this.#sha256 ??= sha256(this.#certificate.der));
+  }
+
+  get spkiSha256(): string {
+    return (this.#spkiSha256 ??= sha256(this.#certificate.spki));
+  }
+
+  get issuer(): string {
+    return (this.#issuer ??= nameKey(this.#certificate.issuer));
+  }
+
+  get organizations(): readonly string[] {
+    return (this.#organizations ??= attributesOf(this.#certificate.subject, attributeTypes.organization).map(
+      plain,
+    ));
+  }
+}
+
 const plain = (name: string) => name.normalize('NFKC').toLowerCase().trim().replace(/\s+/g, ' ');

@@ -1,0 +1,4 @@
+/** Certificates, CRLs and CT logs for tests and benches. */
+export * from './issue.ts';
+export * from './crl.ts';
+export * from './sct.ts';
