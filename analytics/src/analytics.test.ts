@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +21,7 @@ import {
   startNetwork,
   subjectOf,
 } from './testing/network.ts';
-import { type AnalyticsProcess, type Status, startProcess } from './testing/process.ts';
+import { type AnalyticsProcess, type Status, startClickHouse, startProcess } from './testing/process.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mecai-analytics-'));
 let network: TestNetwork;
@@ -414,6 +415,39 @@ it('waits for a nats-server that is absent at the start', async () => {
   await network.nats.restart();
   await analytics.until('/readyz', (_, code) => code === 200);
   expect(await analytics.caughtUp()).toMatchObject({ observations: 50 });
+  await analytics.stop();
+});
+
+it('keeps on taking while its store is gone, and stores it all once it is back', async () => {
+  const { child, port } = await startClickHouse(join(directory, 'served'));
+  const analytics = await start({ store: { kind: 'server', url: `http://127.0.0.1:${port}` } });
+  await publishMany(0, 500, publishObservation);
+  expect(await analytics.caughtUp()).toMatchObject({ observations: 500 });
+  const publishing = publishMany(500, 1500, publishObservation, 8);
+  const dead = once(child, 'exit');
+  child.kill('SIGKILL');
+  await dead;
+  await publishing;
+  await analytics.until<{ missing: string[] }>('/readyz', ({ missing }) => missing.includes('store'));
+  // No more is taken than two batches; the rest waits in the stream.
+  const { streams } = await analytics.until<Status>(
+    '/status',
+    (status) => status.streams.observations.underWay > 0,
+  );
+  expect(streams.observations.underWay).toBeLessThanOrEqual(400);
+  const again = await startClickHouse(join(directory, 'served'), port);
+  expect(await analytics.caughtUp()).toMatchObject({ observations: 1500 });
+  await analytics.stop();
+  again.child.kill('SIGKILL');
+});
+
+it('ends at once without a store, and leaves everything to be handed out again', async () => {
+  const without = await start({ store: { kind: 'server', url: 'http://127.0.0.1:1' }, redeliverMs: 1000 });
+  await publishMany(0, 20, publishObservation);
+  await without.until<Status>('/status', ({ streams }) => streams.observations.underWay === 20);
+  expect(await without.stop()).toBe(0);
+  const analytics = await start();
+  expect(await analytics.caughtUp()).toMatchObject({ observations: 20 });
   await analytics.stop();
 });
 

@@ -1,4 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,6 +11,7 @@ import { migrations } from './migrations.ts';
 import { countRows, observationsOf } from './queries.ts';
 import type { ObservationRow, StoredEvent } from './rows.ts';
 import { Store } from './store.ts';
+import { startClickHouse } from './testing/process.ts';
 import { Writer } from './writer.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'mecai-store-'));
@@ -179,12 +180,10 @@ describe('rows', () => {
 });
 
 describe('a server by URL', () => {
-  const file = new URL('testing/clickhouse-server.ts', import.meta.url);
-
   async function serve(directory: string, port = 0, login = ''): Promise<number> {
-    server = fork(file, [join(root, directory), String(port), login]);
-    const [{ port: listening }] = (await once(server, 'message')) as [{ port: number }];
-    return listening;
+    const started = await startClickHouse(join(root, directory), port, login);
+    server = started.child;
+    return started.port;
   }
   const at = (port: number, database = 'mecai'): StoreConfig => ({
     kind: 'server',

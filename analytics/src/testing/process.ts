@@ -80,3 +80,14 @@ export async function startProcess(
     },
   };
 }
+
+/** The engine behind HTTP, as a child process; port 0: a free one. */
+export async function startClickHouse(
+  directory: string,
+  port = 0,
+  login = '',
+): Promise<{ child: ChildProcess; port: number }> {
+  const child = fork(new URL('clickhouse-server.ts', import.meta.url), [directory, String(port), login]);
+  const [message] = (await once(child, 'message')) as [{ port: number }];
+  return { child, port: message.port };
+}
