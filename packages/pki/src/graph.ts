@@ -15,6 +15,9 @@ export interface GraphSizes {
   readonly links: number;
 }
 
+/** Larger certificates are read anew each time, so that hostile ones cannot fill the memory. */
+const keptOctets = 16_384;
+
 export class IssuingGraph {
   readonly #standing = new Map<string, Vertex>();
   readonly #bySubject = new Map<string, Vertex[]>();
@@ -45,7 +48,7 @@ export class IssuingGraph {
     if (!vertex) {
       // A copy, so that the cache does not keep a whole TLS flight alive.
       vertex = readVertex(Uint8Array.from(bytes), hash);
-      this.#read.set(hash, vertex);
+      if (bytes.length <= keptOctets) this.#read.set(hash, vertex);
     }
     return vertex;
   }

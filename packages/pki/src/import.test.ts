@@ -3,7 +3,15 @@ import { join, resolve } from 'node:path';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseCsv } from './ccadb.ts';
-import { importCertdata, importMicrosoftList, indexCertificates, PkiError } from './index.ts';
+import {
+  createTrustStore,
+  importCertdata,
+  importMicrosoftList,
+  indexCertificates,
+  pemBlocks,
+  PkiError,
+} from './index.ts';
+import { readLimbo } from './testing/limbo.ts';
 import { parseTextProto } from './text-proto.ts';
 
 describe('the readers of lists', () => {
@@ -66,5 +74,27 @@ describe.skipIf(!present)('the real lists', () => {
     ]);
     expect(microsoft.context.anchors.length + microsoft.skipped.length).toBe(521);
     expect(microsoft.context.anchors.length).toBeGreaterThan(100);
+  });
+
+  it.skipIf(!readLimbo())('vouch for real chains at their time, in every program that has the root', () => {
+    const mozilla = importCertdata(read('certdata.txt'), 'MOZ');
+    const certificates = indexCertificates(mozilla.context.anchors.map(({ certificate }) => certificate));
+    const microsoft = importMicrosoftList(read('microsoft-ccadb-2025-10.csv'), 'MS', certificates);
+    const store = createTrustStore([mozilla.context, microsoft.context]);
+    const online = readLimbo()!.filter(({ id }) => id.startsWith('online::'));
+    const untrusted = online.flatMap((one) => {
+      const evaluation = store.evaluate({
+        chain: [one.peer_certificate, ...one.untrusted_intermediates].flatMap((pem) =>
+          pemBlocks(pem, 'CERTIFICATE'),
+        ),
+        name: { dns: one.expected_peer_name!.value },
+        now: new Date(one.validation_time!),
+      });
+      return evaluation.contexts.flatMap(({ id, reason }) =>
+        reason ? [`${one.id} ${id}: ${reason.detail}`] : [],
+      );
+    });
+    expect(online.length).toBe(14);
+    expect(untrusted).toEqual([]);
   });
 });

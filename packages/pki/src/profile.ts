@@ -267,7 +267,7 @@ function namesFault(
   names: GeneralNames | undefined,
   strict: boolean,
 ): Fault | undefined {
-  if (!names) return fault('profile', 'BR 7.1.2.7.12', 'no subject alternative name');
+  if (!names) return strict ? fault('profile', 'BR 7.1.2.7.12', 'no subject alternative name') : undefined;
   const empty = isEmptyName(certificate.subject);
   const critical = findExtension(certificate, read.extensionOids.subjectAltName)?.critical ?? false;
   if (empty && !critical) {

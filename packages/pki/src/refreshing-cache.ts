@@ -16,6 +16,8 @@ export interface CacheLimits {
   readonly octets: number;
   /** After this a value is renewed even if its end is far. Milliseconds. */
   readonly maxAge: number;
+  /** What nobody asked for in this long is forgotten rather than renewed. Milliseconds. */
+  readonly maxIdle: number;
   /** After a failure, no new attempt for this long. Milliseconds. */
   readonly retryAfter: number;
 }
@@ -27,6 +29,7 @@ interface Entry<T> {
   refreshAt: number;
   failure: PkiError | undefined;
   retryAt: number;
+  usedAt: number;
   loading: Promise<T> | undefined;
 }
 
@@ -54,8 +57,17 @@ export class RefreshingCache<T extends Perishable> {
       this.#entries.delete(key);
       this.#entries.set(key, entry);
       entry.load = load;
+      entry.usedAt = now;
     } else {
-      entry = { load, value: undefined, refreshAt: 0, failure: undefined, retryAt: 0, loading: undefined };
+      entry = {
+        load,
+        value: undefined,
+        refreshAt: 0,
+        failure: undefined,
+        retryAt: 0,
+        usedAt: now,
+        loading: undefined,
+      };
       this.#entries.set(key, entry);
       this.#evict();
     }
@@ -73,6 +85,9 @@ export class RefreshingCache<T extends Perishable> {
   /** Renews what is due; to be called now and then. Resolves when all is done. */
   async refreshDue(): Promise<void> {
     const now = this.#clock().getTime();
+    for (const [key, entry] of this.#entries) {
+      if (now - entry.usedAt > this.#limits.maxIdle) this.#forget(key, entry);
+    }
     const due = [...this.#entries].filter(([, entry]) => now >= entry.refreshAt && now >= entry.retryAt);
     await Promise.allSettled(due.map(([key, entry]) => this.#load(key, entry)));
   }
@@ -111,8 +126,12 @@ export class RefreshingCache<T extends Perishable> {
   #evict(): void {
     for (const [key, entry] of this.#entries) {
       if (this.#entries.size <= this.#limits.entries && this.#octets <= this.#limits.octets) return;
-      this.#entries.delete(key);
-      this.#octets -= entry.value?.octets ?? 0;
+      this.#forget(key, entry);
     }
+  }
+
+  #forget(key: string, entry: Entry<T>): void {
+    this.#entries.delete(key);
+    this.#octets -= entry.value?.octets ?? 0;
   }
 }

@@ -29,6 +29,8 @@ export interface RevocationOptions {
   readonly cacheEntries?: number;
   /** A CRL or response is renewed after this long even if it lasts longer. Milliseconds. */
   readonly maxAge?: number;
+  /** What nobody asked for in this long is forgotten. Milliseconds. */
+  readonly maxIdle?: number;
   /** A source that failed is left alone for this long. Milliseconds. */
   readonly retryAfter?: number;
   /** The longest CRL that is fetched, octets. */
@@ -71,9 +73,10 @@ export class RevocationSource {
       cacheOctets = 268_435_456,
       cacheEntries = 10_000,
       maxAge = 3_600_000,
+      maxIdle = 86_400_000,
       retryAfter = 60_000,
     } = options;
-    const limits = { entries: cacheEntries, maxAge, retryAfter };
+    const limits = { entries: cacheEntries, maxAge, maxIdle, retryAfter };
     this.#crls = new RefreshingCache(options.clock, { ...limits, octets: cacheOctets });
     this.#responses = new RefreshingCache(options.clock, { ...limits, octets: cacheOctets / 8 });
   }

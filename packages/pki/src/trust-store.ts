@@ -156,8 +156,9 @@ export class TrustStore {
 
   #nameFault(leaf: Vertex, name: ReferenceName | undefined): Fault | undefined {
     const found = findings(leaf, 'leaf', this.#profile);
-    if (!name || found.fault || !found.names) return found.fault;
-    if (matchesReference(found.names, name, this.#options.isPublicSuffix)) return undefined;
+    if (!name || found.fault) return found.fault;
+    const { isPublicSuffix } = this.#options;
+    if (found.names && matchesReference(found.names, name, isPublicSuffix)) return undefined;
     const wanted = 'ip' in name ? name.ip : name.dns;
     return fault('name-mismatch', 'RFC 9525 6.3', `not for ${wanted.slice(0, 253)}`);
   }

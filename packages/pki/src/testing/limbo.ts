@@ -1,4 +1,6 @@
 /** Cases of the x509-limbo suite (C2SP/x509-limbo), run against the trust store. */
+import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { createTrustStore, crlStatus, pemBlocks, pemCertificates, PkiError, type Profile } from '../index.ts';
 
 export interface LimboCase {
@@ -14,6 +16,16 @@ export interface LimboCase {
   readonly expected_peer_name: { readonly kind: 'DNS' | 'IP'; readonly value: string } | null;
   readonly max_chain_depth: number | null;
   readonly crls: readonly string[];
+}
+
+/** The suite, from the path in X509_LIMBO or beside the checkout; undefined where it is absent. */
+export function readLimbo(): LimboCase[] | undefined {
+  const file =
+    process.env['X509_LIMBO'] ??
+    resolve(import.meta.dirname, '../../../../../shared/test-suites/x509-limbo.json');
+  if (!existsSync(file)) return undefined;
+  const suite: { testcases: LimboCase[] } = JSON.parse(readFileSync(file, 'utf8'));
+  return suite.testcases;
 }
 
 export interface LimboOutcome {
