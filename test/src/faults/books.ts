@@ -1,0 +1,119 @@
+/** What a network has left behind: its streams and the signer's audit log, to be held against each other. */
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Decision, Mismatch, Observation, SignedObservation, inboxPrefix, streams } from '@mecai/proto';
+import { parseSignedVoucher } from '@mecai/voucher';
+import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
+import type { Network } from '../network/index.ts';
+
+export interface AuditLine {
+  readonly sequence: number;
+  readonly event: string;
+  readonly serial?: string;
+  readonly nonce?: string;
+  /** SHA-256 of the observations that counted, hex. */
+  readonly evidence?: readonly string[];
+}
+
+export interface Books {
+  readonly decisions: readonly Decision[];
+  readonly mismatches: readonly Mismatch[];
+  /** SHA-256 of each observation in the stream, hex; as often as it is stored. */
+  readonly observations: readonly { readonly hash: string; readonly observation: Observation }[];
+  readonly audit: readonly AuditLine[];
+}
+
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+const repository = join(import.meta.dirname, '../../..');
+
+/** Reads everything, and has the signer's own command check the chain of the audit log. */
+export async function readBooks(network: Network): Promise<Books> {
+  const nats = await connect({
+    servers: network.nats.url,
+    authenticator: nkeyAuthenticator(readFileSync(network.files.operatorSeed)),
+    inboxPrefix: inboxPrefix('operator'),
+  });
+  const jsm = await jetstreamManager(nats);
+  const records = await all(jsm, streams.records.name);
+  const observations = await all(jsm, streams.observations.name);
+  await nats.close();
+  execFileSync(
+    process.execPath,
+    [
+      join(repository, 'signer/src/main.ts'),
+      'verify-audit-log',
+      '--config',
+      join(network.directory, 'signer.json'),
+    ],
+    { stdio: 'pipe' },
+  );
+  const lines = readFileSync(join(network.directory, 'audit.jsonl'), 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
+  const of = (kind: string) => records.filter(({ subject }) => subject.startsWith(kind));
+  return {
+    decisions: of('mecai.decision.').map(({ data }) => Decision.decode(data)),
+    mismatches: of('mecai.mismatch.').map(({ data }) => Mismatch.decode(data)),
+    observations: observations.map(({ data }) => {
+      const signed = SignedObservation.decode(data);
+      return { hash: sha256(signed.observation), observation: Observation.decode(signed.observation) };
+    }),
+    audit: lines.map((line) => {
+      const record: AuditLine = JSON.parse(line);
+      return record;
+    }),
+  };
+}
+
+async function all(jsm: JetStreamManager, stream: string): Promise<{ subject: string; data: Uint8Array }[]> {
+  const { state } = await jsm.streams.info(stream);
+  const found: { subject: string; data: Uint8Array }[] = [];
+  let next = state.first_seq;
+  const read = async () => {
+    while (next <= state.last_seq && state.messages > 0) {
+      const message = await jsm.streams.getMessage(stream, { seq: next++ });
+      if (message) found.push({ subject: message.subject, data: message.data });
+    }
+  };
+  await Promise.all(Array.from({ length: 64 }, read));
+  return found;
+}
+
+export const serialOf = (voucher: Uint8Array): string =>
+  Buffer.from(parseSignedVoucher(voucher).voucher.serial).toString('hex');
+
+/** What does not add up, in words; empty when all is well. */
+export function discrepancies(
+  { decisions, observations, audit }: Books,
+  vouchers: readonly Uint8Array[],
+): string[] {
+  const found: string[] = [];
+  const issued = new Map(audit.flatMap((line) => (line.event === 'issued' ? [[line.serial, line]] : [])));
+  const recorded = new Map(decisions.map((decision) => [sha256(decision.voucher), decision]));
+  const stored = new Map<string, number>();
+  for (const { hash } of observations) stored.set(hash, (stored.get(hash) ?? 0) + 1);
+  for (const voucher of vouchers) {
+    const serial = serialOf(voucher);
+    const line = issued.get(serial);
+    const decision = recorded.get(sha256(voucher));
+    if (!line) found.push(`voucher ${serial} has no line in the audit log`);
+    if (decision?.status !== 'issued') found.push(`voucher ${serial} has no decision on record`);
+    else if (decision.auditSequence !== line?.sequence) found.push(`voucher ${serial}: another audit line`);
+  }
+  const nonces = decisions.map(({ nonce }) => Buffer.from(nonce).toString('hex'));
+  if (new Set(nonces).size < nonces.length) found.push('a decision is stored twice');
+  for (const [hash, times] of stored)
+    if (times > 1) found.push(`observation ${hash} is stored ${times} times`);
+  return found;
+}
+
+/** Evidence that vouchers were issued on, but that is not in the stream; by hash. */
+export function lostEvidence({ observations, audit }: Books): string[] {
+  const stored = new Set(observations.map(({ hash }) => hash));
+  return audit.flatMap(({ event, evidence = [] }) =>
+    event === 'issued' ? evidence.filter((hash) => !stored.has(hash)) : [],
+  );
+}
