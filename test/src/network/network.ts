@@ -11,6 +11,7 @@ import { natsPermissions } from '@mecai/proto';
 import { oids } from '@mecai/voucher';
 import { keyUsages, testCertificate } from '@mecai/voucher/testing';
 import { createUser } from '@nats-io/nkeys';
+import { uint16, writeMmdb } from '../parts/mmdb-writer.ts';
 import { type NatsServer, type NatsUser, startNatsServer } from '../parts/nats-server.ts';
 import {
   type TestCertificate,
@@ -149,6 +150,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       seedFile: natsUser(city.name, natsPermissions.agent(city.name)),
     };
   });
+  const geoip = writeGeoip(directory, cities);
   const coordinatorSeed = natsUser('coordinator-1', natsPermissions.coordinator('coordinator-1'));
   const analyticsSeed = natsUser('analytics-1', natsPermissions.analytics('analytics-1'));
   const operatorSeed = natsUser('operator', natsPermissions.operator);
@@ -273,6 +275,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
           rir: city.rir,
           asn: city.asn,
         },
+        geoip: { publicAddress: city.address, ...geoip },
         probe: { bindIpv4: city.address },
         allowedTargets: testNetworks,
         ...options.agent,
@@ -293,7 +296,9 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         for (const { name: agent } of mine) running.set(agent, one);
       }),
     );
-    progress(`probe agents: ${cities.map(({ city }) => city).join(', ')}`);
+    progress(
+      `probe agents, their places checked against GeoIP: ${cities.map(({ city }) => city).join(', ')}`,
+    );
 
     const analytics = options.analytics
       ? await run('analytics', 'analytics/src/main.ts', [
@@ -327,6 +332,30 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     await stop();
     throw error;
   }
+}
+
+/** Databases in which each city's loopback network is where the city is. */
+function writeGeoip(directory: string, cities: readonly City[]): { city: string; asn: string } {
+  const [city, asn] = [join(directory, 'city.mmdb'), join(directory, 'asn.mmdb')];
+  const prefix = ({ address }: City) => address.replace(/\.\d+$/, '.0/24');
+  writeMmdb(
+    city,
+    cities.map((one) => ({
+      prefix: prefix(one),
+      record: {
+        city: { names: { en: one.city } },
+        country: { iso_code: one.country },
+        location: { latitude: one.latitude, longitude: one.longitude, accuracy_radius: uint16(20) },
+      },
+    })),
+    { databaseType: 'GeoLite2-City' },
+  );
+  writeMmdb(
+    asn,
+    cities.map((one) => ({ prefix: prefix(one), record: { autonomous_system_number: one.asn } })),
+    { databaseType: 'GeoLite2-ASN' },
+  );
+  return { city, asn };
 }
 
 /** Signs the request as a CA would: takes name and key, decides the rest itself. */
