@@ -14,15 +14,18 @@ const total = Number(executions);
 const began = performance.now();
 console.log(`${total} executions over ${fuzzers.length} targets, seed ${seed}`);
 
-for (let done = 0; done < total; done++) {
-  const finding = fuzzers[done % fuzzers.length]!.fuzzer.once(dice);
-  if (finding) {
-    console.error(finding.target, finding.error, finding.input.toString('hex'));
-    process.exit(1);
-  }
-  if (done % 1_000_000 === 999_999) {
-    const rss = Math.round(process.memoryUsage().rss / 1_048_576);
-    console.log(`${done + 1} in ${Math.round((performance.now() - began) / 1_000)} s, ${rss} MB`);
+let done = 0;
+while (done < total) {
+  for (const { fuzzer } of fuzzers) {
+    const finding = fuzzer.once(dice);
+    if (finding) {
+      console.error(finding.target, finding.error, finding.input.toString('hex'));
+      process.exit(1);
+    }
+    if (++done % 1_000_000 === 0) {
+      const rss = Math.round(process.memoryUsage().rss / 1_048_576);
+      console.log(`${done} in ${Math.round((performance.now() - began) / 1_000)} s, ${rss} MB`);
+    }
   }
 }
 for (const { name, fuzzer } of fuzzers) {

@@ -1,4 +1,5 @@
-import fc from 'fast-check';
+/* oxlint-disable unicorn/consistent-function-scoping -- what one test needs stands inside it */
+import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { extension, extensionTypes } from './extensions.ts';
 import { ProbeFailure } from './failure.ts';

@@ -38,7 +38,6 @@ export class Handshake {
   /** There is nothing more to wait for, and no error. */
   finished = false;
   readonly #session: Session;
-  readonly #limits: HandshakeSetup['limits'];
   readonly #hello: typeof clientHello;
   #share: KeyShare;
   #flight: Buffer[] = [];
@@ -46,10 +45,8 @@ export class Handshake {
   #continuation: Continuation | undefined;
   #dummySent = false;
   #warnings = 0;
-  #received = 0;
 
   constructor(setup: HandshakeSetup) {
-    this.#limits = setup.limits;
     this.#hello = setup.hello ?? clientHello;
     this.#share = setup.shares.share(offeredGroups[0]!);
     const unpredictable = setup.random(64);
@@ -87,8 +84,6 @@ export class Handshake {
    * @throws ProbeFailure
    */
   receive(chunk: Buffer): void {
-    this.#received += chunk.length;
-    if (this.#received > this.#limits.bytes) throw tooLarge(`more than ${this.#limits.bytes} bytes`);
     if (!this.finished) this.#session.records.receive(chunk);
   }
 

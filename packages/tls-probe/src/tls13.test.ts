@@ -221,6 +221,8 @@ describe('a TLS 1.3 server that cheats', () => {
   it('sends no certificate, garbage, or garbage inside', () => {
     expect(failure({ ...base, chain: [] })).toEqual(fails('protocol-error', 50));
     expect(failure({ ...base, chain: [Buffer.from('garbage')] })).toEqual(fails('bad-certificate', 42));
+    const trailing = Buffer.concat([leaf.der, Buffer.from([0])]);
+    expect(failure({ ...base, chain: [trailing] })).toEqual(fails('bad-certificate', 42));
     const spoilt = Buffer.from(leaf.der);
     spoilt.fill(0xff, spoilt.indexOf(Buffer.from('06082a8648ce3d030107', 'hex')), spoilt.length - 80);
     expect(failure({ ...base, chain: [spoilt] })).toEqual(fails('bad-certificate', 42));
@@ -250,7 +252,10 @@ describe('a TLS 1.3 server that cheats', () => {
           : whole;
     };
     expect(failure({ ...base, rewrite: bomb(900_000) })).toEqual(fails('too-large', 80));
-    expect(failure({ ...base, rewrite: bomb(10_000) })).toEqual(fails('bad-certificate', 42));
+    const small = failure({ ...base, rewrite: bomb(10_000) });
+    expect(small).toEqual(fails('bad-certificate', 42));
+    // Stopped at the announced size, not after all of it was there.
+    expect(small.cause).toMatchObject({ code: 'ERR_BUFFER_TOO_LARGE' });
   });
 
   it('repeats an extension, or answers one that was not sent', () => {
@@ -272,9 +277,18 @@ describe('a TLS 1.3 server that cheats', () => {
     );
   });
 
-  it('sends records of no length', () => {
-    const before = plainRecord(contentTypes.handshake, Buffer.alloc(0));
-    expect(failure({ ...base, before })).toEqual(fails('protocol-error', 10));
+  it('sends handshake records of no length', () => {
+    const handshake = startHandshake();
+    const empty = plainRecord(contentTypes.handshake, Buffer.alloc(0));
+    expect(() => handshake.receive(empty)).toThrow('an empty handshake record');
+  });
+
+  it('hides something behind Finished under the same keys', () => {
+    const corrupt: Script['corrupt'] = (name, whole) =>
+      name === 'finished'
+        ? Buffer.concat([whole, message(handshakeTypes.keyUpdate, Buffer.from([0]))])
+        : whole;
+    expect(failure({ ...base, corrupt })).toEqual(fails('protocol-error', 10));
   });
 
   it('floods with ChangeCipherSpec', () => {
@@ -329,7 +343,8 @@ describe('ServerHello', () => {
 
   it('must keep to what was offered', () => {
     expect(answered(() => hello('0303', random, '00000500'))).toEqual(fails('protocol-error', 47));
-    expect(answered(() => hello('0303', random, '00130100'))).toEqual(fails('protocol-error', 47));
+    const mixed = answered(() => hello('0303', random, '00130100'));
+    expect(mixed).toMatchObject({ message: 'cipher suite 0x1301 does not belong to version 0x0303' });
     expect(answered(() => hello('0303', random, '00c02b01'))).toEqual(fails('protocol-error', 47));
     expect(answered(() => hello('0303', random, '00c02b', '00', '0004', '12340000'))).toEqual(
       fails('protocol-error', 110),

@@ -85,7 +85,6 @@ const wire: FuzzTarget = {
   seeds: (() => {
     const hello = start().takeFlight()!;
     const parsed = readClientHello(hello);
-    const record = (whole: Buffer) => plainRecord(contentTypes.handshake, whole);
     return [
       serverFlight(script13, hello),
       serverFlight({ ...script13, certificateRequest: true, coalesce: true }, hello),
@@ -93,7 +92,7 @@ const wire: FuzzTarget = {
       new ScriptedServer12({ ...script12, ocsp: Buffer.alloc(9), certificateRequest: true }).firstFlight(
         hello,
       ),
-      record(helloRetryRequest(parsed, 0x1301, 0x0017, Buffer.from('cookie'))),
+      plainRecord(contentTypes.handshake, helloRetryRequest(parsed, 0x1301, 0x0017, Buffer.from('cookie'))),
       Buffer.from([21, 3, 3, 0, 2, 1, 112, 21, 3, 3, 0, 2, 2, 40]),
     ];
   })(),
