@@ -298,6 +298,8 @@ describe('JSON itself', () => {
     ['deep nesting', '['.repeat(5000)],
     ['a byte order mark', '\ufeff{}'],
     ['a trailing comma', '[1,]'],
+    ['a member without a name', '{:1}'],
+    ['a name without quotes', '{a:1}'],
     ['two values', '{} {}'],
     ['a comment', '/**/{}'],
     ['a raw line break in a string', '"\n"'],

@@ -55,6 +55,10 @@ describe('round trip', () => {
     expect(encodeVoucher(shuffled)).toEqual(encoded);
   });
 
+  test('no extensions is an empty list of them', () => {
+    expect(encodeVoucher({ ...testVoucher, extensions: [] })).toEqual(encoded);
+  });
+
   test('a fraction of a second is cut off', () => {
     const later = { ...testVoucher, producedAt: new Date('2026-11-22T12:00:00.999Z') };
     expect(encodeVoucher(later)).toEqual(encoded);
@@ -300,6 +304,7 @@ describe('the encoder refuses', () => {
     ['a lower-case country', withPerspective({ country: 'de' })],
     ['65 perspectives', { perspectives: Array.from({ length: 65 }, () => testVoucher.perspectives[0]!) }],
     ['33 trust contexts', { trustContexts: Array.from({ length: 33 }, (_, i) => `C${i}`) }],
+    ['a quorum of 65', { quorum: { ...testVoucher.quorum, asked: 65 } }],
     ['more regions than matches', { quorum: { ...testVoucher.quorum, regions: 5 } }],
     ['more networks than matches', { quorum: { ...testVoucher.quorum, networks: 5 } }],
     ['a distance beyond the antipodes', { quorum: { ...testVoucher.quorum, kilometres: 20_041 } }],

@@ -84,6 +84,11 @@ describe('round trip', () => {
     );
   });
 
+  test('no extensions and no proofs are empty lists of them', () => {
+    const { extensions: _extensions, proofs: _proofs, ...bare } = request;
+    expect(encodeVoucherRequest({ ...bare, extensions: [], proofs: [] })).toEqual(encodeVoucherRequest(bare));
+  });
+
   test('enumerations have the published numbers', () => {
     const { children } = readTree(encodeVoucherResponse(response));
     const [issued, refused] = children![1]!.children!;
