@@ -130,14 +130,16 @@ async function content(answer: IncomingMessage, maxOctets: number, address: stri
 
 /** Rejects when the signal aborts, whatever the promise does. */
 export async function raced<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = () => aborted.reject(new PkiError('unreachable', 'out of time'));
-  if (signal.aborted) abort();
-  signal.addEventListener('abort', abort, { once: true });
+  const done = new AbortController();
+  const aborted = new Promise<never>((_, reject) => {
+    const abort = () => reject(new PkiError('unreachable', 'out of time'));
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { signal: done.signal });
+  });
   try {
-    return await Promise.race([promise, aborted.promise]);
+    return await Promise.race([promise, aborted]);
   } finally {
-    signal.removeEventListener('abort', abort);
+    done.abort();
   }
 }
 
