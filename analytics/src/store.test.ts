@@ -70,6 +70,26 @@ const embedded = (name: string): StoreConfig => ({ kind: 'embedded', directory: 
 const open = (store: StoreConfig, retentionDays = 0) =>
   Store.open({ store, retentionDays, insertMs: 10_000 }, log);
 
+async function serve(directory: string, port = 0, login = ''): Promise<number> {
+  const started = await startClickHouse(join(root, directory), port, login);
+  server = started.child;
+  return started.port;
+}
+const at = (port: number, database = 'mecai'): StoreConfig => ({
+  kind: 'server',
+  url: `http://127.0.0.1:${port}`,
+  user: 'default',
+  database,
+});
+const events = (count: number): StoredEvent[] =>
+  Array.from({ length: count }, () => ({
+    table: 'observations',
+    row: row(),
+    earliest: now,
+    certificates: [],
+  }));
+const candidates = (some: StoredEvent[]) => some.map((event) => ({ event, redelivered: false }));
+
 describe('schema', () => {
   it('is complete after the first opening, the same after the next, and says what each column is', async () => {
     for (let i = 0; i < 2; i++) {
@@ -180,26 +200,6 @@ describe('rows', () => {
 });
 
 describe('a server by URL', () => {
-  async function serve(directory: string, port = 0, login = ''): Promise<number> {
-    const started = await startClickHouse(join(root, directory), port, login);
-    server = started.child;
-    return started.port;
-  }
-  const at = (port: number, database = 'mecai'): StoreConfig => ({
-    kind: 'server',
-    url: `http://127.0.0.1:${port}`,
-    user: 'default',
-    database,
-  });
-  const events = (count: number): StoredEvent[] =>
-    Array.from({ length: count }, () => ({
-      table: 'observations',
-      row: row(),
-      earliest: now,
-      certificates: [],
-    }));
-  const candidates = (some: StoredEvent[]) => some.map((event) => ({ event, redelivered: false }));
-
   it('takes the same rows as the embedded engine, in the database named', async () => {
     const port = await serve('served');
     const store = await open(at(port, 'voucher_authority'), 7);

@@ -41,11 +41,13 @@ async function run(request: IncomingMessage): Promise<Uint8Array> {
 }
 
 const server = createServer((request, response) => {
-  if (request.url === '/ping') return void response.end('Ok.\n');
+  if (request.url === '/ping') {
+    response.end('Ok.\n');
+    return;
+  }
   if (login && request.headers.authorization !== `Basic ${Buffer.from(login).toString('base64')}`) {
-    return void response
-      .writeHead(403)
-      .end('Code: 516. DB::Exception: Authentication failed. (AUTHENTICATION_FAILED)');
+    response.writeHead(403).end('Code: 516. DB::Exception: Authentication failed. (AUTHENTICATION_FAILED)');
+    return;
   }
   run(request).then(
     (bytes) => response.end(bytes),

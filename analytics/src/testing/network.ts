@@ -72,7 +72,7 @@ export async function startNetwork(directory: string): Promise<TestNetwork> {
     as: (name) =>
       connect({
         servers: nats.url,
-        authenticator: nkeyAuthenticator(seeds.get(name)!),
+        authenticator: nkeyAuthenticator(seeds.get(name)),
         inboxPrefix: inboxPrefix(name),
         maxReconnectAttempts: -1,
         reconnectTimeWait: 50,
