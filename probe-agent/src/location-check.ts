@@ -15,7 +15,10 @@ export interface LocationCheck {
  *
  * @throws AgentError `bad-geoip-database`
  */
-export async function checkLocation({ location, geoip }: AgentConfig): Promise<LocationCheck> {
+export async function checkLocation({
+  location,
+  geoip,
+}: Pick<AgentConfig, 'location' | 'geoip'>): Promise<LocationCheck> {
   if (!geoip || (geoip.city === undefined && geoip.asn === undefined)) {
     return { result: 'not-checked', contradictions: [] };
   }

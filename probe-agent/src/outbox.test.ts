@@ -1,0 +1,147 @@
+import { randomBytes } from 'node:crypto';
+import { signObservation } from '@mecai/corroboration';
+import { Observation, SignedObservation, streams, subjects } from '@mecai/proto';
+import { testKey } from '@mecai/voucher/testing';
+import { jetstream } from '@nats-io/jetstream';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Answer } from './observe.ts';
+import { Outbox } from './outbox.ts';
+import { keptLog } from './testing/log.ts';
+import { type TestNats, startTestNats } from './testing/nats.ts';
+
+const key = testKey().privateKey;
+const answer = (second = 0): Answer => ({
+  coordinator: 'va1',
+  signed: signObservation(
+    {
+      nonce: randomBytes(32),
+      agent: 'oslo',
+      target: undefined,
+      observedAt: second,
+      chain: [randomBytes(2_000)],
+      possessionProven: true,
+      tls: undefined,
+      ocsp: [],
+      sctLists: [],
+      timings: undefined,
+      failure: undefined,
+    },
+    key,
+  ),
+});
+
+let nats: TestNats;
+let outbox: Outbox;
+const { log, lines } = keptLog();
+const times = async () => (await nats.stored()).map(({ observedAt }) => observedAt).toSorted((a, b) => a - b);
+
+beforeEach(async () => {
+  nats = await startTestNats();
+  const connection = await nats.as('oslo');
+  outbox = new Outbox(jetstream(connection), 'oslo', 50, log);
+  void (async () => {
+    for await (const { type } of connection.status()) if (type === 'reconnect') outbox.offerAgain();
+  })();
+  lines.length = 0;
+});
+afterEach(() => nats.close());
+
+describe('observations', () => {
+  it('reach coordinator and stream as one message', async () => {
+    const va1 = await nats.as('va1');
+    const heard = Promise.withResolvers<Uint8Array>();
+    va1.subscribe(subjects.observation('oslo', 'va1'), {
+      callback: (_, message) => heard.resolve(message.data),
+    });
+    await va1.flush();
+    const one = answer(7);
+    outbox.send(one);
+    expect(Buffer.from(await heard.promise)).toEqual(
+      Buffer.from(SignedObservation.encode(one.signed).finish()),
+    );
+    await outbox.drain(5_000);
+    expect(await times()).toEqual([7]);
+    expect(outbox.unconfirmed).toBe(0);
+  });
+
+  it('are kept while NATS is gone, and stored once each when it is back', async () => {
+    outbox.send(answer(1));
+    await outbox.drain(5_000);
+    nats.server.kill();
+    for (let second = 2; second <= 20; second++) outbox.send(answer(second));
+    expect(outbox.unconfirmed).toBe(19);
+    await nats.server.restart();
+    await outbox.drain(10_000);
+    expect(outbox.unconfirmed).toBe(0);
+    expect(await times()).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
+    expect(outbox.dropped).toBe(0);
+  });
+
+  it('under way when NATS stands still are stored once each when it goes on', async () => {
+    nats.server.pause();
+    for (let second = 1; second <= 5; second++) outbox.send(answer(second));
+    outbox.offerAgain();
+    outbox.offerAgain();
+    nats.server.resume();
+    await outbox.drain(5_000);
+    expect(await times()).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it('refused by JetStream are offered until it takes them, and the outage is told once', async () => {
+    await nats.jsm.streams.delete(streams.observations.name);
+    for (let second = 1; second <= 3; second++) outbox.send(answer(second));
+    while (lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(lines).toMatchObject([{ level: 'warn', message: 'observations are not stored' }]);
+    await nats.jsm.streams.add({
+      name: streams.observations.name,
+      subjects: [...streams.observations.subjects],
+    });
+    await outbox.drain(5_000);
+    expect(await times()).toEqual([1, 2, 3]);
+    expect(lines.map(({ message }) => message)).toEqual([
+      'observations are not stored',
+      'observations are stored again',
+    ]);
+  });
+
+  it('beyond the capacity push out the oldest, which is logged and counted', async () => {
+    nats.server.kill();
+    for (let second = 1; second <= 53; second++) outbox.send(answer(second));
+    expect([outbox.unconfirmed, outbox.dropped]).toEqual([50, 3]);
+    expect(lines.filter(({ level }) => level === 'error')).toMatchObject([
+      { members: { dropped: 1 } },
+      { members: { dropped: 2 } },
+      { members: { dropped: 3 }, message: 'outbox full: an observation is lost' },
+    ]);
+    await nats.server.restart();
+    await outbox.drain(10_000);
+    const found = await times();
+    // What was pushed out may have been sent before the connection broke.
+    expect(found.slice(-50)).toEqual(Array.from({ length: 50 }, (_, i) => i + 4));
+  });
+
+  it('sent twice are stored once', async () => {
+    const one = answer(1);
+    outbox.send(one);
+    outbox.send(one);
+    await outbox.drain(5_000);
+    outbox.send(one);
+    await outbox.drain(5_000);
+    expect(await times()).toEqual([1]);
+  });
+
+  it('that nobody confirms are told of when the time to stop has come', async () => {
+    nats.server.kill();
+    outbox.send(answer(1));
+    await outbox.drain(50);
+    expect(lines.at(-1)).toMatchObject({ level: 'error', members: { lost: 1 } });
+    expect(outbox.unconfirmed).toBe(0);
+  });
+
+  it('decode to what was signed', async () => {
+    const one = answer(3);
+    outbox.send(one);
+    await outbox.drain(5_000);
+    expect(await nats.stored()).toEqual([Observation.decode(one.signed.observation)]);
+  });
+});
