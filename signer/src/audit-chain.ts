@@ -35,26 +35,37 @@ export const maxLineOctets = 1_048_576;
 const lineEnd = 0x0a;
 
 /**
- * Reads the whole log and checks the chain. Lines are hashed as the octets that are there.
+ * Reads the whole log and checks the chain.
  *
  * @param noted SHA-256 of a line, hex, as an earlier check printed it
  * @throws SignerError `audit-log-broken`, naming the first wrong line; the system's error if there is no file
  */
-export async function verifyAuditLog(file: string, noted?: string): Promise<VerifiedAuditLog> {
+export const verifyAuditLog = (file: string, noted?: string): Promise<VerifiedAuditLog> =>
+  verifyChain(file, createReadStream(file, { highWaterMark: 1 << 20 }), noted);
+
+/**
+ * As `verifyAuditLog`, for the octets of a log in pieces. Lines are hashed as they are, whatever they say.
+ *
+ * @param name what errors call it
+ */
+export async function verifyChain(
+  name: string,
+  pieces: AsyncIterable<Buffer> | Iterable<Buffer>,
+  noted?: string,
+): Promise<VerifiedAuditLog> {
   let tail = { sequence: 0, hash: genesis, size: 0 };
   let notedAt = noted === genesis ? 0 : undefined;
   let rest: Uint8Array = new Uint8Array();
-  const stream = createReadStream(file, { highWaterMark: 1 << 20 });
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    const bytes = rest.length > 0 ? Buffer.concat([rest, chunk]) : chunk;
+  for await (const piece of pieces) {
+    const bytes = rest.length > 0 ? Buffer.concat([rest, piece]) : piece;
     let from = 0;
     for (let end = bytes.indexOf(lineEnd); end >= 0; end = bytes.indexOf(lineEnd, from)) {
-      tail = nextLine(file, bytes.subarray(from, end), tail);
+      tail = nextLine(name, bytes.subarray(from, end), tail);
       if (tail.hash === noted) notedAt = tail.sequence;
       from = end + 1;
     }
     rest = bytes.subarray(from);
-    if (rest.length > maxLineOctets) throw broken(file, tail.sequence + 1, `over ${maxLineOctets} octets`);
+    if (rest.length > maxLineOctets) throw broken(name, tail.sequence + 1, `over ${maxLineOctets} octets`);
   }
   return { ...tail, torn: rest.length, noted: notedAt };
 }

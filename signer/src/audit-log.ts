@@ -89,7 +89,7 @@ export class AuditLog {
     }
     return new Promise((resolve, reject) => {
       this.#waiting.push({ record, resolve, reject });
-      this.#writing ??= this.#write().finally(() => (this.#writing = undefined));
+      this.#writing ??= this.#write();
     });
   }
 
@@ -105,26 +105,31 @@ export class AuditLog {
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, maxBatch);
-      let { sequence, hash } = this.#tail;
-      const time = this.#now().toISOString();
-      const lines = batch.map(({ record }) => {
-        const line = JSON.stringify({ sequence: ++sequence, previous: hash, time, ...record });
-        hash = sha256Hex(Buffer.from(line));
-        return `${line}\n`;
-      });
-      const bytes = Buffer.from(lines.join(''));
       try {
+        const { bytes, ...tail } = this.#next(batch);
         await this.#commit(bytes);
+        const first = this.#tail.sequence + 1;
+        this.#tail = { ...tail, size: this.#tail.size + bytes.length };
+        batch.forEach(({ resolve }, i) => resolve(first + i));
       } catch (cause) {
         this.#onTrouble(cause);
         const error = new SignerError('audit-log-unwritable', `audit log: ${reasonOf(cause)}`, { cause });
         for (const { reject } of batch) reject(error);
-        continue;
       }
-      const first = this.#tail.sequence + 1;
-      this.#tail = { sequence, hash, size: this.#tail.size + bytes.length };
-      batch.forEach(({ resolve }, i) => resolve(first + i));
     }
+    // In the same step as the look at what is waiting: whoever comes later starts anew.
+    this.#writing = undefined;
+  }
+
+  #next(batch: readonly Waiting[]): { bytes: Buffer; sequence: number; hash: string } {
+    let { sequence, hash } = this.#tail;
+    const time = this.#now().toISOString();
+    const lines = batch.map(({ record }) => {
+      const line = JSON.stringify({ sequence: ++sequence, previous: hash, time, ...record });
+      hash = sha256Hex(Buffer.from(line));
+      return `${line}\n`;
+    });
+    return { bytes: Buffer.from(lines.join('')), sequence, hash };
   }
 
   /** All of it on the disk, or nothing in the log. */

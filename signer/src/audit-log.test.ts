@@ -1,0 +1,389 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { hash } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  appendFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { genesis, maxLineOctets, verifyAuditLog, verifyChain } from './audit-chain.ts';
+import { AuditLog, type AuditRecord } from './audit-log.ts';
+import type { WriterReport } from './testing/audit-writer.ts';
+
+let directory: string;
+let file: string;
+const stops: (() => Promise<unknown> | void)[] = [];
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'audit-'));
+  file = join(directory, 'audit.jsonl');
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  for (const stop of stops.splice(0)) await stop();
+  rmSync(directory, { recursive: true });
+});
+
+const record = (n = 0): AuditRecord => ({ event: 'tested', n, text: 'Grüße' });
+const lines = () => readFileSync(file, 'utf8').split('\n').slice(0, -1);
+const parsed = () => lines().map((line): Record<string, unknown> => JSON.parse(line));
+
+/** An open log; `batches` counts its writes, `trouble` holds what it reported. */
+async function openLog() {
+  const trouble: unknown[] = [];
+  const seen = { batches: 0 };
+  const { log, tail } = await AuditLog.open(
+    file,
+    () => new Date(Date.UTC(2026, 10, 22) + seen.batches++),
+    (error) => trouble.push(error),
+  );
+  stops.push(() => log.close().catch(() => undefined));
+  return { log, tail, trouble, seen };
+}
+
+async function written(count: number): Promise<void> {
+  const { log } = await openLog();
+  for (let i = 1; i <= count; i++) await log.append(record(i));
+  await log.close();
+}
+
+const broken = { code: 'audit-log-broken' };
+const unwritable = { code: 'audit-log-unwritable' };
+
+describe('the chain', () => {
+  it('goes from 64 zeros through the hash of each line', async () => {
+    await written(3);
+    let previous = '0'.repeat(64);
+    for (const [i, line] of lines().entries()) {
+      expect(JSON.parse(line)).toMatchObject({ sequence: i + 1, previous, event: 'tested', n: i + 1 });
+      previous = hash('sha256', line);
+    }
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    const { size } = statSync(file);
+    expect(await verifyAuditLog(file)).toEqual({
+      sequence: 3,
+      hash: previous,
+      size,
+      torn: 0,
+      noted: undefined,
+    });
+  });
+
+  it('goes on where it was', async () => {
+    await written(2);
+    await written(2);
+    expect((await verifyAuditLog(file)).sequence).toBe(4);
+    expect(parsed().map(({ n }) => n)).toEqual([1, 2, 1, 2]);
+  });
+
+  it('shows every changed byte: by itself, or by the hash of the last line', async () => {
+    await written(4);
+    const good = readFileSync(file);
+    const before = await verifyAuditLog(file);
+    for (let at = 0; at < good.length; at++) {
+      for (const bit of [0x01, 0x80]) {
+        const bad = Buffer.from(good);
+        bad[at]! ^= bit;
+        const after = await verifyChain('log', [bad], before.hash).catch(
+          ({ code }: { code: string }) => code,
+        );
+        if (after === broken.code) continue;
+        expect(after, `octet ${at}`).toMatchObject({ noted: undefined });
+        expect(after).not.toMatchObject({ hash: before.hash });
+        // Whatever is there is accounted for: the next record would not be written into it.
+        expect(typeof after === 'object' && after.size + after.torn).toBe(bad.length);
+      }
+    }
+  });
+
+  const lineChanges: [string, (lines: string[]) => string[]][] = [
+    ['the first line taken out', (all) => all.slice(1)],
+    ['a line taken out', ([a, , ...rest]) => [a!, ...rest]],
+    ['two lines swapped', ([a, b, ...rest]) => [b!, a!, ...rest]],
+    ['a line doubled', ([a, ...rest]) => [a!, a!, ...rest]],
+    ['an empty line', ([a, ...rest]) => [a!, '', ...rest]],
+    ['a line that is no object', ([a, ...rest]) => [a!, 'null', ...rest]],
+    ['a line that is a list', ([a, ...rest]) => [a!, '[2]', ...rest]],
+  ];
+  it.each(lineChanges)('shows %s', async (_, change) => {
+    await written(4);
+    writeFileSync(file, `${change(lines()).join('\n')}\n`);
+    await expect(verifyAuditLog(file)).rejects.toMatchObject(broken);
+    await expect(openLog()).rejects.toMatchObject(broken);
+  });
+
+  it('shows an end cut off, or a past rewritten, to whoever noted a hash', async () => {
+    await written(4);
+    const { hash: noted } = await verifyAuditLog(file);
+    const all = lines();
+    writeFileSync(file, `${all.slice(0, 3).join('\n')}\n`);
+    expect(await verifyAuditLog(file, noted)).toMatchObject({ sequence: 3, noted: undefined });
+    rmSync(file);
+    await written(5);
+    rewriteFirst();
+    expect(await verifyAuditLog(file, noted)).toMatchObject({ sequence: 5, noted: undefined });
+  });
+
+  it('finds the noted hash in a log that has grown', async () => {
+    await written(2);
+    const { hash: noted } = await verifyAuditLog(file);
+    await written(2);
+    expect((await verifyAuditLog(file, noted)).noted).toBe(2);
+    expect((await verifyAuditLog(file, genesis)).noted).toBe(0);
+  });
+
+  /** Changes the first record and makes the rest fit. */
+  function rewriteFirst() {
+    let previous = genesis;
+    const rewritten = parsed().map((one, i) => {
+      const line = JSON.stringify({ ...one, previous, ...(i === 0 && { n: 'forged' }) });
+      previous = hash('sha256', line);
+      return line;
+    });
+    writeFileSync(file, `${rewritten.join('\n')}\n`);
+  }
+
+  it('is whole when empty, and has to be there', async () => {
+    await expect(verifyAuditLog(file)).rejects.toMatchObject({ code: 'ENOENT' });
+    writeFileSync(file, '');
+    expect(await verifyAuditLog(file)).toMatchObject({ sequence: 0, hash: genesis, size: 0, torn: 0 });
+  });
+
+  it('is not read into memory without end', async () => {
+    writeFileSync(file, Buffer.alloc(maxLineOctets + 1, 'x'));
+    await expect(verifyAuditLog(file)).rejects.toMatchObject(broken);
+  });
+
+  it('is read in chunks that need not end with a line', async () => {
+    const { log } = await openLog();
+    const text = 'ü'.repeat(100_000);
+    await Promise.all(Array.from({ length: 24 }, (_, n) => log.append({ event: 'long', n, text })));
+    await log.close();
+    expect(statSync(file).size).toBeGreaterThan(4 << 20);
+    expect(await verifyAuditLog(file)).toMatchObject({ sequence: 24, torn: 0, size: statSync(file).size });
+  });
+});
+
+describe('a write cut off', () => {
+  it.each([1, 20, 100])('is cut away by %i octets, and the log goes on', async (octets) => {
+    await written(3);
+    truncateSync(file, statSync(file).size - octets);
+    const { log, tail } = await openLog();
+    expect(tail.sequence).toBe(2);
+    expect(tail.torn).toBeGreaterThan(0);
+    expect(await log.append(record(9))).toBe(3);
+    await log.close();
+    expect(parsed().map(({ n }) => n)).toEqual([1, 2, 9]);
+    expect(await verifyAuditLog(file)).toMatchObject({ sequence: 3, torn: 0 });
+  });
+
+  it('is told by whoever only looks, and left as it is', async () => {
+    await written(1);
+    appendFileSync(file, '{"sequence":2,"prev');
+    expect(await verifyAuditLog(file)).toMatchObject({ sequence: 1, torn: 19 });
+    expect(readFileSync(file, 'utf8')).toMatch(/"prev$/);
+  });
+});
+
+describe('appending', () => {
+  it('keeps the order, and shares writes', async () => {
+    const { log, seen } = await openLog();
+    const sequences = await Promise.all(Array.from({ length: 3000 }, (_, n) => log.append(record(n))));
+    expect(sequences).toEqual(Array.from({ length: 3000 }, (_, i) => i + 1));
+    expect(seen.batches).toBe(3);
+    expect(log.sequence).toBe(3000);
+    await log.close();
+    expect(parsed().map(({ n }) => n)).toEqual(Array.from({ length: 3000 }, (_, i) => i));
+    expect((await verifyAuditLog(file)).sequence).toBe(3000);
+  });
+
+  it('acknowledges only what is synced', async () => {
+    const { log } = await openLog();
+    const syncing = Promise.withResolvers<void>();
+    const began = Promise.withResolvers<void>();
+    vi.spyOn(await fileHandle(), 'datasync').mockImplementationOnce(() => {
+      began.resolve();
+      return syncing.promise;
+    });
+    let acknowledged = false;
+    const appended = log.append(record()).then(() => (acknowledged = true));
+    await began.promise;
+    await new Promise(setImmediate);
+    expect(lines()).toHaveLength(1);
+    expect(acknowledged).toBe(false);
+    syncing.resolve();
+    await appended;
+  });
+
+  it('writes what is waiting before it closes, and takes nothing after', async () => {
+    const { log } = await openLog();
+    const waiting = log.append(record());
+    await log.close();
+    expect(await waiting).toBe(1);
+    await expect(log.append(record())).rejects.toMatchObject(unwritable);
+  });
+
+  it('goes on after a write in part', async () => {
+    const { log } = await openLog();
+    const prototype = await fileHandle();
+    const { write } = prototype;
+    vi.spyOn(prototype, 'write').mockImplementation(function (this: FileHandle, ...args: unknown[]) {
+      const [bytes, from, length, at] = args as [Buffer, number, number, number];
+      return Reflect.apply(write, this, [bytes, from, Math.min(length, 7), at]);
+    });
+    expect(await log.append(record())).toBe(1);
+    expect(await log.append(record())).toBe(2);
+    await log.close();
+    expect((await verifyAuditLog(file)).sequence).toBe(2);
+  });
+
+  it.each(['write', 'datasync'] as const)('a failed %s leaves no trace', async (what) => {
+    const { log, trouble } = await openLog();
+    await log.append(record(1));
+    vi.spyOn(await fileHandle(), what).mockRejectedValueOnce(new Error('disk on fire'));
+    const failed = await Promise.allSettled([log.append(record(2)), log.append(record(3))]);
+    expect(failed.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    expect(failed[0]).toMatchObject({ reason: unwritable });
+    expect(trouble).toHaveLength(1);
+    expect(lines()).toHaveLength(1);
+    expect(await log.append(record(4))).toBe(2);
+    await log.close();
+    expect(parsed().map(({ n }) => n)).toEqual([1, 4]);
+    expect((await verifyAuditLog(file)).sequence).toBe(2);
+  });
+
+  it('does not write behind what it could not take back', async () => {
+    const { log, trouble } = await openLog();
+    await log.append(record(1));
+    const prototype = await fileHandle();
+    vi.spyOn(prototype, 'datasync').mockRejectedValueOnce(new Error('disk on fire'));
+    vi.spyOn(prototype, 'truncate')
+      .mockRejectedValueOnce(new Error('still on fire'))
+      .mockRejectedValueOnce(new Error('still on fire'));
+    await expect(log.append({ ...record(2), text: 'x'.repeat(500) })).rejects.toMatchObject(unwritable);
+    await expect(log.append(record(3))).rejects.toMatchObject(unwritable);
+    expect(trouble).toHaveLength(3);
+    expect(await log.append(record(4))).toBe(2);
+    await log.close();
+    expect(parsed().map(({ n }) => n)).toEqual([1, 4]);
+    expect(await verifyAuditLog(file)).toMatchObject({ sequence: 2, torn: 0 });
+  });
+
+  it.each<[string, () => void]>([
+    ['another process appends', () => appendFileSync(file, '{}\n')],
+    ['it is cut', () => truncateSync(file, 10)],
+    ['it is deleted', () => rmSync(file)],
+  ])('refuses to go on when %s', async (_, meddle) => {
+    const { log, trouble } = await openLog();
+    await log.append(record());
+    meddle();
+    await expect(log.append(record())).rejects.toMatchObject(unwritable);
+    await expect(log.append(record())).rejects.toMatchObject(unwritable);
+    expect(trouble).toHaveLength(2);
+  });
+
+  it('of two logs on one file only one goes on, and the chain holds', async () => {
+    const [first, second] = [await openLog(), await openLog()];
+    expect(await first.log.append(record())).toBe(1);
+    await expect(second.log.append(record())).rejects.toMatchObject(unwritable);
+    expect(await first.log.append(record())).toBe(2);
+    expect((await verifyAuditLog(file)).sequence).toBe(2);
+  });
+});
+
+describe('a process that writes it', () => {
+  it('killed at any moment, has lost no record it acknowledged', async () => {
+    let last = 0;
+    for (let round = 0; round < 5; round++) {
+      const writer = await startWriter();
+      const { tail } = await writer.next(({ tail: one }) => one !== undefined);
+      expect(tail).toBeGreaterThanOrEqual(last);
+      const target = last + 1 + Math.floor(Math.random() * 200);
+      writer.child.send({ flood: true });
+      await writer.next(({ acknowledged = 0 }) => acknowledged >= target);
+      writer.child.kill('SIGKILL');
+      await once(writer.child, 'close');
+      last = Math.max(...writer.reports.map(({ acknowledged = 0 }) => acknowledged));
+      const { sequence } = await verifyAuditLog(file);
+      expect(sequence).toBeGreaterThanOrEqual(last);
+      expect(parsed().filter((one) => one['process'] === writer.child.pid).length).toBe(sequence - tail!);
+    }
+    const { log } = await openLog();
+    expect(log.sequence).toBeGreaterThanOrEqual(last);
+  });
+
+  it('refuses on a full disk, keeps the log whole, and goes on when there is room', async () => {
+    const octets = 300_000;
+    const writer = await startWriter('prlimit', `--fsize=${octets}:unlimited`);
+    await writer.next(({ tail }) => tail !== undefined);
+    const fill = async (append: number) => {
+      writer.reports.length = 0;
+      writer.child.send({ append });
+      return (await writer.next(({ results }) => results !== undefined)).results!;
+    };
+    let acknowledged = 0;
+    let refused: (number | string)[] = [];
+    while (refused.length === 0) {
+      const results = await fill(100);
+      refused = results.filter((one) => typeof one === 'string');
+      acknowledged += results.length - refused.length;
+    }
+    expect(acknowledged).toBeGreaterThan(300);
+    // Of a batch all or nothing: no part of it stays.
+    expect(refused).toHaveLength(100);
+    expect(refused[0]).toMatch(/^audit log: EFBIG/);
+    expect(await verifyAuditLog(file)).toMatchObject({ sequence: acknowledged, torn: 0 });
+    expect(statSync(file).size).toBeLessThanOrEqual(octets);
+    // A smaller batch still fits, and the next does not: refusing is not for good.
+    expect(await fill(1)).toEqual([acknowledged + 1]);
+    await fill(100);
+    execFileSync('prlimit', ['--pid', `${writer.child.pid}`, '--fsize=unlimited']);
+    expect(await fill(2)).toEqual([acknowledged + 2, acknowledged + 3]);
+    expect(await verifyAuditLog(file)).toMatchObject({ sequence: acknowledged + 3, torn: 0 });
+  });
+
+  async function startWriter(...before: string[]) {
+    const command = [...before, process.execPath, join(import.meta.dirname, 'testing/audit-writer.ts'), file];
+    const child: ChildProcess = spawn(command[0]!, command.slice(1), {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    stops.push(async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    });
+    const reports: WriterReport[] = [];
+    let changed = Promise.withResolvers<void>();
+    child.on('message', (report: WriterReport) => {
+      reports.push(report);
+      changed.resolve();
+      changed = Promise.withResolvers();
+    });
+    return {
+      child,
+      reports,
+      async next(wanted: (report: WriterReport) => boolean): Promise<WriterReport> {
+        for (;;) {
+          const found = reports.find(wanted);
+          if (found) return found;
+          await changed.promise;
+        }
+      },
+    };
+  }
+});
+
+/** What all open files share: for faults to be put in. */
+async function fileHandle(): Promise<FileHandle> {
+  const handle = await open(import.meta.filename);
+  const prototype: FileHandle = Object.getPrototypeOf(handle);
+  await handle.close();
+  return prototype;
+}
