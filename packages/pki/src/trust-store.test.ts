@@ -1,9 +1,8 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { createTrustStore, type DistrustEntry, issuedByOwnCa, matchesDistrust, PkiError } from './index.ts';
+import { createTrustStore, PkiError } from './index.ts';
 import { sha256 } from './vertex.ts';
 import {
-  attribute,
   authority,
   commonName,
   dnsName,
@@ -15,7 +14,6 @@ import {
   pairOf,
   server,
 } from './testing/issue.ts';
-import { der } from './index.ts';
 
 const root = authority('root');
 const other = authority('other root');
@@ -127,6 +125,18 @@ describe('a trust store with two contexts', () => {
   });
 });
 
+describe('the RFC 5280 profile', () => {
+  const store = createTrustStore([context('ONE', root)], { profile: 'rfc5280' });
+  const nameless = server('www.example.com', ica, { change: { subjectAltName: undefined } });
+
+  it('accepts a certificate without alternative names where no name is asked for', () => {
+    expect(store.evaluate({ chain: ders(nameless, ica), now }).contexts[0]!.trusted).toBe(true);
+    expect(store.evaluate({ chain: ders(nameless, ica), name, now }).contexts[0]!.reason?.code).toBe(
+      'name-mismatch',
+    );
+  });
+});
+
 describe('hostile bags', () => {
   const store = createTrustStore([context('ONE', root)], { budgets: { signatures: 20, steps: 100 } });
 
@@ -152,6 +162,16 @@ describe('hostile bags', () => {
     const result = store.evaluate({ chain: ders(below, ab, ba, a, b), name, now });
     expect(result.contexts[0]!.reason?.code).toBe('no-issuer');
     expect(result.exhausted).toBe(false);
+  });
+
+  it('has no more intermediates than the budget, self-issued ones not counted', () => {
+    const rolled = authority('root', { issuer: root, key: keyOf('rolled') });
+    const sub = authority('sub', { issuer: rolled });
+    const chain = ders(server('www.example.com', sub), sub, rolled);
+    const trusted = (intermediates: number) =>
+      createTrustStore([context('ONE', root)], { budgets: { intermediates } }).evaluate({ chain, now })
+        .contexts[0]!.trusted;
+    expect([trusted(0), trusted(1)]).toEqual([false, true]);
   });
 
   it('reads no more certificates and octets than the budget', () => {
@@ -228,100 +248,5 @@ describe('the constraints of a context', () => {
       { id: 'ANY', anchors: [{ certificate: root.certificate, constraints: sets }] },
     ]);
     expect(store.evaluate({ chain: ders(leaf, ica), name, now }).contexts[0]!.trusted).toBe(true);
-  });
-});
-
-describe('the own-CA rule', () => {
-  const store = createTrustStore([context('ONE', other)]);
-  const own = (chain: Issued[], cas: Issued[] = [root]) =>
-    issuedByOwnCa(
-      store.evaluate({ chain: ders(...chain), now }),
-      cas.map(({ certificate }) => certificate),
-    );
-
-  it('finds the own CA above an intermediate, and when its certificate is not sent', () => {
-    expect(own([leaf, ica, root])).toBe(true);
-    expect(own([leaf, ica])).toBe(true);
-    expect(own([server('www.example.com', root)])).toBe(true);
-  });
-
-  it('finds it behind a cross-sign by a CA that is trusted', () => {
-    const cross = authority('ica', { issuer: other });
-    expect(own([leaf, cross], [ica])).toBe(true);
-    expect(own([leaf, cross, ica])).toBe(true);
-  });
-
-  it('finds it under a new name for the same key', () => {
-    const renamed = authority('renamed', { key: root.key });
-    expect(own([server('www.example.com', renamed), renamed])).toBe(true);
-  });
-
-  it('lets others pass, even with the own CA sent along', () => {
-    const foreign = server('www.example.com', other);
-    expect(own([foreign])).toBe(false);
-    expect(own([foreign, root, ica])).toBe(false);
-    const namesake = authority('root', { key: keyOf('a namesake') });
-    expect(own([server('www.example.com', namesake), namesake])).toBe(false);
-  });
-
-  it('takes the own CA in the chain for an ancestor when the budget ran out', () => {
-    const poor = createTrustStore([context('ONE', other)], { budgets: { signatures: 0 } });
-    const evaluation = poor.evaluate({ chain: ders(leaf, ica, root), now });
-    expect(
-      issuedByOwnCa({ ...evaluation, leaf: server('x.example.com', other).certificate }, [root.certificate]),
-    ).toBe(true);
-  });
-});
-
-describe('distrust', () => {
-  const acme = der.sequence(
-    attribute('2.5.4.10', der.utf8String('ACME  Trust')),
-    attribute('2.5.4.3', der.utf8String('CA')),
-  );
-  const acmeCa = authority('acme', { issuer: root, subject: acme });
-  const below = server('www.example.com', acmeCa);
-  const path = [below, acmeCa, root].map(({ certificate }) => certificate);
-  const matched = (entry: Partial<DistrustEntry>, tci = 'MOZ') =>
-    matchesDistrust(
-      [{ id: '1', subject: { kind: 'operator', organization: 'acme trust' }, ...entry }],
-      path,
-      tci,
-      now,
-    )?.index;
-
-  it('hits by certificate, key, issuer and CA operator', () => {
-    expect(matched({ subject: { kind: 'certificate', sha256: sha256(below.der) } })).toBe(0);
-    expect(matched({ subject: { kind: 'spki', sha256: sha256(root.key.spki).toUpperCase() } })).toBe(2);
-    expect(matched({ subject: { kind: 'issuer', name: acme } })).toBe(0);
-    expect(matched({})).toBe(1);
-    expect(matched({ subject: { kind: 'operator', organization: 'acme' } })).toBeUndefined();
-    expect(matched({ subject: { kind: 'certificate', sha256: sha256(leaf.der) } })).toBeUndefined();
-  });
-
-  it('holds in one context, from a date, and for what was issued after a date', () => {
-    expect(matched({ tci: 'MOZ' })).toBe(1);
-    expect(matched({ tci: 'CHROME' })).toBeUndefined();
-    expect(matched({ from: now })).toBe(1);
-    expect(matched({ from: new Date(now.getTime() + 1) })).toBeUndefined();
-    expect(matched({ issuedAfter: below.certificate.notBefore })).toBeUndefined();
-    expect(matched({ issuedAfter: new Date(0) })).toBe(1);
-  });
-
-  it('does not take the organization of a server for a CA operator', () => {
-    const subject = der.sequence(attribute('2.5.4.10', der.utf8String('Other')));
-    const customer = server('www.example.com', ica, { subject }).certificate;
-    const entry: DistrustEntry = { id: '1', subject: { kind: 'operator', organization: 'Other' } };
-    expect(matchesDistrust([entry], [customer, ica.certificate], undefined, now)).toBeUndefined();
-  });
-
-  it('takes a context out of an evaluation, unless another path avoids what is distrusted', () => {
-    const store = createTrustStore([context('ONE', root), context('TWO', root, other)]);
-    const cross = authority('ica', { issuer: other });
-    const distrust: DistrustEntry[] = [
-      { id: 'd7', subject: { kind: 'spki', sha256: sha256(root.key.spki) } },
-    ];
-    const { contexts } = store.evaluate({ chain: ders(leaf, ica, cross), name, now, distrust });
-    expect(contexts[0]!.reason).toMatchObject({ code: 'distrusted', detail: 'distrusted by entry d7' });
-    expect(contexts[1]!.path?.at(-1)).toEqual(other.certificate);
   });
 });

@@ -157,6 +157,7 @@ export function nameConstraintChains(): GeneratedChain[] {
     }),
     chain('name constraints: narrowed', 'name-constraints', narrowing),
     chain('name constraints: self-issued CA exempt', 'trusted', selfIssued()),
+    chain('name constraints: self-issued leaf not exempt', 'name-constraints', selfIssuedLeaf()),
     chain(
       'name constraints: CA with a name outside',
       'name-constraints',
@@ -206,3 +207,10 @@ const selfIssued = () => {
   });
   return [server(host, rolled), rolled, ca];
 };
+
+/** The CA has the name of the server. */
+function selfIssuedLeaf() {
+  const constraints = ext.nameConstraints([dnsName('example.net')], []);
+  const ca = authority(host, { issuer: root, change: { constraints } });
+  return [server(host, ca), ca];
+}
