@@ -1,0 +1,341 @@
+import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { connect } from 'node:tls';
+import { Decision } from '@mecai/proto';
+import type { Running } from '@mecai/runtime';
+import { type VoucherRequest, decodeVoucherResponse, encodeVoucherRequest } from '@mecai/voucher';
+import { testCertificate } from '@mecai/voucher/testing';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { startCoordinator } from './start.ts';
+import { ScriptedAgent, names, registryText, sixAgents, testRegistry } from './testing/agents.ts';
+import { chainOf, keyPemOf, pemOf, serverName, webLeaf } from './testing/chains.ts';
+import { call } from './testing/https.ts';
+import { keptLog } from './testing/log.ts';
+import { type TestNats, coordinatorName, startTestNats } from './testing/nats.ts';
+import { TestSigner } from './testing/signer.ts';
+import { type SignerServer, startSignerServer, svidFiles } from './testing/signer-server.ts';
+
+const leaf = webLeaf();
+const https = testCertificate({ subject: 'localhost', dnsNames: ['localhost'] });
+const { log, lines } = keptLog();
+const signerId = 'spiffe://mecai.test/signer';
+let nats: TestNats;
+let signer: TestSigner;
+let server: SignerServer;
+let running: Running | undefined;
+let agents: ScriptedAgent[];
+let silentAgents: ReadonlySet<string> = new Set();
+let files: {
+  tls: { certificate: string; key: string };
+  coordinator: object;
+  signer: ReturnType<typeof svidFiles>;
+};
+const failures: unknown[] = [];
+
+beforeAll(async () => {
+  nats = await startTestNats();
+  agents = await Promise.all(
+    sixAgents.map(async (agent) => {
+      const connection = await nats.as(agent.name);
+      return new ScriptedAgent(connection, agent, coordinatorName, (task, self) => {
+        if (!silentAgents.has(agent.name)) self.answer(task, chainOf(leaf));
+      });
+    }),
+  );
+  await Promise.all(agents.map((agent) => agent.flush()));
+  const write = (name: string, text: string | Buffer) => {
+    writeFileSync(join(nats.directory, name), text);
+    return name;
+  };
+  const { certificate, key, ca } = svidFiles(nats.directory, 'spiffe://mecai.test/coordinator');
+  files = {
+    tls: { certificate: write('https.pem', pemOf(https)), key: write('https.key', keyPemOf(https)) },
+    coordinator: { certificate, key, ca },
+    signer: svidFiles(nats.directory, signerId),
+  };
+  write('registry.json', registryText());
+});
+afterAll(() => nats.close());
+beforeEach(async () => {
+  signer = new TestSigner(testRegistry());
+  server = await startSignerServer(signer, files.signer.pem);
+});
+afterEach(async () => {
+  silentAgents = new Set();
+  await running?.stop();
+  running = undefined;
+  server.kill();
+  lines.length = 0;
+  expect(failures).toEqual([]);
+});
+
+function configFile(changes: Record<string, unknown>): string {
+  const file = join(nats.directory, 'coordinator.json');
+  const config = {
+    name: coordinatorName,
+    listen: '127.0.0.1:0',
+    tls: files.tls,
+    admin: '127.0.0.1:0',
+    nats: { servers: [nats.server.url], seedFile: nats.seedFile(coordinatorName) },
+    signer: { address: `127.0.0.1:${server.port}`, id: signerId, tls: files.coordinator },
+    registry: 'registry.json',
+    probe: { timeoutMs: 300, transitMs: 100, graceMs: 100 },
+    ...changes,
+  };
+  writeFileSync(file, JSON.stringify(config));
+  return file;
+}
+
+async function start(
+  changes: Record<string, unknown> = {},
+  environment: NodeJS.ProcessEnv = {},
+): Promise<string> {
+  running = await startCoordinator({
+    log,
+    config: configFile(changes),
+    environment,
+    fail: (error) => failures.push(error),
+  });
+  return String(running.ready['vrp']);
+}
+async function ready(
+  changes: Record<string, unknown> = {},
+  environment: NodeJS.ProcessEnv = {},
+): Promise<string> {
+  const url = await start(changes, environment);
+  await vi.waitUntil(async () => (await readyz()).status === 200, { timeout: 10_000, interval: 20 });
+  return url;
+}
+const admin = (path: string) => fetch(`${String(running!.ready['admin'])}${path}`);
+const readyz = () => admin('/readyz');
+async function status() {
+  const parsed: Record<string, unknown> = JSON.parse(await (await admin('/status')).text());
+  return parsed;
+}
+const good: VoucherRequest = {
+  ipv4: Uint8Array.of(45, 90, 1, 1),
+  port: 443,
+  serverName,
+  chains: [chainOf(leaf)],
+};
+async function ask(url: string, changes: Partial<VoucherRequest> = {}, cert?: typeof leaf) {
+  const body = encodeVoucherRequest({ ...good, ...changes });
+  const proof = cert && { cert: pemOf(cert), key: keyPemOf(cert) };
+  const reply = await call(url, { body, ...proof });
+  return { ...reply, result: decodeVoucherResponse(reply.body).results[0]! };
+}
+const took = async (act: () => Promise<unknown>) => {
+  const begun = performance.now();
+  await act();
+  return performance.now() - begun;
+};
+
+describe('configuration', () => {
+  it('name: whose answers are heard, and who is on record', async () => {
+    const url = await ready();
+    expect((await ask(url)).result.status).toBe('issued');
+    expect(agents[0]!.tasks.at(-1)!.coordinator).toBe(coordinatorName);
+    const [record] = (await nats.stored('RECORDS')).slice(-1);
+    expect(Decision.decode(record!).coordinator).toBe(coordinatorName);
+    expect(await status()).toMatchObject({ name: coordinatorName });
+  });
+
+  it('listen, tls: what requesters meet', async () => {
+    const url = new URL(await start({ listen: '[::1]:0' }));
+    expect(url.hostname).toBe('[::1]');
+    const socket = connect({ host: '::1', port: Number(url.port), rejectUnauthorized: false });
+    await new Promise((resolve) => socket.once('secureConnect', resolve));
+    expect(socket.getPeerX509Certificate()!.raw).toEqual(Buffer.from(https.der));
+    socket.destroy();
+  });
+
+  it('admin: where operators look', async () => {
+    await start({ admin: '127.0.0.2:0' });
+    expect(running!.ready['admin']).toMatch(/^http:\/\/127\.0\.0\.2:/);
+    expect(await (await admin('/healthz')).json()).toEqual({ alive: true });
+  });
+
+  it('nats: where and as whom', async () => {
+    await start({ nats: { servers: ['nats://127.0.0.1:1'], seedFile: nats.seedFile(coordinatorName) } });
+    await vi.waitUntil(() => lines.some(({ message }) => message === 'NATS: not yet'));
+    await running!.stop();
+    lines.length = 0;
+    await start({ nats: { servers: [nats.server.url], seedFile: nats.seedFile('oslo') } });
+    await vi.waitUntil(() => lines.some(({ message }) => message === 'NATS: not yet'), { timeout: 10_000 });
+  });
+
+  it('signer: where, and only the one with the right identity', async () => {
+    const { address, tls } = { address: `127.0.0.1:${server.port}`, tls: files.coordinator };
+    const url = await start({ signer: { address, id: 'spiffe://mecai.test/other', tls } });
+    await vi.waitUntil(() => lines.some(({ message }) => message === 'signer: not yet'));
+    await vi.waitUntil(async () => (await ask(url)).result.detail === 'the signer has not been reached yet');
+    expect(await (await readyz()).json()).toEqual({ ready: false, missing: ['signer'] });
+  });
+
+  it('registry: who is known, and whether the signer knows the same', async () => {
+    writeFileSync(join(nats.directory, 'five.json'), registryText(sixAgents.slice(0, 5)));
+    server.registryVersion = 2;
+    const url = await ready({ registry: 'five.json' });
+    const { result } = await ask(url);
+    expect([result.status, result.perspectives.length]).toEqual(['issued', 5]);
+    expect(lines.map(({ message }) => message)).toContain('registry versions differ');
+  });
+
+  it('probe.timeoutMs and probe.transitMs: how long an answer is waited for', async () => {
+    silentAgents = new Set(names);
+    const url = await ready({ probe: { timeoutMs: 200, transitMs: 0 } });
+    const short = await took(() => ask(url));
+    expect(agents[0]!.tasks.at(-1)!.timeoutMs).toBe(200);
+    await running!.stop();
+    const longer = await ready({ probe: { timeoutMs: 200, transitMs: 600 } });
+    const long = await took(() => ask(longer));
+    expect(short).toBeGreaterThan(190);
+    expect(long - short).toBeGreaterThan(400);
+  });
+
+  it('probe.graceMs: how long stragglers are listened to', async () => {
+    silentAgents = new Set(['tokyo', 'perth']);
+    const url = await ready({ probe: { graceMs: 60_000 } });
+    await ask(url);
+    expect(await status()).toMatchObject({ listening: 1, requestsInFlight: 0 });
+    for (const late of agents.slice(4)) late.answer(late.tasks.at(-1)!, chainOf(leaf));
+    await vi.waitUntil(async () => (await status())['listening'] === 0);
+  });
+
+  it('probe.absentAfterMs: when an agent counts as absent', async () => {
+    silentAgents = new Set(names.slice(0, 3));
+    const url = await ready({ probe: { timeoutMs: 5_000, absentAfterMs: 1_000 } });
+    await vi.waitUntil(
+      async () => {
+        for (const agent of agents.slice(3)) agent.sayAlive();
+        return (await ask(url)).result.detail?.includes('agent-absent');
+      },
+      { timeout: 20_000, interval: 50 },
+    );
+  });
+
+  const one = { perMinute: 1, burst: 1 };
+  const limits: readonly (readonly [string, object, Partial<VoucherRequest>, typeof leaf | undefined])[] = [
+    ['authenticated', { authenticated: one }, { ipv4: Uint8Array.of(45, 90, 1, 2) }, leaf],
+    ['unauthenticated', { unauthenticated: one }, { ipv4: Uint8Array.of(45, 90, 1, 2) }, undefined],
+    ['target', { target: one }, {}, undefined],
+    ['global', { global: one }, { ipv4: Uint8Array.of(45, 90, 1, 2) }, leaf],
+  ];
+  it.each(limits)('limits.%s: who is told to wait', async (_, changed, second, cert) => {
+    const url = await ready({ limits: changed });
+    expect((await ask(url, {}, cert)).status).toBe(200);
+    const { status: code, headers } = await ask(url, second, cert);
+    expect([code, headers['retry-after']]).toEqual([429, '60']);
+    expect(signer.draws).toHaveLength(1);
+  });
+
+  it('limits.inFlight: how many at once', async () => {
+    silentAgents = new Set(names);
+    const url = await ready({ limits: { inFlight: 1 }, probe: { timeoutMs: 1_000 } });
+    const first = ask(url);
+    await vi.waitUntil(() => signer.draws.length === 1);
+    const second = await call(url, { body: encodeVoucherRequest(good) });
+    expect([second.status, second.json()['title']]).toEqual([503, 'Busy']);
+    await first;
+  });
+
+  it('requireKeyProof: whether others are served', async () => {
+    const url = await ready({ requireKeyProof: true });
+    expect((await ask(url)).status).toBe(403);
+    expect((await ask(url, {}, leaf)).status).toBe(200);
+  });
+
+  it('allowedTargets: what may be probed although it is special', async () => {
+    const loopback = { ipv4: Uint8Array.of(127, 0, 0, 1) };
+    expect((await ask(await ready(), loopback)).status).toBe(403);
+    await running!.stop();
+    expect((await ask(await ready({ allowedTargets: ['127.0.0.0/8'] }), loopback)).status).toBe(200);
+  });
+
+  it('the environment comes before the file', async () => {
+    const url = await ready({}, { MECAI_REQUIRE_KEY_PROOF: 'true' });
+    expect((await ask(url)).status).toBe(403);
+  });
+
+  it.each([
+    ['an unknown member', { hurry: true }, 'hurry'],
+    ['a name of two tokens', { name: 'a.b' }, 'name'],
+    ['a prefix with host bits', { allowedTargets: ['10.0.0.1/8'] }, 'allowedTargets.0'],
+    ['no time for a probe', { probe: { timeoutMs: 0 } }, 'probe.timeoutMs'],
+    ['a bucket of nothing', { limits: { global: { burst: 0 } } }, 'limits.global.burst'],
+    ['a listener without a port', { listen: 'localhost' }, 'listen'],
+  ])('%s is named', async (_, changes, member) => {
+    const failed = start(changes);
+    await expect(failed).rejects.toMatchObject({ code: 'bad-configuration' });
+    await expect(failed).rejects.toThrow(member);
+  });
+});
+
+describe('a coordinator', () => {
+  it('follows a signer that comes back with another policy', async () => {
+    const url = await ready();
+    expect((await ask(url)).result.status).toBe('issued');
+    server.kill();
+    await vi.waitUntil(async () => (await readyz()).status === 503);
+    expect((await ask(url)).result.detail).toBe('the signer cannot be reached');
+    signer = new TestSigner(testRegistry(), { ...signer.policy, minRegions: 1 });
+    server = await startSignerServer(signer, files.signer.pem, server.port);
+    await vi.waitUntil(async () => (await readyz()).status === 200, { timeout: 10_000 });
+    expect(await status()).toMatchObject({ policy: { minRegions: 1 } });
+    await vi.waitUntil(async () => (await ask(url)).result.status === 'issued', { timeout: 10_000 });
+  });
+
+  it('says at once that NATS is away, makes lost streams anew, and stops without NATS', async () => {
+    const url = await ready();
+    await nats.jsm.streams.delete('RECORDS');
+    await nats.server.stop();
+    await vi.waitUntil(async () => (await readyz()).status === 503);
+    const drawn = signer.draws.length;
+    const away = await ask(url);
+    expect([away.status, away.result.detail]).toEqual([
+      503,
+      'the perspectives cannot be asked: NATS is away',
+    ]);
+    expect(away.result.leaf).toEqual(createHash('sha256').update(leaf.der).digest());
+    expect(signer.draws).toHaveLength(drawn);
+    await nats.server.restart();
+    await vi.waitUntil(async () => (await ask(url)).result.status === 'issued', {
+      timeout: 10_000,
+      interval: 100,
+    });
+    await nats.server.stop();
+    await vi.waitUntil(async () => (await readyz()).status === 503);
+    await running!.stop();
+    running = undefined;
+    await nats.server.restart();
+    await vi.waitUntil(
+      () =>
+        nats.jsm.streams.info('RECORDS').then(
+          () => true,
+          () => false,
+        ),
+      { timeout: 10_000 },
+    );
+  });
+
+  it('that is stopped finishes what it has begun, stragglers included', async () => {
+    silentAgents = new Set(['perth', 'tokyo', 'denver']);
+    const url = await ready({ probe: { timeoutMs: 5_000, graceMs: 5_000 } });
+    const before = (await nats.stored('RECORDS', 'mecai.mismatch.')).length;
+    const first = ask(url);
+    await vi.waitUntil(() => signer.draws.length === 1);
+    const stopped = running!.stop();
+    running = undefined;
+    const [, , , denver, tokyo, perth] = agents;
+    const nonce = signer.draws[0]!.drawn.nonce;
+    const task = () => denver!.tasks.find((one) => Buffer.compare(one.nonce, nonce) === 0);
+    await vi.waitUntil(() => task());
+    denver!.answer(task()!, chainOf(leaf));
+    expect((await first).result.status).toBe('issued');
+    tokyo!.answer(task()!, chainOf(leaf));
+    perth!.answer(task()!, [leaf.der]);
+    await stopped;
+    expect(await nats.stored('RECORDS', 'mecai.mismatch.')).toHaveLength(before + 1);
+  });
+});
