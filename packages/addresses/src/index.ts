@@ -1,3 +1,4 @@
 export * from './distance.ts';
 export * from './ip-address.ts';
+export * from './rir.ts';
 export * from './special-purpose.ts';

@@ -25,10 +25,9 @@
  *
  * More matches never hurt and later answers only replace `pending`, so an outcome other than pending is final.
  */
-import { type Place, distanceKm } from '@mecai/addresses';
+import { type Place, type Rir, distanceKm } from '@mecai/addresses';
 
-export const rirs = ['afrinic', 'apnic', 'arin', 'lacnic', 'ripencc'] as const;
-export type Rir = (typeof rirs)[number];
+export { type Rir, rirs } from '@mecai/addresses';
 
 export interface Perspective extends Place {
   readonly name: string;

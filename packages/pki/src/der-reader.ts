@@ -99,7 +99,7 @@ export class DerReader {
     return content;
   }
 
-  /** A non-negative INTEGER up to 2^48 - 1. */
+  /** A non-negative INTEGER up to 2^47 - 1: six octets. */
   integer(tag: number = tags.integer): number {
     const content = this.integerBytes(tag);
     if (content[0]! >= 0x80 || content.length > 6) throw malformed('INTEGER out of range');

@@ -2,15 +2,14 @@
  * What a voucher says. The grammar stands in `proto/asn1/mecai.asn1` and above each codec; this is its
  * image in TypeScript. Bytes are `Uint8Array`, enumerations are words, times are whole seconds in UTC.
  */
+import type { Rir } from '@mecai/addresses';
 import type { Extension } from '@mecai/pki';
 
 /** In the order of their ENUMERATED values. */
 export const verdicts = ['match', 'mismatch', 'inconclusive'] as const;
 export type Verdict = (typeof verdicts)[number];
 
-/** Regional Internet registries, in the order of their ENUMERATED values. */
-export const rirs = ['afrinic', 'apnic', 'arin', 'lacnic', 'ripencc'] as const;
-export type Rir = (typeof rirs)[number];
+export { type Rir, rirs } from '@mecai/addresses';
 
 export const voucherVersion = 1;
 
