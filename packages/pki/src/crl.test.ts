@@ -75,6 +75,11 @@ describe('a complete CRL', () => {
       'unsupported',
     ],
     [
+      'with an entry of another issuer, not even critical',
+      makeCrl(ca, { revoked: [{ serial, extension: extension('2.5.29.29', der.sequence()) }] }),
+      'unsupported',
+    ],
+    [
       'for some reasons',
       makeCrl(ca, { change: { idp: issuingDistributionPoint.someReasons } }),
       'unsupported',

@@ -1,24 +1,12 @@
-import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import {
-  type Certificate,
-  type CertificateStatus,
-  httpFetch,
-  pemBlocks,
-  pemCertificates,
-  refusedBy,
-  RevocationSource,
-} from './index.ts';
-import { OpenSsl } from './testing/openssl.ts';
-import type { AddressInfo } from 'node:net';
+import { type Certificate, type CertificateStatus, httpFetch, refusedBy, RevocationSource } from './index.ts';
+import { OpenSslCa } from './testing/openssl-ca.ts';
 
-/** A CA of `openssl ca`, its CRL and its responder (`openssl ocsp`) behind a server on the loopback. */
-const openssl = new OpenSsl();
-const minute = 60_000;
-let clock = Date.now();
-/** What each path answers; by default the CA's CRL and responder. */
-let answers: Record<string, (request: IncomingMessage, response: ServerResponse) => void> = {};
+type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** A server on the loopback: what it answers for each path, and what it was asked. */
+let answers: Record<string, Answer> = {};
 let requests: string[] = [];
 const server = createServer((request, response) => {
   requests.push(`${request.method} ${request.url}`);
@@ -26,146 +14,45 @@ const server = createServer((request, response) => {
   if (answer) answer(request, response);
   else response.writeHead(404).end();
 });
+const serve =
+  (bytes: Uint8Array): Answer =>
+  (_, response) =>
+    void response.writeHead(200).end(bytes);
+const redirect =
+  (location: string): Answer =>
+  (_, response) =>
+    void response.writeHead(302, { location }).end();
+
+const minute = 60_000;
+let clock = Date.now();
 let base = '';
+let ca: OpenSslCa;
 let source: RevocationSource;
 
-const config = (url: string) => `
-[ca]
-default_ca = own
-[own]
-dir = .
-database = index.txt
-new_certs_dir = .
-serial = serial
-crlnumber = crlnumber
-certificate = ca.pem
-private_key = ca.key
-default_md = sha256
-default_days = 30
-default_crl_days = 7
-policy = any
-unique_subject = no
-[any]
-commonName = supplied
-[root]
-basicConstraints = critical,CA:TRUE
-keyUsage = critical,keyCertSign,cRLSign
-subjectKeyIdentifier = hash
-[both]
-authorityKeyIdentifier = keyid
-extendedKeyUsage = serverAuth
-subjectAltName = DNS:www.example.com
-crlDistributionPoints = URI:${url}/ca.crl
-authorityInfoAccess = OCSP;URI:${url}/ocsp
-[ocsp]
-authorityKeyIdentifier = keyid
-extendedKeyUsage = serverAuth
-subjectAltName = DNS:www.example.com
-authorityInfoAccess = OCSP;URI:${url}/ocsp
-`;
-
-function issueLeaf(name: string, section: string) {
-  openssl.run(
-    'req',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:P-256',
-    '-nodes',
-    '-keyout',
-    `${name}.key`,
-    '-out',
-    `${name}.csr`,
-    '-subj',
-    `/CN=${name}`,
-  );
-  openssl.run(
-    'ca',
-    '-batch',
-    '-config',
-    'ca.cnf',
-    '-extensions',
-    section,
-    '-in',
-    `${name}.csr`,
-    '-out',
-    `${name}.pem`,
-    '-notext',
-  );
-  return pemCertificates(readFileSync(openssl.path(`${name}.pem`), 'utf8'))[0]!;
-}
-function publishCrl(): Uint8Array {
-  openssl.run('ca', '-config', 'ca.cnf', '-gencrl', '-out', 'crl.pem');
-  return pemBlocks(readFileSync(openssl.path('crl.pem'), 'utf8'), 'X509 CRL')[0]!;
-}
-const revoke = (name: string) =>
-  openssl.run('ca', '-config', 'ca.cnf', '-revoke', `${name}.pem`, '-crl_reason', 'keyCompromise');
-
-async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const parts: Buffer[] = [];
-  for await (const part of request) parts.push(part);
-  openssl.write('request.der', Buffer.concat(parts));
-  const { code, output } = await openssl.attempt(
-    'ocsp',
-    '-index',
-    'index.txt',
-    '-CA',
-    'ca.pem',
-    '-rsigner',
-    'ca.pem',
-    '-rkey',
-    'ca.key',
-    '-reqin',
-    'request.der',
-    '-respout',
-    'response.der',
-    '-nmin',
-    '60',
-  );
-  if (code === 0)
-    response
-      .writeHead(200, { 'content-type': 'application/ocsp-response' })
-      .end(readFileSync(openssl.path('response.der')));
-  else response.writeHead(500).end(output);
-}
-
-let ca: Certificate;
 beforeAll(async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  openssl.write('ca.cnf', config(base));
-  openssl.write('index.txt', '');
-  openssl.write('serial', '1000');
-  openssl.write('crlnumber', '01');
-  openssl.run(
-    'req',
-    '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:P-256',
-    '-nodes',
-    '-keyout',
-    'ca.key',
-    '-out',
-    'ca.pem',
-    '-subj',
-    '/CN=Own CA',
-    '-days',
-    '365',
-    '-config',
-    'ca.cnf',
-    '-extensions',
-    'root',
-  );
-  ca = pemCertificates(readFileSync(openssl.path('ca.pem'), 'utf8'))[0]!;
+  const address = server.address();
+  base = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
+  ca = new OpenSslCa(base);
 });
 afterAll(() => {
   server.closeAllConnections();
   server.close();
-  openssl[Symbol.dispose]();
+  ca[Symbol.dispose]();
 });
+
+beforeEach(() => {
+  clock = Date.now();
+  requests = [];
+  source = newSource();
+  answers = { '/ocsp': (request, response) => void answerOcsp(request, response) };
+});
+
+async function answerOcsp(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const parts: Buffer[] = [];
+  for await (const part of request) parts.push(part);
+  response.writeHead(200).end(await ca.respond(Buffer.concat(parts)));
+}
 
 const newSource = (
   options: { timeout?: number; isAllowed?: (address: string) => boolean; crlOctets?: number } = {},
@@ -186,29 +73,24 @@ const check = async (
   leaf: Certificate,
   more: { stapled?: Uint8Array; signal?: AbortSignal } = {},
 ): Promise<CertificateStatus> => {
-  const statuses = await source.check({ path: [leaf, ca], signal: AbortSignal.timeout(10_000), ...more });
+  const statuses = await source.check({
+    path: [leaf, ca.certificate],
+    signal: AbortSignal.timeout(10_000),
+    ...more,
+  });
   expect(statuses).toHaveLength(1);
   return statuses[0]!;
 };
 
-beforeEach(() => {
-  clock = Date.now();
-  requests = [];
-  source = newSource();
-  answers = { '/ocsp': (request, response) => void respond(request, response) };
-});
-const serve = (bytes: Uint8Array) => (_: IncomingMessage, response: ServerResponse) =>
-  void response.writeHead(200).end(bytes);
-
 describe('a CRL over HTTP', () => {
   it('refuses a leaf revoked with openssl ca within one refresh', async () => {
-    const leaf = issueLeaf('soon-revoked', 'both');
-    answers['/ca.crl'] = serve(publishCrl());
+    const leaf = ca.issue('soon-revoked', 'both');
+    answers['/ca.crl'] = serve(ca.crl());
     const first = await check(leaf);
     expect(first).toMatchObject({ status: 'good', problems: [] });
     expect(first.evidence[0]).toMatchObject({ kind: 'crl', url: `${base}/ca.crl`, crl: { number: 1n } });
-    revoke('soon-revoked');
-    answers['/ca.crl'] = serve(publishCrl());
+    ca.revoke('soon-revoked');
+    answers['/ca.crl'] = serve(ca.crl());
     expect((await check(leaf)).status).toBe('good');
     clock += 61 * minute;
     await source.refreshDue();
@@ -219,16 +101,16 @@ describe('a CRL over HTTP', () => {
   });
 
   it('is fetched once, however many ask at once', async () => {
-    const leaf = issueLeaf('popular', 'both');
-    answers['/ca.crl'] = serve(publishCrl());
+    const leaf = ca.issue('popular', 'both');
+    answers['/ca.crl'] = serve(ca.crl());
     const statuses = await Promise.all(Array.from({ length: 20 }, () => check(leaf)));
     expect(statuses.every(({ status }) => status === 'good')).toBe(true);
     expect(requests).toEqual(['GET /ca.crl']);
   });
 
   it('is renewed in the background, and nobody waits for that', async () => {
-    const leaf = issueLeaf('patient', 'both');
-    const crl = publishCrl();
+    const leaf = ca.issue('patient', 'both');
+    const crl = ca.crl();
     answers['/ca.crl'] = serve(crl);
     await check(leaf);
     clock += 61 * minute;
@@ -242,10 +124,10 @@ describe('a CRL over HTTP', () => {
   });
 
   it('is not replaced by an older one', async () => {
-    const leaf = issueLeaf('replayed', 'both');
-    const old = publishCrl();
-    revoke('replayed');
-    answers['/ca.crl'] = serve(publishCrl());
+    const leaf = ca.issue('replayed', 'both');
+    const old = ca.crl();
+    ca.revoke('replayed');
+    answers['/ca.crl'] = serve(ca.crl());
     expect((await check(leaf)).status).toBe('revoked');
     answers['/ca.crl'] = serve(old);
     clock += 61 * minute;
@@ -254,8 +136,8 @@ describe('a CRL over HTTP', () => {
   });
 
   it('past its nextUpdate makes the status stale, which a policy refuses or not', async () => {
-    const leaf = issueLeaf('late', 'both');
-    answers = { '/ca.crl': serve(publishCrl()) };
+    const leaf = ca.issue('late', 'both');
+    answers = { '/ca.crl': serve(ca.crl()) };
     clock += 8 * 24 * 60 * minute;
     const status = await check(leaf);
     expect(status.status).toBe('stale');
@@ -267,18 +149,8 @@ describe('a CRL over HTTP', () => {
     ['missing', undefined, 'unreachable'],
     ['no CRL', serve(Uint8Array.of(0x30, 0)), 'malformed'],
     ['too long', serve(new Uint8Array(2_000_000)), 'limit'],
-    [
-      'an endless redirect',
-      (_: IncomingMessage, response: ServerResponse) =>
-        void response.writeHead(302, { location: '/ca.crl' }).end(),
-      'unreachable',
-    ],
-    [
-      'a redirect out of HTTP',
-      (_: IncomingMessage, response: ServerResponse) =>
-        void response.writeHead(302, { location: 'file:///etc/passwd' }).end(),
-      'unreachable',
-    ],
+    ['an endless redirect', redirect('/ca.crl'), 'unreachable'],
+    ['a redirect out of HTTP', redirect('file:///etc/passwd'), 'unreachable'],
     [
       'cut off',
       (_: IncomingMessage, response: ServerResponse) =>
@@ -286,7 +158,7 @@ describe('a CRL over HTTP', () => {
       'unreachable',
     ],
   ])('that is %s never counts as good', async (_, answer, code) => {
-    const leaf = issueLeaf('unlucky', 'both');
+    const leaf = ca.issue('unlucky', 'both');
     answers = answer ? { '/ca.crl': answer } : {};
     source = newSource({ crlOctets: 1_000_000 });
     const status = await check(leaf);
@@ -302,7 +174,7 @@ describe('a CRL over HTTP', () => {
   });
 
   it('from a server that never answers delays nobody beyond the deadline', async () => {
-    const leaf = issueLeaf('stuck', 'both');
+    const leaf = ca.issue('stuck', 'both');
     answers = { '/ca.crl': () => undefined, '/ocsp': () => undefined };
     const started = performance.now();
     expect((await check(leaf, { signal: AbortSignal.timeout(100) })).status).toBe('unknown');
@@ -313,18 +185,17 @@ describe('a CRL over HTTP', () => {
   });
 
   it('is not asked for where the address guard forbids it', async () => {
-    const leaf = issueLeaf('guarded', 'both');
-    answers['/ca.crl'] = serve(publishCrl());
+    const leaf = ca.issue('guarded', 'both');
+    answers['/ca.crl'] = serve(ca.crl());
     source = newSource({ isAllowed: () => false });
     expect((await check(leaf)).status).toBe('unknown');
     expect(requests).toEqual([]);
   });
 
   it('behind a redirect is guarded too', async () => {
-    const leaf = issueLeaf('redirected', 'both');
+    const leaf = ca.issue('redirected', 'both');
     answers = {
-      '/ca.crl': (_, response) =>
-        void response.writeHead(302, { location: 'http://127.0.0.2:1/ca.crl' }).end(),
+      '/ca.crl': redirect('http://127.0.0.2:1/ca.crl'),
     };
     const status = await check(leaf);
     expect(status.problems[0]!.error.message).toMatch(/no address that may be asked/);
@@ -333,7 +204,7 @@ describe('a CRL over HTTP', () => {
 
 describe('an OCSP responder over HTTP', () => {
   it('is asked where there is no CRL, and its answer is kept', async () => {
-    const leaf = issueLeaf('ocsp-only', 'ocsp');
+    const leaf = ca.issue('ocsp-only', 'ocsp');
     const status = await check(leaf);
     expect(status).toMatchObject({ status: 'good', problems: [] });
     expect(status.evidence[0]).toMatchObject({ kind: 'ocsp', stapled: false, verdict: { status: 'good' } });
@@ -342,16 +213,16 @@ describe('an OCSP responder over HTTP', () => {
   });
 
   it('says of a leaf revoked with openssl ca that it is, after one refresh', async () => {
-    const leaf = issueLeaf('ocsp-revoked', 'ocsp');
+    const leaf = ca.issue('ocsp-revoked', 'ocsp');
     expect((await check(leaf)).status).toBe('good');
-    revoke('ocsp-revoked');
+    ca.revoke('ocsp-revoked');
     clock += 50 * minute;
     await source.refreshDue();
     expect((await check(leaf)).status).toBe('revoked');
   });
 
   it('is asked where the CRL fails', async () => {
-    const leaf = issueLeaf('fallback', 'both');
+    const leaf = ca.issue('fallback', 'both');
     const status = await check(leaf);
     expect(status.status).toBe('good');
     expect(status.problems.map(({ source }) => source)).toEqual(['crl']);
@@ -359,11 +230,8 @@ describe('an OCSP responder over HTTP', () => {
   });
 
   it('does not know a certificate: the status is unknown', async () => {
-    const leaf = issueLeaf('forgotten', 'ocsp');
-    openssl.write(
-      'index.txt',
-      readFileSync(openssl.path('index.txt'), 'utf8').replace(/^.*forgotten\n/m, ''),
-    );
+    const leaf = ca.issue('forgotten', 'ocsp');
+    ca.forget('forgotten');
     expect(await check(leaf)).toMatchObject({
       status: 'unknown',
       problems: [{ source: 'ocsp', error: { code: 'unverified' } }],
@@ -371,7 +239,7 @@ describe('an OCSP responder over HTTP', () => {
   });
 
   it('need not be asked when the server stapled its answer, which a revoking CRL still beats', async () => {
-    const leaf = issueLeaf('stapled', 'ocsp');
+    const leaf = ca.issue('stapled', 'ocsp');
     const [evidence] = (await check(leaf)).evidence;
     const stapled = evidence?.kind === 'ocsp' ? evidence.verdict.der : new Uint8Array();
     source = newSource();
@@ -381,15 +249,15 @@ describe('an OCSP responder over HTTP', () => {
       evidence: [{ kind: 'ocsp', stapled: true }],
     });
     expect(requests).toEqual([]);
-    const foreign = issueLeaf('not-stapled', 'both');
-    answers['/ca.crl'] = serve(publishCrl());
+    const foreign = ca.issue('not-stapled', 'both');
+    answers['/ca.crl'] = serve(ca.crl());
     expect(await check(foreign, { stapled })).toMatchObject({
       status: 'good',
       problems: [{ source: 'stapled-ocsp' }],
     });
-    revoke('not-stapled');
+    ca.revoke('not-stapled');
     source = newSource();
-    answers['/ca.crl'] = serve(publishCrl());
+    answers['/ca.crl'] = serve(ca.crl());
     expect((await check(foreign)).status).toBe('revoked');
   });
 });

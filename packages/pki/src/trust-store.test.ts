@@ -59,6 +59,13 @@ describe('a trust store with two contexts', () => {
     expect(contexts[1]!.path).toEqual([leaf, ica, cross, other].map(({ certificate }) => certificate));
   });
 
+  it('gives one path for each context, the one that needs least', () => {
+    const both = createTrustStore([context('ONE', root, other)]);
+    const cross = authority('root', { issuer: other });
+    const { contexts } = both.evaluate({ chain: ders(leaf, ica, cross), name, now });
+    expect(contexts[0]!.path).toEqual([leaf, ica, root].map(({ certificate }) => certificate));
+  });
+
   it('prefers a path that holds over an expired cross-sign', () => {
     const expired = authority('ica', { issuer: other, notAfter: new Date('2026-02-01T00:00:00Z') });
     const { contexts } = store.evaluate({ chain: ders(leaf, expired, ica), name, now });
