@@ -1,4 +1,3 @@
-import { dirname, resolve } from 'node:path';
 import { hostPort, loadConfig, path } from '@mecai/runtime';
 import { isName } from '@mecai/proto';
 import * as z from 'zod';
@@ -16,12 +15,12 @@ export const configSchema = z.strictObject({
   registry: path(),
   store: z.discriminatedUnion('kind', [
     /** ClickHouse inside this process; one process per directory. */
-    z.strictObject({ kind: z.literal('embedded'), directory: z.string().min(1) }),
+    z.strictObject({ kind: z.literal('embedded'), directory: path() }),
     z.strictObject({
       kind: z.literal('server'),
       url: z.url({ protocol: /^https?$/ }),
       user: z.string().min(1).default('default'),
-      passwordFile: z.string().min(1).optional(),
+      passwordFile: path().optional(),
       /** Created if absent. */
       database: z
         .string()
@@ -53,12 +52,5 @@ export function loadAnalyticsConfig(
   file: string,
   environment: Readonly<Record<string, string | undefined>>,
 ): AnalyticsConfig {
-  const config = loadConfig(configSchema, file, environment);
-  // loadConfig does not look into unions.
-  const absolute = (relative: string) => resolve(dirname(file), relative);
-  const { store } = config;
-  if (store.kind === 'embedded')
-    return { ...config, store: { ...store, directory: absolute(store.directory) } };
-  if (store.passwordFile === undefined) return config;
-  return { ...config, store: { ...store, passwordFile: absolute(store.passwordFile) } };
+  return loadConfig(configSchema, file, environment);
 }

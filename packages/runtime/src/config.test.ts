@@ -13,6 +13,12 @@ const schema = z.strictObject({
   tls: z.strictObject({ certificate: path(), roots: z.array(path()).default([]) }),
   graceMs: z.number().int().default(500),
   nats: z.strictObject({ pinFile: path().optional() }).prefault({}),
+  store: z
+    .discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('embedded'), directory: path() }),
+      z.strictObject({ kind: z.literal('server'), url: z.string() }),
+    ])
+    .optional(),
 });
 
 function load(content: unknown, environment: Record<string, string> = {}) {
@@ -30,6 +36,13 @@ describe('configuration', () => {
       graceMs: 500,
       nats: {},
     });
+  });
+
+  it('takes paths inside a union, too', () => {
+    const store = { kind: 'embedded', directory: 'db' };
+    expect(load({ ...good, store }).store).toEqual({ kind: 'embedded', directory: join(directory, 'db') });
+    const server = { kind: 'server', url: 'http://store' };
+    expect(load({ ...good, store: server }).store).toEqual(server);
   });
 
   it('lets the environment override and add members', () => {

@@ -91,6 +91,10 @@ function absolutePaths(schema: unknown, value: unknown, base: string): unknown {
       Object.entries(value as object).map(([key, member]) => [key, absolutePaths(shape[key], member, base)]),
     );
   }
+  if (schema instanceof z.ZodUnion) {
+    const member = schema.options.find((option) => (option as z.ZodType).safeParse(value).success);
+    return absolutePaths(member, value, base);
+  }
   if (schema instanceof z.ZodArray) {
     return (value as unknown[]).map((member) => absolutePaths(schema.element, member, base));
   }
