@@ -48,6 +48,16 @@ describe('a refreshing cache', () => {
     }
   });
 
+  it('renews once, however many ask in the meantime', async () => {
+    const cache = newCache();
+    await cache.get('a', value());
+    clock += 5 * hour;
+    const asked = async () => {
+      await Promise.all([cache.get('a', value()), cache.get('a', value()), cache.refreshDue()]);
+    };
+    expect(await counted(asked)).toBe(1);
+  });
+
   it('keeps the old value while renewing fails, until its end', async () => {
     const cache = newCache();
     const first = await cache.get('a', value());

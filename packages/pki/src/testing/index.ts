@@ -2,3 +2,4 @@
 export * from './issue.ts';
 export * from './crl.ts';
 export * from './sct.ts';
+export * from './ocsp.ts';
