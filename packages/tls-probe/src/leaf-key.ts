@@ -61,7 +61,8 @@ function readKey(der: Buffer): LeafKey {
   try {
     const key = createPublicKey({ key: info, format: 'der', type: 'spki' });
     const type = key.asymmetricKeyType ?? 'unknown';
-    const curve = key.asymmetricKeyDetails?.namedCurve;
+    // Asked of no other type: for RSA it turns the exponent into a BigInt, in minutes if that is 200 KB long.
+    const curve = type === 'ec' ? key.asymmetricKeyDetails?.namedCurve : undefined;
     return { key, type, ...(curve !== undefined && { curve }) };
   } catch (cause) {
     throw badCertificate("the certificate's public key cannot be used", cause);

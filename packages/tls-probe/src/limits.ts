@@ -1,3 +1,4 @@
+import { ProbeFailure } from './failure.ts';
 import type { ProbeLimits } from './prober.ts';
 
 /**
@@ -13,3 +14,20 @@ export const defaultLimits: ProbeLimits = {
   records: 8_192,
   certificates: 64,
 };
+
+/** The longest that timers take: beyond, they fire at once. Milliseconds. */
+const longest = 2 ** 31 - 1;
+
+/**
+ * The defaults with the caller's changes.
+ * @throws ProbeFailure `local-error`
+ */
+export function readLimits(changes: Partial<ProbeLimits> = {}): ProbeLimits {
+  const limits = { ...defaultLimits, ...changes };
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Number.isInteger(value) || value < 0 || value > longest) {
+      throw new ProbeFailure('local-error', `limit ${name} is no integer from 0 to ${longest}`);
+    }
+  }
+  return limits;
+}

@@ -199,11 +199,26 @@ describe('each way to fail has its class', () => {
       [target, { extensions: [64_000, 64_000] }],
       [target, { localAddress: '203.0.113.1' }],
       [target, { localAddress: 'nonsense' }],
+      [target, limits({ handshakeMs: Number.NaN })],
+      [target, limits({ connectMs: 2 ** 40 })],
+      [target, limits({ bytes: -1 })],
     ];
     for (const [asked, options] of wrong) {
       expect((await errorOf(asked, options)).class, JSON.stringify([asked, options])).toBe('local-error');
     }
   });
+});
+
+it('nothing a caller hands over makes it reject', async () => {
+  for (const nonsense of [undefined, null, 7, {}, { address: 7 }, { address: '127.0.0.1', port: '443' }]) {
+    const { error } = await Reflect.apply(probe, undefined, [nonsense, null]);
+    expect(error?.class).toBe('local-error');
+  }
+  const target = await served(() => {});
+  for (const startTls of ['gopher', 'toString']) {
+    const { error } = await Reflect.apply(probe, undefined, [{ ...target, startTls }]);
+    expect(error?.class).toBe('local-error');
+  }
 });
 
 describe('towards the server', () => {

@@ -5,7 +5,7 @@ import { ProbeFailure } from './failure.ts';
 import { Handshake } from './handshake.ts';
 import { type KeyShareSource, ReusedKeyShares } from './key-exchange.ts';
 import { LeafKeys } from './leaf-key.ts';
-import { defaultLimits } from './limits.ts';
+import { defaultLimits, readLimits } from './limits.ts';
 import { readOffer } from './offer.ts';
 import type { ProbeLimits, ProbeOptions, Prober, ProbeResult, ProbeTarget } from './prober.ts';
 import type { Random } from './session.ts';
@@ -26,7 +26,7 @@ const lingerMs = 2_000;
 class Probe {
   readonly #target: ProbeTarget;
   readonly #options: ProbeOptions;
-  readonly #limits: ProbeLimits;
+  #limits: ProbeLimits = defaultLimits;
   readonly #context: ProbeContext;
   readonly #began: number;
   readonly #resolve: (result: ProbeResult) => void;
@@ -43,7 +43,6 @@ class Probe {
   ) {
     this.#target = target;
     this.#options = options;
-    this.#limits = { ...defaultLimits, ...options.limits };
     this.#context = context;
     this.#resolve = resolve;
     this.#began = context.now();
@@ -61,6 +60,7 @@ class Probe {
   }
 
   #connect(): void {
+    this.#limits = readLimits(this.#options.limits);
     const { address, port } = this.#target;
     if (isIP(address) === 0) throw new ProbeFailure('local-error', `${address} is no IP address`);
     if (!Number.isInteger(port) || port < 1 || port > 65_535) {

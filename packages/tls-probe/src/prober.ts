@@ -54,21 +54,35 @@ export interface ProbeLimits {
 }
 
 export const errorClasses = [
+  /** The port answered that nobody listens. */
   'refused',
+  /** No route, or a router said so. */
   'unreachable',
+  /** A deadline of `ProbeLimits` passed, in that phase. */
   'timeout-connect',
   'timeout-preamble',
   'timeout-handshake',
+  /** The connection was reset. */
   'reset',
+  /** The server ended the connection, or sent close_notify, before the handshake was over. */
   'closed',
+  /** What answered the ClientHello is no TLS record. */
   'not-tls',
+  /** The server sent a fatal alert: see `ProbeError.alert`. */
   'alert',
+  /** The protocol works and TLS is not to be had in it. */
   'starttls-refused',
+  /** The server chose a version that this client does not speak. */
   'no-common-parameters',
+  /** The server breaks the rules of TLS, or of the protocol before it. */
   'protocol-error',
+  /** The end entity's certificate, or its key, cannot be read or used. */
   'bad-certificate',
+  /** A signature or a Finished is wrong: nothing that was seen is authentic. */
   'bad-signature',
+  /** A limit of `ProbeLimits`, or of the package, was passed. */
   'too-large',
+  /** The fault is on this side: options, sockets, addresses. */
   'local-error',
 ] as const;
 export type ErrorClass = (typeof errorClasses)[number];
@@ -84,7 +98,10 @@ export interface ProbeError {
 export interface ProbeResult {
   /** Certificates byte for byte, in the order sent; strays and duplicates kept. */
   readonly chain: readonly Uint8Array[];
-  /** The server signed (or, under plain RSA, finished) with the key of `chain[0]`. */
+  /**
+   * The server has the key of `chain[0]`, and the chain is as it sent it. Under TLS 1.3 its CertificateVerify
+   * shows both; under 1.2 no signature covers the chain, and this waits for the server's Finished.
+   */
   readonly possessionProven: boolean;
   /** 0x0303 or 0x0304; absent until negotiated. The same holds for the fields below. */
   readonly version?: number;
@@ -98,7 +115,10 @@ export interface ProbeResult {
   readonly sctLists: readonly Uint8Array[];
   /** Answers to `ProbeOptions.extensions`. */
   readonly extensions: ReadonlyMap<number, Uint8Array>;
-  /** Microseconds since the probe began. */
+  /**
+   * Microseconds since the probe began: connected, first byte of the answer to the ClientHello, possession
+   * proven, end.
+   */
   readonly timings: {
     readonly connect?: number;
     readonly firstByte?: number;

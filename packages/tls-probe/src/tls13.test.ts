@@ -228,6 +228,26 @@ describe('a TLS 1.3 server that cheats', () => {
     expect(failure({ ...base, chain: [spoilt] })).toEqual(fails('bad-certificate', 42));
   });
 
+  it('has a key of absurd size: judged at once', () => {
+    const der = (tag: number, ...parts: Buffer[]) => {
+      const body = Buffer.concat(parts);
+      return Buffer.concat([Buffer.from([tag, 0x83]), vector24(body)]);
+    };
+    const number = der(0x02, Buffer.from([1]), Buffer.alloc(60_000, 0xa5));
+    const spki = der(
+      0x30,
+      Buffer.from('300d06092a864886f70d0101010500', 'hex'),
+      der(0x03, Buffer.from([0]), der(0x30, number, number)),
+    );
+    const sequence = Buffer.from([0x30, 0]);
+    const serial = Buffer.from([2, 1, 1]);
+    const certificate = der(0x30, der(0x30, serial, sequence, sequence, sequence, sequence, spki));
+    const before = performance.now();
+    const refused = failure({ ...base, chain: [certificate], key: rsa.key, scheme: 0x0804 });
+    expect(['bad-certificate', 'bad-signature']).toContain(refused.code);
+    expect(performance.now() - before).toBeLessThan(1_000);
+  });
+
   it('sends 1,000 certificates', () => {
     const handshake = startHandshake({ limits: { bytes: 10_000_000, records: 9_999, certificates: 64 } });
     expect(failure({ ...base, chain: Array.from({ length: 1_000 }, () => leaf.der) }, handshake)).toEqual(
