@@ -125,7 +125,7 @@ async function content(answer: IncomingMessage, maxOctets: number, address: stri
     if (octets > maxOctets) throw tooLong();
     parts.push(part);
   }
-  return Uint8Array.from(Buffer.concat(parts));
+  return new Uint8Array(Buffer.concat(parts));
 }
 
 /** Rejects when the signal aborts, whatever the promise does. */

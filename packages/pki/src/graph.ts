@@ -47,7 +47,7 @@ export class IssuingGraph {
     let vertex = this.#standing.get(hash) ?? this.#read.get(hash);
     if (!vertex) {
       // A copy, so that the cache does not keep a whole TLS flight alive.
-      vertex = readVertex(Uint8Array.from(bytes), hash);
+      vertex = readVertex(new Uint8Array(bytes), hash);
       if (bytes.length <= keptOctets) this.#read.set(hash, vertex);
     }
     return vertex;

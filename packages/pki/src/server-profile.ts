@@ -69,7 +69,10 @@ function namesFault(
     }
   }
   if (strict) {
-    for (const name of attributesOf(certificate.subject, attributeTypes.commonName)) {
+    const commonNames = attributesOf(certificate.subject, attributeTypes.commonName);
+    // Each attribute once; it also bounds the comparisons below.
+    if (commonNames.length > 1) return fault('profile', 'BR 7.1.4.2', 'more than one commonName');
+    for (const name of commonNames) {
       if (misleads(name, names)) {
         return fault('profile', 'BR 7.1.4.3', `commonName ${printable(name)} is not an alternative name`);
       }

@@ -8,7 +8,7 @@ export type TextValue = string | TextMessage;
 export type TextMessage = ReadonlyMap<string, readonly TextValue[]>;
 
 const token =
-  /\s*(?:#[^\n]*\s*)*("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[A-Za-z_][\w.]*|-?[\d.][\w.]*|[{}[\]:,;<>])/y;
+  /\s*(?:#[^\n]*(?:\n\s*|$))*("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[A-Za-z_][\w.]*|-?[\d.][\w.]*|[{}[\]:,;<>])/y;
 /** Messages in messages. */
 const depthLimit = 8;
 
@@ -20,7 +20,7 @@ export function parseTextProto(text: string): TextMessage {
     tokens.push(match[1]!);
     end = token.lastIndex;
   }
-  if (!/^\s*(?:#[^\n]*\s*)*$/.test(text.slice(end))) throw malformed(`at character ${end}`);
+  if (!/^\s*(?:#[^\n]*(?:\n\s*|$))*$/.test(text.slice(end))) throw malformed(`at character ${end}`);
   const cursor = { tokens, at: 0 };
   const message = readMessage(cursor, undefined, 0);
   if (cursor.at !== tokens.length) throw malformed(`after ${tokens[cursor.at]}`);

@@ -60,7 +60,8 @@ describe('a trust store with two contexts', () => {
   });
 
   it('gives one path for each context, the one that needs least', () => {
-    const both = createTrustStore([context('ONE', root, other)]);
+    // The search goes on for the second context.
+    const both = createTrustStore([context('ONE', root, other), context('TWO', authority('elsewhere'))]);
     const cross = authority('root', { issuer: other });
     const { contexts } = both.evaluate({ chain: ders(leaf, ica, cross), name, now });
     expect(contexts[0]!.path).toEqual([leaf, ica, root].map(({ certificate }) => certificate));

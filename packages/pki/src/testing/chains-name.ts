@@ -1,4 +1,5 @@
 /** Chains about the names that servers are asked for. */
+import { der } from '../index.ts';
 import { accepted, below, br, chain, type GeneratedChain, host, root } from './chain.ts';
 import { commonName, dnsName, emptyName, ext, ipName } from './issue.ts';
 
@@ -45,6 +46,7 @@ export function nameChains(): GeneratedChain[] {
       accepted('openssl falls back to the commonName'),
     ),
     chain('names: empty subject, not critical', 'profile', below(root, [{}], { subject: emptyName })),
+    chain('names: two commonNames', 'profile', below(root, [{}], { subject: twice }), br),
     chain(
       'names: commonName not presented',
       'profile',
@@ -86,3 +88,6 @@ const one = (
   ),
   ...rest,
 });
+
+/** The same commonName, two times. */
+const twice = der.sequence(commonName(host).subarray(2), commonName(host).subarray(2));
