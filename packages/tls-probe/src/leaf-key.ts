@@ -61,7 +61,7 @@ function readKey(der: Buffer): LeafKey {
   try {
     const key = createPublicKey({ key: info, format: 'der', type: 'spki' });
     const type = key.asymmetricKeyType ?? 'unknown';
-    // Asked of no other type: for RSA it turns the exponent into a BigInt, in minutes if that is 200 KB long.
+    // Asked of no other type: for RSA it turns the exponent into a BigInt, for seconds if that is 100 KB long.
     const curve = type === 'ec' ? key.asymmetricKeyDetails?.namedCurve : undefined;
     return { key, type, ...(curve !== undefined && { curve }) };
   } catch (cause) {

@@ -233,7 +233,7 @@ describe('a TLS 1.3 server that cheats', () => {
       const body = Buffer.concat(parts);
       return Buffer.concat([Buffer.from([tag, 0x83]), vector24(body)]);
     };
-    const number = der(0x02, Buffer.from([1]), Buffer.alloc(60_000, 0xa5));
+    const number = der(0x02, Buffer.from([1]), Buffer.alloc(100_000, 0xa5));
     const spki = der(
       0x30,
       Buffer.from('300d06092a864886f70d0101010500', 'hex'),
