@@ -7,8 +7,11 @@ import type { ProbeOptions, ProbeTarget } from './prober.ts';
 const refuse = (detail: string) => new ProbeFailure('local-error', detail);
 
 const reserved = new Set<number>(Object.values(extensionTypes));
-/** pre_shared_key must stand last and these two change the handshake: not for sending empty. */
-const meaningful = new Set([41, 42, 45]);
+/**
+ * An empty one of these would be malformed, or change the handshake once answered: encrypt_then_mac,
+ * record_size_limit, session_ticket, pre_shared_key, early_data, psk_key_exchange_modes, next_protocol_negotiation.
+ */
+const meaningful = new Set([22, 28, 35, 41, 42, 45, 13_172]);
 const mostExtensions = 128;
 
 const isHostName = (name: string) => /^[\x21-\x7e]{1,255}$/.test(name) && isIP(name) === 0;

@@ -194,6 +194,7 @@ describe('each way to fail has its class', () => {
       [target, { alpn: [''] }],
       [target, { alpn: ['x'.repeat(256)] }],
       [target, { extensions: [0] }],
+      [target, { extensions: [35] }],
       [target, { extensions: [41] }],
       [target, { extensions: [70_000] }],
       [target, { extensions: [64_000, 64_000] }],
