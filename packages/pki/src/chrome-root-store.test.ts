@@ -40,7 +40,7 @@ describe("Chrome's root_store.textproto", () => {
   it('applies the date of the SCTs from the version that has it', () => {
     const { leaf: early } = embeddedSctLeaf(first, new Date(now.getTime() - 2_000));
     const { leaf: late } = embeddedSctLeaf(first, now);
-    for (const version of [undefined, '131.0.6778.0', '140']) {
+    for (const version of [undefined, '131', '131.0.6778.0', '140']) {
       expect(trusted(load(anchor(first, before), version), early)).toBe(true);
       expect(trusted(load(anchor(first, before), version), late)).toBe(false);
       expect(trusted(load(anchor(first, before), version), leafOf(first))).toBe(false);

@@ -6,7 +6,7 @@ if (!suite) console.warn('x509-limbo is absent: set X509_LIMBO to the path of x5
 
 /**
  * Cases that contradict another of the suite: the suite says that `rfc5280` and `webpki` opinions exclude each
- * other, so these run under the RFC 5280 profile (see x509-limbo.md).
+ * other, so these run under the RFC 5280 profile (see suites.md).
  */
 const underRfc5280: ReadonlySet<string> = new Set([
   'pathlen::validation-ignores-pathlen-in-leaf',
@@ -15,7 +15,7 @@ const underRfc5280: ReadonlySet<string> = new Set([
   'rfc5280::ca-as-leaf',
 ]);
 
-/** Decided otherwise, with reasons in x509-limbo.md. */
+/** Decided otherwise, with reasons in suites.md. */
 const disagreed: readonly string[] = ['rfc5280::aki::cross-signed-root-missing-aki'];
 
 const wrong = (cases: readonly LimboCase[], options?: LimboOptions) =>

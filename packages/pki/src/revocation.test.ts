@@ -173,6 +173,17 @@ describe('a CRL over HTTP', () => {
     expect(requests.length).toBeGreaterThan(before);
   });
 
+  it('is followed over three redirects and no more', async () => {
+    const leaf = ca.issue('far-away', 'both');
+    const crl = ca.crl();
+    answers = { '/ca.crl': redirect('/1'), '/1': redirect('/2'), '/2': redirect('/3'), '/3': serve(crl) };
+    expect((await check(leaf)).status).toBe('good');
+    answers['/3'] = redirect('/4');
+    answers['/4'] = serve(crl);
+    source = newSource();
+    expect((await check(leaf)).status).toBe('unknown');
+  });
+
   it('from a server that never answers delays nobody beyond the deadline', async () => {
     const leaf = ca.issue('stuck', 'both');
     answers = { '/ca.crl': () => undefined, '/ocsp': () => undefined };

@@ -91,6 +91,8 @@ function misleads(name: string, names: GeneralNames): boolean {
   if (name.includes(':') || /(^|\.)(\d+|0x[\da-f]*)$/i.test(name)) {
     return names.ip.length > 0 && !names.ip.some((octets) => ipText(octets) === name);
   }
+  // "Mail gateway" and the like name no host.
+  if (!/^\S+\.\S+$/.test(name)) return false;
   if (names.dns.length === 0 || names.dnsAsWritten.includes(name)) return false;
   return !names.dnsAsWritten.some((presented) => presented.endsWith(`.${name}`));
 }

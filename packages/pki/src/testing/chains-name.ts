@@ -46,6 +46,16 @@ export function nameChains(): GeneratedChain[] {
       accepted('openssl falls back to the commonName'),
     ),
     chain('names: empty subject, not critical', 'profile', below(root, [{}], { subject: emptyName })),
+    chain(
+      'names: empty list',
+      'malformed',
+      below(root, [{}], { change: { subjectAltName: ext.subjectAltName([]) } }),
+    ),
+    chain(
+      'names: commonName that is no host',
+      'trusted',
+      below(root, [{}], { subject: commonName('Gateway 7') }),
+    ),
     chain('names: two commonNames', 'profile', below(root, [{}], { subject: twice }), br),
     chain(
       'names: commonName not presented',

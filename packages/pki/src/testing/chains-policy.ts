@@ -52,6 +52,12 @@ export function policyChains(): GeneratedChain[] {
       [{ ...has(a), constraints: constraints(1) }, has(a)],
       has(b),
     ),
+    policy(
+      'required at the very end',
+      'policy',
+      [{ ...has(a), constraints: constraints(2) }, has(a)],
+      has(b),
+    ),
     policy('required too late', 'trusted', [{ ...has(a), constraints: constraints(3) }, has(a)], has(b)),
     policy(
       'any policy inhibited',
