@@ -17,18 +17,17 @@ export const hashSizes: Record<HashName, number> = { sha256: 32, sha384: 48 };
 export const hmac = (hash: string, key: Buffer, data: Buffer): Buffer =>
   createHmac(hash, key).update(data).digest();
 
-const labelPrefixes = new Map<string, Buffer>();
+/** By length, then label: the same dozen for ever. */
+const labelPrefixes: Map<string, Buffer>[] = [];
 
-/** length and label of the HkdfLabel; the same few dozen for ever, so kept. */
+/** length and label of the HkdfLabel */
 function labelPrefix(label: string, length: number): Buffer {
-  const name = `${label}/${length}`;
-  let prefix = labelPrefixes.get(name);
+  const ofLength = (labelPrefixes[length] ??= new Map<string, Buffer>());
+  let prefix = ofLength.get(label);
   if (!prefix) {
-    prefix = Buffer.concat([
-      Buffer.from([length >> 8, length & 0xff, label.length + 6]),
-      Buffer.from(`tls13 ${label}`),
-    ]);
-    labelPrefixes.set(name, prefix);
+    const header = Buffer.from([length >> 8, length & 0xff, label.length + 6]);
+    prefix = Buffer.concat([header, Buffer.from(`tls13 ${label}`)]);
+    ofLength.set(label, prefix);
   }
   return prefix;
 }

@@ -22,7 +22,8 @@ const longest = 2 ** 31 - 1;
  * The defaults with the caller's changes.
  * @throws ProbeFailure `local-error`
  */
-export function readLimits(changes: Partial<ProbeLimits> = {}): ProbeLimits {
+export function readLimits(changes?: Partial<ProbeLimits>): ProbeLimits {
+  if (changes === undefined) return defaultLimits;
   const limits = { ...defaultLimits, ...changes };
   for (const [name, value] of Object.entries(limits)) {
     if (!Number.isInteger(value) || value < 0 || value > longest) {
