@@ -233,7 +233,8 @@ describe('appending', () => {
   it('goes on after a write in part', async () => {
     const { log } = await openLog();
     const prototype = await fileHandle();
-    const { write } = prototype;
+    const write: unknown = Reflect.get(prototype, 'write');
+    if (typeof write !== 'function') throw new TypeError('write');
     vi.spyOn(prototype, 'write').mockImplementation(function (this: FileHandle, ...args: unknown[]) {
       const [bytes, from, length, at] = args as [Buffer, number, number, number];
       return Reflect.apply(write, this, [bytes, from, Math.min(length, 7), at]);

@@ -24,7 +24,10 @@ import { checkVaChain } from './va-chain.ts';
 /** Puts the signer together. It opens one listening port, one file for appending, and the HSM: nothing else. */
 export async function startSigner({ log, config: file, environment }: Start): Promise<Running> {
   const config = loadConfig(signerConfig, file, environment);
+  // Undone in reverse: when a later step fails, and when the signer stops.
+  await using opened = new AsyncDisposableStack();
   const hsm = openHsm(config);
+  opened.defer(() => hsm.close());
   const va = checkVaChain(readCertificates(config.vaCertificate), hsm.publicKey(), new Date());
   const { certificate, intermediates } = va;
   const registry = parseRegistry(readText(config.registry));
@@ -41,6 +44,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
       log.error({ err: error }, 'audit log');
     },
   );
+  opened.defer(() => auditLog.close());
   if (tail.torn > 0)
     log.warn({ octets: tail.torn }, 'audit log: cut off a record that was never acknowledged');
   const audit: AuditLog['append'] = async (record) => {
@@ -58,6 +62,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     }).catch((error: unknown) => log.error({ err: error }, 'abandoned draw not on record'));
   });
   const sweep = setInterval(() => draws.expire(Date.now()), 1000);
+  opened.defer(() => clearInterval(sweep));
 
   const issuance = new Issuance({
     registry: () => registry,
@@ -95,6 +100,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     describe,
     log,
   });
+  opened.defer(() => service.close());
   const admin = await startAdminServer(splitHostPort(config.admin), {
     missing: () => [
       ...(troubleSince ? [`audit log since ${troubleSince.toISOString()}`] : []),
@@ -108,14 +114,10 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
       vaCertificateUntil: va.notAfter.toISOString(),
     }),
   });
+  opened.defer(() => admin.close());
+  const running = opened.move();
   return {
     ready: { grpc: `${splitHostPort(config.listen).host}:${service.port}`, admin: admin.url },
-    async stop() {
-      clearInterval(sweep);
-      await admin.close();
-      await service.close();
-      await auditLog.close();
-      hsm.close();
-    },
+    stop: () => running.disposeAsync(),
   };
 }

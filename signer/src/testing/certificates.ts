@@ -83,4 +83,4 @@ export const pem = (...certificates: readonly TestCertificate[]): string =>
   certificates.map(({ der: bytes }) => toPem('CERTIFICATE', bytes)).join('');
 
 export const keyPem = ({ privateKey }: TestCertificate): string =>
-  privateKey.export({ format: 'pem', type: 'pkcs8' }) as string;
+  privateKey.export({ format: 'pem', type: 'pkcs8' });

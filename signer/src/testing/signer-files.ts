@@ -32,6 +32,8 @@ export interface SignerFiles {
   readonly internalCa: TestCertificate;
   at(name: string): string;
   write(name: string, text: string): string;
+  /** A directory of trust contexts, PEM by identifier. */
+  contexts(name: string, pemOf: Readonly<Record<string, string>>): string;
   /** Another configuration: these members over the usual ones. */
   configure(changes: object): string;
   /** The credentials of whoever has these URIs in a certificate of the internal CA, or of another. */
@@ -73,8 +75,13 @@ export function createSignerFiles(): SignerFiles {
   });
   const internalCa = testCa('Internal CA');
   const own = svid(internalCa, 'spiffe://mecai.test/signer');
-  mkdirSync(at('trust/MOZ'), { recursive: true });
-  write('trust/MOZ/roots.pem', pem(webRoot));
+  const contexts: SignerFiles['contexts'] = (name, pemOf) => {
+    for (const [id, text] of Object.entries(pemOf)) {
+      mkdirSync(at(`${name}/${id}`), { recursive: true });
+      write(`${name}/${id}/roots.pem`, text);
+    }
+    return at(name);
+  };
   const usual = {
     listen: '127.0.0.1:0',
     tls: {
@@ -88,7 +95,7 @@ export function createSignerFiles(): SignerFiles {
     vaCertificate: at('va-chain.pem'),
     ownCa: [write('va-root.pem', pem(vaRoot))],
     registry: write('registry.json', registryText()),
-    trustContexts: at('trust'),
+    trustContexts: contexts('trust', { MOZ: pem(webRoot) }),
     auditLog: at('audit.jsonl'),
   };
   let configurations = 0;
@@ -125,6 +132,7 @@ export function createSignerFiles(): SignerFiles {
     internalCa,
     at,
     write,
+    contexts,
     configure,
     identity(uris = [coordinator], ca = internalCa) {
       const certificate = svid(ca, ...uris);
@@ -144,7 +152,7 @@ export function createSignerFiles(): SignerFiles {
     certify,
     async serve({ config: file = config, before = [] } = {}) {
       const [program, ...args] = [...before, process.execPath, main, 'serve', '--config', file];
-      const child = spawn(program!, args, { env: environment, stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+      const child = spawn(program, args, { env: environment, stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
       const exited = once(child, 'exit');
       let log = '';
       child.stdout!.on('data', (chunk: Buffer) => (log += chunk.toString()));

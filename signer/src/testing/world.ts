@@ -44,6 +44,8 @@ export const leaf = serverCertificate(webIntermediate, ['www.example.test', 'mai
 export const otherLeaf = serverCertificate(webIntermediate, ['www.example.test'], start, 2);
 export const untrustedRoot = testCa('Nobody');
 export const va: TestVa = testVa();
+/** Good today, for processes with a clock of their own. */
+export const todaysLeaf = serverCertificate(webIntermediate, ['www.example.test'], new Date(), 4);
 export const vaIssued = serverCertificate(va.root, ['www.example.test'], start, 3);
 export const chainOf = (...certificates: readonly TestCertificate[]) =>
   certificates.map(({ der }) => Uint8Array.from(der));

@@ -1,0 +1,130 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { verifyAuditLog } from './audit-chain.ts';
+import { TestCoordinator, nameOf } from './testing/client.ts';
+import { type RunningSigner, type SignerFiles, createSignerFiles } from './testing/signer-files.ts';
+
+let files: SignerFiles;
+beforeAll(() => {
+  files = createSignerFiles();
+  files.ceremony();
+});
+afterAll(() => files.remove());
+
+const stops: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0).toReversed()) await stop();
+});
+
+async function serve(options?: Parameters<SignerFiles['serve']>[0]): Promise<RunningSigner> {
+  const signer = await files.serve(options);
+  stops.push(() => signer.stop());
+  return signer;
+}
+function ask({ grpc }: RunningSigner): TestCoordinator {
+  const client = new TestCoordinator(grpc, files.identity());
+  stops.push(() => client.close());
+  return client;
+}
+const readiness = async ({ admin }: RunningSigner) => (await fetch(`${admin}/readyz`)).status;
+
+it('has open for writing nothing but the audit log, and no connection that it began', async () => {
+  const signer = await serve();
+  const client = ask(signer);
+  expect(await client.voucher()).toBe('issued');
+  const proc = `/proc/${signer.child.pid}`;
+  const regular: string[] = [];
+  const sockets: string[] = [];
+  for (const fd of readdirSync(`${proc}/fd`)) {
+    const target = readlinkSync(`${proc}/fd/${fd}`);
+    const flags = Number.parseInt(
+      /flags:\s+(\d+)/.exec(readFileSync(`${proc}/fdinfo/${fd}`, 'utf8'))![1]!,
+      8,
+    );
+    const writable = (flags & 3) !== 0;
+    if (target.startsWith('/') && !target.startsWith('/dev/') && writable) regular.push(target);
+    const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
+    if (inode !== undefined) sockets.push(inode);
+  }
+  expect(regular).toEqual([files.at('audit.jsonl')]);
+
+  const tcp = ['tcp', 'tcp6'].flatMap((name) =>
+    readFileSync(`${proc}/net/${name}`, 'utf8').split('\n').slice(1),
+  );
+  const own = tcp
+    .map((line) => line.trim().split(/\s+/))
+    .filter((fields) => sockets.includes(fields[9] ?? ''))
+    .map(([, local, , state]) => ({
+      port: Number.parseInt(local!.split(':')[1]!, 16),
+      listening: state === '0A',
+    }));
+  const portOf = (address: string) => Number(address.split(':').at(-1));
+  const listening = own.filter((one) => one.listening).map(({ port }) => port);
+  expect(new Set(listening)).toEqual(new Set([portOf(signer.grpc), portOf(signer.admin)]));
+  expect(own.length).toBeGreaterThan(listening.length);
+  expect(own.filter(({ port }) => !listening.includes(port))).toEqual([]);
+  const udp = ['udp', 'udp6'].flatMap((name) =>
+    readFileSync(`${proc}/net/${name}`, 'utf8').split('\n').slice(1),
+  );
+  expect(udp.filter((line) => sockets.includes(line.trim().split(/\s+/)[9] ?? ''))).toEqual([]);
+});
+
+it('stops with exit code 0 while a coordinator is connected', async () => {
+  const signer = await serve();
+  expect(await ask(signer).voucher()).toBe('issued');
+  expect(await signer.stop()).toBe(0);
+});
+
+it('killed, has lost no voucher that it gave out', async () => {
+  const signer = await serve();
+  const client = ask(signer);
+  const sequences: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    const drawn = await client.draw({ port: 1000 + i });
+    if (typeof drawn === 'string') throw new Error(drawn);
+    const step = await client.prove(drawn, 4);
+    if (step.$case !== 'issued') throw new Error(nameOf(step));
+    sequences.push(step.issued.auditSequence);
+  }
+  signer.child.kill('SIGKILL');
+  await once(signer.child, 'exit');
+  const { sequence } = await verifyAuditLog(files.at('audit.jsonl'));
+  expect(sequence).toBe(sequences.at(-1));
+  expect(await ask(await serve()).voucher()).toBe('issued');
+  expect((await verifyAuditLog(files.at('audit.jsonl'))).sequence).toBe(sequence + 1);
+});
+
+it('refuses while the audit log cannot be written, says so, and goes on when it can', async () => {
+  const auditLog = files.at('small.jsonl');
+  const signer = await serve({
+    config: files.configure({ auditLog }),
+    before: ['prlimit', '--fsize=3000:unlimited'],
+  });
+  const client = ask(signer);
+  expect(await readiness(signer)).toBe(200);
+  let issued = 0;
+  while ((await client.voucher()) === 'issued') issued++;
+  expect(issued).toBeGreaterThan(1);
+  expect(await client.voucher()).toBe('internal');
+  expect(await readiness(signer)).toBe(503);
+  expect(await verifyAuditLog(auditLog)).toMatchObject({ sequence: issued, torn: 0 });
+  execFileSync('prlimit', ['--pid', `${signer.child.pid}`, '--fsize=unlimited']);
+  expect(await client.voucher()).toBe('issued');
+  expect(await readiness(signer)).toBe(200);
+  expect(await verifyAuditLog(auditLog)).toMatchObject({ sequence: issued + 1, torn: 0 });
+});
+
+it('does not start on an audit log that was tampered with', async () => {
+  const auditLog = files.write('tampered.jsonl', '{"sequence":2}\n');
+  await expect(files.serve({ config: files.configure({ auditLog }) })).rejects.toThrow(
+    /ended with 1[^]*line 1: sequence 2/,
+  );
+});
+
+it('does not start misconfigured', async () => {
+  await expect(files.serve({ config: files.configure({ listen: 1 }) })).rejects.toThrow(
+    /ended with 2[^]*listen/,
+  );
+});
