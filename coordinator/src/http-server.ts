@@ -103,6 +103,7 @@ export async function startVrpServer(options: {
     inFlight++;
     try {
       const answer = await answerTo(request, body, type === mediaTypes.json);
+      if (closing) response.shouldKeepAlive = false;
       sendAnswer(response, answer, prefersJson(request.headers.accept, type === mediaTypes.json));
     } finally {
       inFlight--;

@@ -31,6 +31,7 @@ let files: {
   coordinator: object;
   signer: ReturnType<typeof svidFiles>;
 };
+const brief = { timeoutMs: 300, transitMs: 100, graceMs: 100 };
 const failures: unknown[] = [];
 
 beforeAll(async () => {
@@ -80,7 +81,7 @@ function configFile(changes: Record<string, unknown>): string {
     nats: { servers: [nats.server.url], seedFile: nats.seedFile(coordinatorName) },
     signer: { address: `127.0.0.1:${server.port}`, id: signerId, tls: files.coordinator },
     registry: 'registry.json',
-    probe: { timeoutMs: 300, transitMs: 100, graceMs: 100 },
+    probe: brief,
     ...changes,
   };
   writeFileSync(file, JSON.stringify(config));
@@ -184,11 +185,11 @@ describe('configuration', () => {
 
   it('probe.timeoutMs and probe.transitMs: how long an answer is waited for', async () => {
     silentAgents = new Set(names);
-    const url = await ready({ probe: { timeoutMs: 200, transitMs: 0 } });
+    const url = await ready({ probe: { ...brief, timeoutMs: 200, transitMs: 0 } });
     const short = await took(() => ask(url));
     expect(agents[0]!.tasks.at(-1)!.timeoutMs).toBe(200);
     await running!.stop();
-    const longer = await ready({ probe: { timeoutMs: 200, transitMs: 600 } });
+    const longer = await ready({ probe: { ...brief, timeoutMs: 200, transitMs: 600 } });
     const long = await took(() => ask(longer));
     expect(short).toBeGreaterThan(190);
     expect(long - short).toBeGreaterThan(400);
@@ -205,7 +206,7 @@ describe('configuration', () => {
 
   it('probe.absentAfterMs: when an agent counts as absent', async () => {
     silentAgents = new Set(names.slice(0, 3));
-    const url = await ready({ probe: { timeoutMs: 5_000, absentAfterMs: 1_000 } });
+    const url = await ready({ probe: { ...brief, timeoutMs: 1_500, absentAfterMs: 1_000 } });
     await vi.waitUntil(
       async () => {
         for (const agent of agents.slice(3)) agent.sayAlive();
@@ -232,7 +233,7 @@ describe('configuration', () => {
 
   it('limits.inFlight: how many at once', async () => {
     silentAgents = new Set(names);
-    const url = await ready({ limits: { inFlight: 1 }, probe: { timeoutMs: 1_000 } });
+    const url = await ready({ limits: { inFlight: 1 }, probe: { ...brief, timeoutMs: 1_000 } });
     const first = ask(url);
     await vi.waitUntil(() => signer.draws.length === 1);
     const second = await call(url, { body: encodeVoucherRequest(good) });
