@@ -26,6 +26,7 @@ export async function setUp(root, { forTests = false, quiet = false }) {
   const [major] = process.versions.node.split('.').map(Number);
   if (major < 20) fail(`Node ${process.versions.node} is too old: 20 or later is needed to start`);
 
+  /** @type {[what: string, action: () => Promise<void>][]} */
   const steps = [];
   const missing = [...network, ...(forTests ? testServers : [])].filter(({ program }) => !onPath(program));
   const stamp = join(root, 'node_modules/.mecai-setup');
@@ -97,7 +98,7 @@ async function installSystemPackages(missing, say) {
 /** The npm package of the pinned Node brings the headers that node-gyp would fetch from elsewhere. */
 function headers(root) {
   const inside = join(root, 'node_modules/node/node_modules');
-  const places = [...(existsSync(inside) ? readdirSync(inside).map((name) => join(inside, name)) : [])];
+  const places = existsSync(inside) ? readdirSync(inside).map((name) => join(inside, name)) : [];
   for (const name of readdirSync(join(root, 'node_modules'))) {
     if (/^node-(bin-)?(linux|darwin)/.test(name)) places.push(join(root, 'node_modules', name));
   }

@@ -1,4 +1,4 @@
-import { styleText } from 'node:util';
+import { stripVTControlCharacters, styleText } from 'node:util';
 
 /** One step of the story, as `--json` prints it. */
 export interface Step {
@@ -21,7 +21,7 @@ export interface Printer {
   step(step: Step, text: string): void;
 }
 
-const visible = (text: string) => text.replace(/\u001b\[\d+m/g, '').length;
+const visible = (text: string) => stripVTControlCharacters(text).length;
 
 /** Words and colours for people. */
 export function humanPrinter(startedAt: number): Printer {

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Mismatch, Observation, SignedObservation, inboxPrefix } from '@mecai/proto';
 import type { Network } from '@mecai/test/network';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
@@ -23,8 +24,7 @@ export class Witness {
         callback: (error, message) => {
           if (error) return;
           take(message.data);
-          this.#changed.resolve();
-          this.#changed = Promise.withResolvers();
+          this.#wake();
         },
       });
     listen('mecai.observation.>', (data) => {
@@ -52,21 +52,19 @@ export class Witness {
   ) => Promise<{ seen: readonly Seen[]; mismatches: readonly Mismatch[] }> {
     const [first, firstMismatch] = [this.#seen.length, this.#mismatches.length];
     return async (observations, mismatches = 0) => {
-      const late = Promise.withResolvers<void>();
-      let over = false;
-      const timer = setTimeout(() => {
-        over = true;
-        late.resolve();
-      }, 10_000);
-      while (
-        !over &&
-        (this.#seen.length - first < observations || this.#mismatches.length - firstMismatch < mismatches)
-      ) {
-        await Promise.race([this.#changed.promise, late.promise]);
+      const enough = () =>
+        this.#seen.length - first >= observations && this.#mismatches.length - firstMismatch >= mismatches;
+      const late = delay(10_000, 'late' as const, { ref: false });
+      while (!enough()) {
+        if ((await Promise.race([this.#changed.promise, late])) === 'late') break;
       }
-      clearTimeout(timer);
       return { seen: this.#seen.slice(first), mismatches: this.#mismatches.slice(firstMismatch) };
     };
+  }
+
+  #wake(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
   }
 
   close(): Promise<void> {

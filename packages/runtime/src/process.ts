@@ -69,6 +69,7 @@ export async function runProcess(
 }
 
 function options(name: string, args: readonly string[]): { config: string; level: string } {
+  let wrong: unknown;
   try {
     const { values } = parseArgs({
       args: [...args],
@@ -85,7 +86,8 @@ function options(name: string, args: readonly string[]): { config: string; level
     if (values.config === undefined) throw new Error('--config <file.json> is missing');
     return { config: values.config, level: values['log-level'] };
   } catch (error) {
-    console.error(`${name}: ${(error as Error).message}`);
-    process.exit(2);
+    wrong = error;
   }
+  console.error(`${name}: ${(wrong as Error).message}`);
+  return process.exit(2);
 }

@@ -144,7 +144,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       publicKey: publicKey.export({ format: 'der', type: 'spki' }).toString('base64'),
       keyFile: write(
         `${city.name}.observation.key`,
-        privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
+        privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
         0o600,
       ),
       seedFile: natsUser(city.name, natsPermissions.agent(city.name)),
@@ -395,7 +395,8 @@ function softHsmModule(): string {
 async function poll(url: string, done: (response: Response) => Promise<boolean>): Promise<void> {
   const until = Date.now() + 10_000;
   while (Date.now() < until) {
-    if (await fetch(url).then(done, () => false)) return;
+    const response = await fetch(url).catch(() => undefined);
+    if (response && (await done(response))) return;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
   throw new Error(`${url} is not as it should be after 10 s`);
