@@ -117,4 +117,4 @@ export const pem = (...certificates: readonly TestCertificate[]): string =>
     .join('');
 
 export const keyPem = ({ privateKey }: TestCertificate): string =>
-  privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
+  privateKey.export({ format: 'pem', type: 'pkcs8' });

@@ -144,7 +144,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       publicKey: publicKey.export({ format: 'der', type: 'spki' }).toString('base64'),
       keyFile: write(
         `${city.name}.observation.key`,
-        privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
+        privateKey.export({ format: 'pem', type: 'pkcs8' }),
         0o600,
       ),
       seedFile: natsUser(city.name, natsPermissions.agent(city.name)),
