@@ -64,6 +64,8 @@ afterAll(async () => {
 afterEach(async () => {
   await running?.stop();
   running = undefined;
+  // What the agent of this test has said does not count in the next.
+  await va1.flush();
   heard.length = 0;
   statuses.length = 0;
   lines.length = 0;
