@@ -7,6 +7,8 @@ export interface OpenDraw {
   readonly coordinator: string;
   readonly targets: readonly Target[];
   readonly chain: readonly Uint8Array[];
+  /** SHA-256 of each certificate of the chain. */
+  readonly digests: readonly Uint8Array[];
   readonly trustContexts: readonly string[];
   /** In the order drawn. */
   readonly agents: ReadonlyMap<string, Agent>;

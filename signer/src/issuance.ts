@@ -17,7 +17,7 @@ import { type Drawn, type Issued, RefusalCode, type Subject } from '@mecai/proto
 import type { PreparedVoucher, Voucher, VoucherLinter, VoucherSigner } from '@mecai/voucher';
 import type { AuditRecord } from './audit-log.ts';
 import type { ChainPolicy } from './chain-policy.ts';
-import { hex } from './digest.ts';
+import { hex, sha256 } from './digest.ts';
 import type { Draws, OpenDraw } from './draws.ts';
 import { type Findings, describeQuorum, examine, maxObservations, quorumOf } from './evidence.ts';
 import { RefusedError, refusalName } from './refusal.ts';
@@ -64,7 +64,8 @@ export class Issuance {
       throw new RefusedError(RefusalCode.REFUSAL_CODE_INTERNAL, `the VA certificate expired at ${since}`);
     }
     checkSubject(subject, allowedTargets);
-    const endpoints = endpointsOf(subject);
+    const digests = subject.chain.map(sha256);
+    const endpoints = endpointsOf(subject, digests[0]!);
     const limit = draws.limitReached(coordinator, endpoints, time);
     if (limit !== undefined) throw new RefusedError(RefusalCode.REFUSAL_CODE_DRAW_LIMIT, limit);
     // A draw must not keep the whole message alive that it came in.
@@ -91,6 +92,7 @@ export class Issuance {
       coordinator,
       targets,
       chain,
+      digests,
       trustContexts: assessment.trustContexts,
       agents: drawn,
       registryVersion: version,

@@ -2,7 +2,7 @@ import { type Prefix, forbiddenTarget, formatAddress } from '@mecai/addresses';
 import { isDnsName } from '@mecai/pki';
 import { RefusalCode, type Subject } from '@mecai/proto/signer';
 import { maxRequestOctets, startTlsProtocols, vrpLimits } from '@mecai/voucher';
-import { sha256Hex } from './digest.ts';
+import { hex } from './digest.ts';
 import { RefusedError } from './refusal.ts';
 
 /**
@@ -39,7 +39,7 @@ const malformed = (detail: string) => new RefusedError(RefusalCode.REFUSAL_CODE_
  * What draws are counted by: the leaf at each address. One endpoint for both addresses would let a coordinator
  * start a fresh count with every other address it puts beside the one it wants.
  */
-export function endpointsOf({ addresses, port, chain }: Subject): string[] {
-  const leaf = sha256Hex(chain[0]!);
+export function endpointsOf({ addresses, port }: Subject, leafDigest: Uint8Array): string[] {
+  const leaf = hex(leafDigest);
   return addresses.map((address) => `${leaf} ${formatAddress(address)} ${port}`);
 }

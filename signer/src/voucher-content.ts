@@ -1,6 +1,5 @@
 import type { QuorumPolicy, QuorumResult } from '@mecai/corroboration';
 import type { Perspective, Voucher, QuorumPolicy as VoucherQuorum } from '@mecai/voucher';
-import { sha256 } from './digest.ts';
 import type { OpenDraw } from './draws.ts';
 import type { Findings } from './evidence.ts';
 
@@ -34,8 +33,8 @@ export function voucherContent(
     ...(ipv4 >= 0 && { ipv4: draw.targets[ipv4]!.address }),
     ...(ipv6 >= 0 && { ipv6: draw.targets[ipv6]!.address }),
     port: draw.targets[0]!.port,
-    leaf: sha256(draw.chain[0]!),
-    intermediates: draw.chain.slice(1).map(sha256),
+    leaf: draw.digests[0]!,
+    intermediates: draw.digests.slice(1),
     status: [],
     producedAt: new Date(producedAt),
     notAfter: new Date(Math.min(producedAt + lifetimeSeconds * 1000, vaNotAfter)),
