@@ -62,7 +62,9 @@ export async function setUp(root, { forTests = false, quiet = false }) {
   if (steps.length > 0) say(`setup done in ${seconds(startedAt)}`);
 }
 
+/** A program by name, or a file or directory by absolute path. */
 function onPath(program) {
+  if (program.startsWith('/')) return existsSync(program);
   // Debian keeps servers in sbin, which is not everybody's PATH.
   const places = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
   return places.some((place) => existsSync(join(place, program)));

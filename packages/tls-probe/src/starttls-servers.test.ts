@@ -253,48 +253,4 @@ TLSCACertificateFile ${issuer.certificatePath}
     );
     await expectChain('mysql', port);
   });
-
-  it('nntp: INN', async () => {
-    const port = await freePort();
-    const bin = '/usr/lib/news/bin';
-    const nnrpd = program('nnrpd', 'inn2', [bin]);
-    const news = directory('news', 'news');
-    directory('news/overview', 'news');
-    const key = certificates.write('news/key.pem', readFileSync(leaf.keyPath, 'utf8'));
-    chmodSync(key, 0o600);
-    const paths = ['db', 'etc', 'log', 'run', 'spool', 'tmp']
-      .map((name) => `path${name}: ${news}\n`)
-      .join('');
-    const configuration = certificates.write(
-      'news/inn.conf',
-      `mta: "/bin/true %s"
-organization: test
-ovmethod: tradindexed
-hismethod: hisv6
-pathhost: localhost
-pathnews: /usr/lib/news
-pathbin: ${bin}
-domain: localdomain
-${paths}tlscertfile: ${chainPath}
-tlskeyfile: ${key}
-tlscapath: ${news}
-`,
-    );
-    certificates.write('news/storage.conf', 'method tradspool {\n newsgroups: *\n class: 0\n}\n');
-    const readers = certificates.write(
-      'news/readers.conf',
-      'auth all {\n auth: "*"\n default: "user"\n}\naccess all {\n users: "*"\n newsgroups: "*"\n}\n',
-    );
-    for (const name of ['active', 'newsgroups', 'history']) certificates.write(`news/${name}`, '');
-    const [uid, gid] = [account('news', '-u'), account('news', '-g')];
-    for (const name of readdirSync(news)) chownSync(path(`news/${name}`), uid, gid);
-    const env = { INNCONF: configuration };
-    // The empty databases that nnrpd wants to find.
-    for (const [tool, ...args] of [['makedbz', '-i', '-o'], ['overchan']] as const) {
-      execFileSync(`${bin}/${tool}`, args, { uid, gid, env, cwd: news, input: '', stdio: 'pipe' });
-    }
-    const args = ['-D', '-f', '-p', String(port), '-b', '127.0.0.1', '-c', readers];
-    await processes.serve(nnrpd, args, port, { env });
-    await expectChain('nntp', port);
-  });
 });
