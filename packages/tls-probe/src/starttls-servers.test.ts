@@ -1,6 +1,6 @@
 /* oxlint-disable unicorn/consistent-function-scoping -- what one test needs stands inside it */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, mkdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { probe, type StartTlsProtocol } from './index.ts';
 import { type Issued, TestCertificates } from './testing/certificates.ts';
