@@ -1,5 +1,5 @@
 // Brings a fresh machine to where everything runs. Says each step and how long it took; does nothing twice.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -8,7 +8,13 @@ import { delimiter, join } from 'node:path';
 const compiler = [
   { program: 'g++', debian: 'g++', why: 'builds the PKCS #11 binding' },
   { program: 'make', debian: 'make', why: 'builds the PKCS #11 binding' },
-  { program: 'python3', debian: 'python3', why: 'node-gyp, for the PKCS #11 binding' },
+  // Debian's python3-minimal is not enough for node-gyp.
+  {
+    program: 'python3',
+    works: ['-c', 'import shlex'],
+    debian: 'python3',
+    why: 'node-gyp, for the PKCS #11 binding',
+  },
 ];
 const network = [
   { program: 'nats-server', debian: 'nats-server', why: 'message bus' },
@@ -28,13 +34,13 @@ export async function setUp(root, { forTests = false, quiet = false }) {
 
   /** @type {[what: string, action: () => Promise<void>][]} */
   const steps = [];
-  const missing = [...network, ...(forTests ? testServers : [])].filter(({ program }) => !onPath(program));
+  const missing = [...network, ...(forTests ? testServers : [])].filter(isMissing);
   const stamp = join(root, 'node_modules/.mecai-setup');
   const wanted = createHash('sha256')
     .update(readFileSync(join(root, 'package-lock.json')))
     .digest('hex');
   const installed = existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted;
-  if (!installed) missing.push(...compiler.filter(({ program }) => !onPath(program)));
+  if (!installed) missing.push(...compiler.filter(isMissing));
   if (missing.length > 0) steps.push(['system packages', () => installSystemPackages(missing, say)]);
   if (!installed) {
     steps.push(
@@ -61,6 +67,9 @@ export async function setUp(root, { forTests = false, quiet = false }) {
   if (!installed) writeFileSync(stamp, wanted);
   if (steps.length > 0) say(`setup done in ${seconds(startedAt)}`);
 }
+
+const isMissing = ({ program, works }) =>
+  !onPath(program) || (works !== undefined && spawnSync(program, works).status !== 0);
 
 /** A program by name, or a file or directory by absolute path. */
 function onPath(program) {
