@@ -127,8 +127,14 @@ describe('the chain', () => {
     expect(await verifyAuditLog(file, noted)).toMatchObject({ sequence: 3, noted: undefined });
     rmSync(file);
     await written(5);
-    rewriteFirst();
+    rewrite((one, i) => (i === 0 ? { ...one, n: 'forged' } : one));
     expect(await verifyAuditLog(file, noted)).toMatchObject({ sequence: 5, noted: undefined });
+  });
+
+  it('counts without a gap, even where the hashes fit', async () => {
+    await written(3);
+    rewrite((one, i) => (i === 2 ? { ...one, sequence: 4 } : one));
+    await expect(verifyAuditLog(file)).rejects.toMatchObject(broken);
   });
 
   it('finds the noted hash in a log that has grown', async () => {
@@ -139,11 +145,11 @@ describe('the chain', () => {
     expect((await verifyAuditLog(file, genesis)).noted).toBe(0);
   });
 
-  /** Changes the first record and makes the rest fit. */
-  function rewriteFirst() {
+  /** Changes records and makes the hashes fit. */
+  function rewrite(change: (one: Record<string, unknown>, index: number) => Record<string, unknown>) {
     let previous = genesis;
     const rewritten = parsed().map((one, i) => {
-      const line = JSON.stringify({ ...one, previous, ...(i === 0 && { n: 'forged' }) });
+      const line = JSON.stringify({ ...change(one, i), previous });
       previous = hash('sha256', line);
       return line;
     });
