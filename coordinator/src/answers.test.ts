@@ -27,7 +27,7 @@ function question({
 } = {}) {
   const nonce = randomBytes(32);
   const answers = new Answers(
-    { nonce, agents: [...names], expiresAt: 0, trustContexts: [], targets },
+    { nonce, agents: [...names], expiresAt: 0, trustContexts: [], links: [], targets },
     chain,
     testRegistry(registered),
     defaultQuorumPolicy,

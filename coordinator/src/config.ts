@@ -49,6 +49,24 @@ export const coordinatorConfig = z.strictObject({
       absentAfterMs: count(1_000, 600_000).default(10_000),
     })
     .prefault({}),
+  revocation: z
+    .strictObject({
+      /** How long a voucher waits for CRLs and OCSP responses. */
+      deadlineMs: count(100, 60_000).default(5_000),
+      /** What one fetch is given, redirects and all; it goes on after the deadline, for the next question. */
+      fetchTimeoutMs: count(100, 600_000).default(30_000),
+      /** A CRL or response is renewed after this long even if it lasts longer. */
+      maxAgeMs: count(100, 86_400_000).default(3_600_000),
+      /** A source that failed is left alone for this long. */
+      retryAfterMs: count(100, 3_600_000).default(60_000),
+      /** How often the cache is looked through for what has to be renewed. */
+      refreshEveryMs: count(100, 3_600_000).default(60_000),
+      /** The longest CRL that is fetched. */
+      crlOctets: count(1_024, 67_108_864).default(67_108_864),
+      /** CRLs kept. */
+      cacheOctets: count(65_536, 8_589_934_592).default(268_435_456),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       /** Requests of one requester (IPv4 address or IPv6 /64), and its chains with a key proof. */

@@ -76,6 +76,7 @@ function ask(rest: Partial<DecideParts> = {}, what = question()) {
   const parts = {
     name: coordinatorName,
     signer,
+    revocation: { bring: () => Promise.resolve() },
     perspectives,
     records,
     registry,

@@ -11,11 +11,13 @@ import { CoordinatorError } from './error.ts';
 import { Inquiry } from './inquiry.ts';
 import type { Perspectives } from './perspectives.ts';
 import type { Records } from './records.ts';
+import type { Revocation } from './revocation.ts';
 import type { SignerClient } from './signer-client.ts';
 
 export interface DecideParts {
   readonly name: string;
   readonly signer: Pick<SignerClient, 'draw' | 'issue'>;
+  readonly revocation: Pick<Revocation, 'bring'>;
   readonly perspectives: Pick<Perspectives, 'ask' | 'silentMs' | 'expectConnected'>;
   readonly records: Pick<Records, 'decision' | 'later'>;
   readonly registry: Registry;
@@ -46,6 +48,8 @@ interface Conclusion {
   readonly unavailable?: boolean;
 }
 
+/** Characters. */
+const maxDetail = 1_000;
 /** Seconds. */
 export const retryAfter = { unavailable: 10, inconclusive: 60, rateLimited: 60 } as const;
 
@@ -67,10 +71,12 @@ export async function decide(parts: DecideParts, question: Question): Promise<De
       drawn,
       question.subject.chain,
     );
+    // While the perspectives look.
+    const revocation = parts.revocation.bring(drawn);
     const { unregistered } = inquiry.answers;
     if (unregistered.length > 0) parts.log.warn({ agents: unregistered }, 'drawn, but not in this registry');
     try {
-      const conclusion = await conclude(parts, inquiry, drawn, drawsLeft > 0);
+      const conclusion = await conclude(parts, inquiry, drawn, revocation, drawsLeft > 0);
       if (conclusion === 'draw-forgotten') continue;
       const {
         verdict,
@@ -92,6 +98,7 @@ async function conclude(
   { signer }: DecideParts,
   inquiry: Inquiry,
   { nonce }: Drawn,
+  revocation: Promise<void>,
   mayDrawAgain: boolean,
 ): Promise<Conclusion | 'draw-forgotten'> {
   const { answers } = inquiry;
@@ -103,13 +110,15 @@ async function conclude(
         verdict: { status: outcome, detail: answers.words(), retryAfter: retryAfter.inconclusive },
       };
     }
+    await revocation;
     let answer: Awaited<ReturnType<SignerClient['issue']>>;
     try {
       answer = await signer.issue(nonce, answers.evidence);
     } catch (error) {
       return away(error);
     }
-    if (!('refused' in answer)) return { verdict: { status: 'issued' }, issued: answer };
+    if (!('refused' in answer))
+      return { verdict: { status: 'issued', ...leftOut(answer.trustContexts) }, issued: answer };
     const { code, faults } = answer.refused;
     if (code === RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW && mayDrawAgain) return 'draw-forgotten';
     // Observations that the signer does not accept are worth nothing; others may still come.
@@ -119,6 +128,12 @@ async function conclude(
       (answers.outcome() !== 'corroborated' || (await inquiry.another()));
     if (!waiting) return { verdict: refusal(answer.refused) };
   }
+}
+
+/** Why the voucher does not name every trust context. */
+function leftOut(contexts: Issued['trustContexts']): Pick<Verdict, 'detail'> {
+  const reasons = contexts.flatMap(({ id, trusted, reason }) => (trusted ? [] : [`${id}: ${reason}`]));
+  return reasons.length > 0 ? { detail: `left out: ${reasons.join('; ')}`.slice(0, maxDetail) } : {};
 }
 
 /** What becomes of a refusal by the signer. */

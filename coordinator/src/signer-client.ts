@@ -7,8 +7,10 @@ import {
   type IssueResponse,
   type Issued,
   type Refused,
+  type RevocationEvidenceKind,
   SignerServiceClient,
   type Subject,
+  type SupplyResponse,
 } from '@mecai/proto/signer';
 import { type Logger, spiffeIdOf } from '@mecai/runtime';
 import { CoordinatorError } from './error.ts';
@@ -22,6 +24,10 @@ interface Waiting {
 }
 
 const answerWithinMs = 5_000;
+/** A CRL of 64 MiB takes longer. */
+const supplyWithinMs = 30_000;
+/** Octets of a CRL in one message. */
+const pieceOctets = 262_144;
 
 /** One stream to the signer, opened anew when it breaks; requests on a broken stream fail at once. */
 export class SignerClient {
@@ -98,6 +104,39 @@ export class SignerClient {
     if (answer.$case === 'issued') return answer.issued;
     if (answer.$case === 'refused') return { refused: answer.refused };
     throw new CoordinatorError('signer-unavailable', `the signer answered evidence with ${answer.$case}`);
+  }
+
+  /**
+   * Hands in a CRL or OCSP response about a certificate of an open draw.
+   *
+   * @param link position in `Drawn.links`
+   * @throws CoordinatorError `signer-unavailable`
+   */
+  supply(
+    nonce: Uint8Array,
+    link: number,
+    kind: RevocationEvidenceKind,
+    der: Uint8Array,
+  ): Promise<SupplyResponse> {
+    return new Promise((resolve, reject) => {
+      const call = this.#client.supply(
+        new Metadata(),
+        { deadline: Date.now() + supplyWithinMs },
+        (error, response) => (error ? reject(unavailable(error)) : resolve(response)),
+      );
+      let at = 0;
+      // The next piece once the last has left: a large CRL is not copied whole.
+      const next = () => {
+        if (at >= der.length) {
+          call.end();
+          return;
+        }
+        const piece = der.subarray(at, (at += pieceOctets));
+        const [about, of] = at <= pieceOctets ? [nonce, kind] : [new Uint8Array(), 0 as const];
+        call.write({ nonce: about, link, kind: of, piece }, next);
+      };
+      next();
+    });
   }
 
   close(): void {

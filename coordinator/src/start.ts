@@ -20,6 +20,7 @@ import { type NatsLink, openNatsLink } from './nats-link.ts';
 import { Nonces } from './nonces.ts';
 import { Perspectives } from './perspectives.ts';
 import { Records } from './records.ts';
+import { Revocation, revocationSource } from './revocation.ts';
 import { SignerClient } from './signer-client.ts';
 import { VrpHandler } from './vrp-handler.ts';
 
@@ -46,10 +47,21 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     tls: readMutualTls(config.signer.tls),
     log,
     lost: () => {
+      revocation.forget();
       // One that has come back may have another policy.
       if (signerThere) describe().catch(failUnlessEnding);
     },
   });
+  const allowedTargets = config.allowedTargets.map(parsePrefix);
+  const revocation = new Revocation({
+    source: revocationSource(config.revocation, allowedTargets),
+    signer,
+    deadlineMs: config.revocation.deadlineMs,
+    log,
+  });
+  const refreshing = setInterval(() => {
+    revocation.refreshDue().catch(failUnlessEnding);
+  }, config.revocation.refreshEveryMs);
   async function describe(): Promise<void> {
     signerThere = false;
     const description = await untilItWorks('signer', () => signer.describe(), { log, signal });
@@ -93,8 +105,8 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     }
     if (!policy) throw new CoordinatorError('signer-unavailable', 'the signer has not been reached yet');
     const { name, probe } = config;
-    const parts = { name, signer, perspectives, records, registry, policy, probe, log, now: Date.now };
-    return decide(parts, question);
+    const parts = { name, signer, revocation, perspectives, records, registry, policy, probe };
+    return decide({ ...parts, log, now: Date.now }, question);
   }
 
   const nonces = new Nonces(randomBytes(32));
@@ -103,7 +115,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     tls: { certificate: readFileSync(config.tls.certificate), key: readFileSync(config.tls.key) },
     handler: new VrpHandler({
       config,
-      allowedTargets: config.allowedTargets.map(parsePrefix),
+      allowedTargets,
       nonces,
       log,
       now: Date.now,
@@ -141,6 +153,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       await server.close(config.probe.timeoutMs + config.probe.transitMs + drainWithinMs);
       await perspectives?.quiet(config.probe.graceMs);
       await records?.drain(drainWithinMs);
+      clearInterval(refreshing);
       ending.abort(new Error('stopping'));
       signer.close();
       await connecting;

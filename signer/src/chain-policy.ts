@@ -13,12 +13,23 @@ import { RefusalCode } from '@mecai/proto/signer';
 import { readCertificates } from './certificates.ts';
 import type { SignerConfig } from './config.ts';
 import { sha256Hex } from './digest.ts';
+import { type Link, linkOf } from './link.ts';
+
+export interface AssessedContext {
+  readonly id: string;
+  readonly trusted: boolean;
+  /** Why not, or empty. */
+  readonly reason: string;
+  /** Positions in `links` of the path's certificates; none if not trusted. */
+  readonly links: readonly number[];
+}
 
 export interface Accepted {
   readonly leafKey: KeyObject;
-  /** Trust contexts that accept the chain. */
-  readonly trustContexts: readonly string[];
-  readonly results: readonly { readonly id: string; readonly trusted: boolean; readonly reason: string }[];
+  /** At least one is trusted. */
+  readonly contexts: readonly AssessedContext[];
+  /** Of all paths, each once. */
+  readonly links: readonly Link[];
 }
 export interface NotAccepted {
   readonly refusal: { readonly code: RefusalCode; readonly detail: string };
@@ -70,20 +81,33 @@ export class ChainPolicy {
     if (issuedByOwnCa(evaluation, this.#ownCa)) {
       return refused(RefusalCode.REFUSAL_CODE_OWN_CA, 'the chain leads to the CA that runs this VA');
     }
-    const results = evaluation.contexts.map(({ id, trusted, reason }) => ({
-      id,
-      trusted,
-      reason: reason
+    const links = new Map<string, Link>();
+    const contexts = evaluation.contexts.map(({ id, trusted, path = [], reason }): AssessedContext => {
+      const why = reason
         ? `${reason.code} (${reason.rule}): ${reason.certificate.subject}${reason.detail ? `: ${reason.detail}` : ''}`
-        : '',
-    }));
-    const trustContexts = results.filter(({ trusted }) => trusted).map(({ id }) => id);
-    if (trustContexts.length === 0) {
-      const why = results.map(({ id, reason }) => `${id}: ${reason}`).join('; ');
+        : '';
+      return { id, trusted, reason: why, links: linksOf(path, chain, links) };
+    });
+    if (contexts.every(({ trusted }) => !trusted)) {
+      const why = contexts.map(({ id, reason }) => `${id}: ${reason}`).join('; ');
       return refused(RefusalCode.REFUSAL_CODE_UNTRUSTED, `no trust context accepts the chain: ${why}`);
     }
-    return { leafKey, trustContexts, results };
+    return { leafKey, contexts, links: [...links.values()] };
   }
+}
+
+/** Adds the path's links to those known and gives their positions. */
+function linksOf(
+  path: readonly Certificate[],
+  chain: readonly Uint8Array[],
+  links: Map<string, Link>,
+): number[] {
+  return path.slice(0, -1).map((certificate, index) => {
+    const link = linkOf(certificate, path[index + 1]!, chain);
+    const key = `${link.certificateHash} ${link.issuerHash}`;
+    if (!links.has(key)) links.set(key, link);
+    return [...links.keys()].indexOf(key);
+  });
 }
 
 const refused = (code: RefusalCode, detail: string): NotAccepted => ({ refusal: { code, detail } });

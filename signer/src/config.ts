@@ -52,6 +52,16 @@ export const signerConfig = z.strictObject({
       },
     )
     .prefault({}),
+  revocation: z
+    .strictObject({
+      /** Whether a chain is vouched for when nothing current says that none of it is revoked. */
+      policy: z.enum(['require', 'allow-unknown']).default('require'),
+      /** The largest CRL that is taken in. */
+      crlOctets: count(1_024, 67_108_864).default(67_108_864),
+      /** CRLs and OCSP responses kept. */
+      cacheOctets: count(65_536, 8_589_934_592).default(536_870_912),
+    })
+    .prefault({}),
   voucherLifetimeSeconds: count(60, 86_400).default(86_400),
   /** How far an agent's clock may be off. */
   clockToleranceMs: count(1_000, 600_000).default(120_000),

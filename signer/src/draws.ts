@@ -1,5 +1,6 @@
 import type { Agent } from '@mecai/corroboration';
 import type { Target } from '@mecai/proto';
+import type { Link } from './link.ts';
 
 /** One open question: who was drawn to look at what, for which coordinator. */
 export interface OpenDraw {
@@ -9,7 +10,8 @@ export interface OpenDraw {
   readonly chain: readonly Uint8Array[];
   /** SHA-256 of each certificate of the chain. */
   readonly digests: readonly Uint8Array[];
-  readonly trustContexts: readonly string[];
+  /** What revocation evidence may be handed in about. */
+  readonly links: readonly Link[];
   /** In the order drawn. */
   readonly agents: ReadonlyMap<string, Agent>;
   /** Registry the agents come from. */

@@ -18,6 +18,8 @@ export interface Findings {
   /** By target, then by agent; an agent is missing where nothing of it counts. */
   readonly seen: readonly ReadonlyMap<string, Verdict>[];
   readonly faults: readonly { readonly agent: string; readonly fault: EvidenceFault | 'equivocation' }[];
+  /** OCSP responses that the server stapled for the leaf, each once. */
+  readonly stapled: readonly Uint8Array[];
   /** SHA-256, hex, of each observation that one of the agents drawn has signed. */
   readonly evidence: readonly string[];
 }
@@ -52,6 +54,7 @@ export function examine(
   const counted = new Map<string, Uint8Array[]>();
   const faults: { agent: string; fault: EvidenceFault | 'equivocation' }[] = [];
   const evidence: string[] = [];
+  const stapled = new Map<string, Uint8Array>();
   const expected = { nonce: draw.nonce, targets: draw.targets, agents, now, clockToleranceMs };
   for (const signed of observations) {
     const checked = checkObservation(signed.observation, expected);
@@ -75,9 +78,13 @@ export function examine(
       seen[target]!.set(agent.name, 'inconclusive');
       continue;
     }
-    seen[target]!.set(agent.name, judge(observation, draw.chain, policy.matchIntermediates).verdict);
+    const { verdict } = judge(observation, draw.chain, policy.matchIntermediates);
+    seen[target]!.set(agent.name, verdict);
+    if (verdict !== 'match') continue;
+    const response = observation.ocsp.find(({ certificate }) => certificate === 0)?.response;
+    if (response) stapled.set(sha256Hex(response), response);
   }
-  return { seen, faults, evidence };
+  return { seen, faults, stapled: [...stapled.values()], evidence };
 }
 
 /**

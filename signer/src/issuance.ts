@@ -12,15 +12,18 @@ import {
   drawPerspectives,
   keyTypeOf,
 } from '@mecai/corroboration';
+import { PkiError, type RevocationPolicy } from '@mecai/pki';
 import type { SignedObservation, Target } from '@mecai/proto';
 import { type Drawn, type Issued, RefusalCode, type Subject } from '@mecai/proto/signer';
 import type { PreparedVoucher, Voucher, VoucherLinter, VoucherSigner } from '@mecai/voucher';
 import type { AuditRecord } from './audit-log.ts';
-import type { ChainPolicy } from './chain-policy.ts';
+import type { Accepted, ChainPolicy } from './chain-policy.ts';
 import { hex, sha256 } from './digest.ts';
 import type { Draws, OpenDraw } from './draws.ts';
 import { type Findings, describeQuorum, examine, maxObservations, quorumOf } from './evidence.ts';
 import { RefusedError, refusalName } from './refusal.ts';
+import { type Revocation, type RevocationRefusal, checkRevocation } from './revocation-check.ts';
+import type { RevocationEvidence } from './revocation-evidence.ts';
 import { checkSubject, endpointsOf } from './subject.ts';
 import { voucherContent } from './voucher-content.ts';
 
@@ -28,6 +31,8 @@ export interface IssuanceParts {
   readonly registry: () => Registry;
   readonly policy: QuorumPolicy;
   readonly chainPolicy: Pick<ChainPolicy, 'assess'>;
+  readonly revocation: RevocationPolicy;
+  readonly revocationEvidence: RevocationEvidence;
   readonly draws: Draws;
   readonly drawTtlMs: number;
   readonly voucherSigner: VoucherSigner;
@@ -47,6 +52,9 @@ export interface IssuanceParts {
   /** Secret of this signer for the draw. */
   readonly drawKey: Uint8Array;
 }
+
+/** Different stapled responses that are looked at for one voucher. */
+const maxStapled = 4;
 
 export class Issuance {
   readonly #parts: IssuanceParts;
@@ -73,6 +81,9 @@ export class Issuance {
     const { serverName, port, startTls } = subject;
     const assessment = this.#parts.chainPolicy.assess(chain, serverName, time);
     if ('refusal' in assessment) throw new RefusedError(assessment.refusal.code, assessment.refusal.detail);
+    // Evidence that is missing may still come; what is known to be revoked need not be looked at.
+    const revocation = this.#checkRevocation(assessment, time, 'allow-unknown');
+    if ('refusal' in revocation) throw new RefusedError(revocation.refusal.code, revocation.refusal.detail);
     const keyType = keyTypeOf(assessment.leafKey);
     const targets = subject.addresses.map(
       (address): Target => ({
@@ -93,7 +104,7 @@ export class Issuance {
       targets,
       chain,
       digests,
-      trustContexts: assessment.trustContexts,
+      links: assessment.links,
       agents: drawn,
       registryVersion: version,
       expiresAt,
@@ -104,7 +115,11 @@ export class Issuance {
       agents: [...drawn.keys()],
       expiresAt,
       targets,
-      trustContexts: assessment.results.map(({ id, trusted, reason }) => ({ id, trusted, reason })),
+      trustContexts: resultsOf(revocation),
+      links: assessment.links.map(({ certificate, issuer }) => ({
+        certificate: certificate.der,
+        issuer: issuer.der,
+      })),
     };
   }
 
@@ -136,10 +151,19 @@ export class Issuance {
       throw await this.#refuse(draw, RefusalCode.REFUSAL_CODE_NO_QUORUM, detail, findings);
     }
 
+    this.#takeStapled(draw, findings, time);
+    const standing = this.#standing(draw, time);
+    if ('refusal' in standing) {
+      const { code, detail } = standing.refusal;
+      // Evidence may still come; about the rest there is nothing more to say.
+      if (code !== RefusalCode.REFUSAL_CODE_REVOCATION_UNKNOWN) draws.close(draw);
+      throw await this.#refuse(draw, code, detail, findings);
+    }
+
     draws.close(draw);
     const serial = this.#parts.random(16);
     const terms = { ...this.#parts, lifetimeSeconds: this.#parts.voucherLifetimeSeconds };
-    const voucher = voucherContent(draw, findings, result, terms, serial, time);
+    const voucher = voucherContent(draw, findings, result, standing, terms, serial, time);
     const signed = this.#sign(voucher, time);
     if ('failure' in signed) {
       const { failure, cause } = signed;
@@ -153,15 +177,73 @@ export class Issuance {
         content: hex(signed.prepared.contentHash),
         nonce: hex(draw.nonce),
         endpoints: draw.endpoints,
-        trustContexts: draw.trustContexts,
+        trustContexts: standing.trustContexts,
         evidence: findings.evidence,
         faults: findings.faults,
       });
-      return { voucher: signed.bytes, auditSequence };
+      return { voucher: signed.bytes, auditSequence, trustContexts: resultsOf(standing) };
     } catch (cause) {
       throw new RefusedError(RefusalCode.REFUSAL_CODE_INTERNAL, 'the audit log cannot be written', [], {
         cause,
       });
+    }
+  }
+
+  /**
+   * Takes in a CRL or OCSP response about a certificate of an open draw.
+   *
+   * @param link position in `Drawn.links`
+   * @throws RefusedError `unknown-draw`, `malformed`
+   */
+  supply(
+    nonce: Uint8Array,
+    link: number,
+    coordinator: string,
+  ): (kind: 'crl' | 'ocsp', der: Uint8Array) => void {
+    const { now, draws, revocationEvidence } = this.#parts;
+    const draw = draws.find(nonce, coordinator, now());
+    if (!draw) throw new RefusedError(RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW, 'no such draw is open');
+    const about = draw.links[link];
+    if (!about) throw new RefusedError(RefusalCode.REFUSAL_CODE_MALFORMED, `the draw has no link ${link}`);
+    return (kind, der) => {
+      const time = new Date(now());
+      try {
+        if (kind === 'crl') revocationEvidence.addCrl(der, about, time);
+        else revocationEvidence.addOcsp(der, about, time);
+      } catch (error) {
+        if (!(error instanceof PkiError)) throw error;
+        throw new RefusedError(RefusalCode.REFUSAL_CODE_MALFORMED, error.message);
+      }
+    };
+  }
+
+  /** Today's judgement of the chain: distrust and revocation may have come since the draw. */
+  #standing(draw: OpenDraw, time: number): Revocation | { readonly refusal: RevocationRefusal } {
+    const { chainPolicy, revocation } = this.#parts;
+    const assessment = chainPolicy.assess(draw.chain, draw.targets[0]!.serverName, time);
+    return 'refusal' in assessment ? assessment : this.#checkRevocation(assessment, time, revocation);
+  }
+
+  #checkRevocation(assessment: Accepted, time: number, policy: RevocationPolicy) {
+    const at = new Date(time);
+    return checkRevocation(
+      assessment,
+      (link) => this.#parts.revocationEvidence.status(link, at),
+      policy,
+      new Date(Math.floor(time / 1000) * 1000),
+    );
+  }
+
+  /** What the server staples counts like what a coordinator hands in: once it verifies. */
+  #takeStapled({ links }: OpenDraw, { stapled }: Findings, time: number): void {
+    for (const link of links.filter(({ position }) => position === 0)) {
+      for (const response of stapled.slice(0, maxStapled)) {
+        try {
+          this.#parts.revocationEvidence.addOcsp(response, link, new Date(time));
+        } catch (error) {
+          if (!(error instanceof PkiError)) throw error;
+        }
+      }
     }
   }
 
@@ -220,3 +302,6 @@ export class Issuance {
     return refused;
   }
 }
+
+const resultsOf = ({ contexts }: Revocation) =>
+  contexts.map(({ id, trusted, reason }) => ({ id, trusted, reason }));

@@ -2,6 +2,7 @@ import {
   Server,
   ServerCredentials,
   type ServerDuplexStream,
+  type ServerReadableStream,
   type ServerUnaryCall,
   type sendUnaryData,
   status,
@@ -13,11 +14,14 @@ import {
   type IssueResponse,
   RefusalCode,
   SignerServiceService,
+  type SupplyRequest,
+  type SupplyResponse,
 } from '@mecai/proto/signer';
 import { type Logger, spiffeIdOf } from '@mecai/runtime';
 import { CoordinatorStream } from './coordinator-stream.ts';
 import type { Issuance } from './issuance.ts';
 import { RefusedError } from './refusal.ts';
+import { Supplies } from './supply.ts';
 
 /** Evidence of six perspectives with ten certificates each stays well below. */
 const maxMessageBytes = 4 * 1024 * 1024;
@@ -36,6 +40,8 @@ export async function startService(options: {
   readonly tls: { certificate: Buffer; key: Buffer; ca: Buffer };
   readonly coordinators: readonly string[];
   readonly issuance: Issuance;
+  /** The largest CRL that is taken in. */
+  readonly crlOctets: number;
   readonly describe: () => DescribeResponse;
   readonly log: Logger;
 }): Promise<SignerService> {
@@ -48,6 +54,7 @@ export async function startService(options: {
 
   type Call =
     | ServerDuplexStream<IssueRequest, IssueResponse>
+    | ServerReadableStream<SupplyRequest, SupplyResponse>
     | ServerUnaryCall<DescribeRequest, DescribeResponse>;
   const caller = (call: Call): string | undefined => {
     const certificate = call.getAuthContext()?.sslPeerCertificate?.raw;
@@ -58,6 +65,7 @@ export async function startService(options: {
   };
   const denied = { code: status.PERMISSION_DENIED, details: 'this identity may not ask the signer' };
 
+  const supplies = new Supplies(issuance, options.crlOctets, log);
   const streams = new Set<CoordinatorStream>();
   server.addService(SignerServiceService, {
     issue(call: ServerDuplexStream<IssueRequest, IssueResponse>) {
@@ -71,6 +79,14 @@ export async function startService(options: {
       streams.add(stream);
       call.on('close', () => streams.delete(stream));
       call.on('error', (error) => log.info({ coordinator, reason: error.message }, 'stream ended'));
+    },
+    supply(
+      call: ServerReadableStream<SupplyRequest, SupplyResponse>,
+      respond: sendUnaryData<SupplyResponse>,
+    ) {
+      const coordinator = caller(call);
+      if (coordinator === undefined) respond(denied);
+      else supplies.take(call, coordinator, respond);
     },
     describe(
       call: ServerUnaryCall<DescribeRequest, DescribeResponse>,

@@ -17,6 +17,7 @@ import { chainPolicyOf } from './chain-policy.ts';
 import { signerConfig } from './config.ts';
 import { Draws } from './draws.ts';
 import { Issuance } from './issuance.ts';
+import { RevocationEvidence } from './revocation-evidence.ts';
 import { startService } from './service.ts';
 import { prepareTrial } from './trial.ts';
 import { checkVaChain } from './va-chain.ts';
@@ -64,10 +65,13 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
   const sweep = setInterval(() => draws.expire(Date.now()), 1000);
   opened.defer(() => clearInterval(sweep));
 
+  const revocationEvidence = new RevocationEvidence({ octets: config.revocation.cacheOctets });
   const issuance = new Issuance({
     registry: () => registry,
     policy: config.quorum,
     chainPolicy,
+    revocation: config.revocation.policy,
+    revocationEvidence,
     draws,
     drawTtlMs: config.draws.ttlMs,
     voucherSigner: voucherSigner({ certificate, intermediates }),
@@ -97,6 +101,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     tls: readMutualTls(config.tls),
     coordinators: config.coordinators,
     issuance,
+    crlOctets: config.revocation.crlOctets,
     describe,
     log,
   });
@@ -109,6 +114,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     status: () => ({
       auditSequence: auditLog.sequence,
       openDraws: draws.size,
+      revocationEvidence: revocationEvidence.size,
       registryVersion: registry.version,
       perspectives: registry.agents.size,
       vaCertificateUntil: va.notAfter.toISOString(),

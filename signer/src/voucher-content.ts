@@ -2,6 +2,7 @@ import type { QuorumPolicy, QuorumResult } from '@mecai/corroboration';
 import type { Perspective, Voucher, QuorumPolicy as VoucherQuorum } from '@mecai/voucher';
 import type { OpenDraw } from './draws.ts';
 import type { Findings } from './evidence.ts';
+import type { Revocation } from './revocation-check.ts';
 
 export interface VoucherTerms {
   readonly policy: QuorumPolicy;
@@ -19,6 +20,7 @@ export function voucherContent(
   draw: OpenDraw,
   { seen }: Findings,
   result: QuorumResult,
+  { trustContexts, status }: Revocation,
   { policy, lifetimeSeconds, vaNotAfter }: VoucherTerms,
   serial: Uint8Array,
   now: number,
@@ -35,10 +37,10 @@ export function voucherContent(
     port: draw.targets[0]!.port,
     leaf: draw.digests[0]!,
     intermediates: draw.digests.slice(1),
-    status: [],
+    status,
     producedAt: new Date(producedAt),
     notAfter: new Date(Math.min(producedAt + lifetimeSeconds * 1000, vaNotAfter)),
-    trustContexts: draw.trustContexts,
+    trustContexts,
     quorum: statedQuorum(policy, result.counted.length, result.required),
     directoryVersion: draw.registryVersion,
     perspectives: heard.map(

@@ -21,6 +21,9 @@ export class TestSigner {
   issued = 0;
   /** Whom to draw; everyone in the registry by default. */
   drawn: readonly string[] | undefined;
+  /** Of every draw. */
+  links: Drawn['links'] = [];
+  readonly supplied: { readonly nonce: Uint8Array; readonly link: number; readonly der: Uint8Array }[] = [];
   /** Instead of a draw. */
   refuseDraw: Refused | undefined;
   /** Instead of the next judgements of evidence, in order. */
@@ -38,6 +41,7 @@ export class TestSigner {
       agents: [...(this.drawn ?? this.#registry.agents.keys())],
       expiresAt: Date.now() + 30_000,
       trustContexts: [],
+      links: this.links,
       targets: subject.addresses.map((address) => ({
         address,
         port: subject.port,
@@ -91,7 +95,11 @@ export class TestSigner {
       return evaluateQuorum(this.policy, [...agents.values()], complete).outcome === 'corroborated';
     });
     if (!all) return refused(RefusalCode.REFUSAL_CODE_NO_QUORUM, 'no quorum', faults);
-    return { voucher: Uint8Array.of(0x30, 0x01, this.issued), auditSequence: ++this.issued };
+    return {
+      voucher: Uint8Array.of(0x30, 0x01, this.issued),
+      auditSequence: ++this.issued,
+      trustContexts: [],
+    };
   }
 }
 

@@ -17,6 +17,7 @@ import type { AuditRecord } from '../audit-log.ts';
 import { ChainPolicy } from '../chain-policy.ts';
 import { type DrawLimits, Draws } from '../draws.ts';
 import { Issuance, type IssuanceParts } from '../issuance.ts';
+import { RevocationEvidence } from '../revocation-evidence.ts';
 import { serverCertificate, testCa } from './certificates.ts';
 
 export const coordinator = 'spiffe://mecai.test/coordinator-1';
@@ -110,6 +111,8 @@ export function createWorld(
       ]),
       [parseCertificate(va.root.der)],
     ),
+    revocation: 'allow-unknown',
+    revocationEvidence: new RevocationEvidence({ octets: 268_435_456 }),
     draws: new Draws({ ...drawLimits, ...limits }, (draw) =>
       records.push({ event: 'draw-abandoned', endpoints: draw.endpoints }),
     ),

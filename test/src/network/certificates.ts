@@ -1,7 +1,7 @@
 /** Certificate hierarchies for test networks. */
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { parseAddress } from '@mecai/addresses';
-import { der, implicit } from '@mecai/pki';
+import { constructed, der, implicit } from '@mecai/pki';
 import {
   type TestCertificate,
   type TestCertificateOptions,
@@ -22,10 +22,17 @@ interface Names {
   readonly uri?: readonly string[];
 }
 
-function issue({
-  extendedKeyUsage,
-  ...options
-}: TestCertificateOptions & { names?: Names }): TestCertificate {
+/** A CA that says in the certificates it issues where its CRL is. */
+export interface TestCa extends TestCertificate {
+  readonly crlUrl?: string;
+}
+
+interface IssueOptions extends TestCertificateOptions {
+  readonly issuer?: TestCa;
+  readonly names?: Names;
+}
+
+function issue({ extendedKeyUsage, ...options }: IssueOptions): TestCertificate {
   const key = options.key ?? generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const extensions = [
     // subjectKeyIdentifier and authorityKeyIdentifier (RFC 5280 sections 4.2.1.2 and 4.2.1.1).
@@ -42,6 +49,11 @@ function issue({
       testExtension('2.5.29.37', false, der.sequence(...extendedKeyUsage.map((one) => der.oid(one)))),
     );
   }
+  if (options.issuer?.crlUrl !== undefined) {
+    const name = der.tlv(implicit(6), Buffer.from(options.issuer.crlUrl));
+    const point = der.tlv(constructed(0), der.tlv(constructed(0), name));
+    extensions.push(testExtension('2.5.29.31', false, der.sequence(der.sequence(point))));
+  }
   const { dns = [], ip = [], uri = [] } = options.names ?? {};
   if (dns.length + ip.length + uri.length > 0) {
     const names = [
@@ -51,31 +63,38 @@ function issue({
     ];
     extensions.push(testExtension('2.5.29.17', false, der.sequence(...names)));
   }
-  return testCertificate({ serial: (serial = (serial % 127) + 1), ...options, key, extensions });
+  return testCertificate({ serial: ++serial, ...options, key, extensions });
 }
 
-const ca = { ca: true, keyUsage: keyUsages.keyCertSign };
+/** cRLSign (RFC 5280 section 4.2.1.3). */
+const crlSign = 0x02;
+const ca = { ca: true, keyUsage: keyUsages.keyCertSign | crlSign };
 const serverAuth = '1.3.6.1.5.5.7.3.1';
 const clientAuth = '1.3.6.1.5.5.7.3.2';
 
-export const rootCa = (subject: string): TestCertificate => issue({ subject, ...ca });
+export const rootCa = (subject: string, crlUrl?: string): TestCa => ({
+  ...issue({ subject, ...ca }),
+  ...(crlUrl !== undefined && { crlUrl }),
+});
 
 export const intermediateCa = (
   subject: string,
-  issuer: TestCertificate,
-  names: { forTls: boolean } = { forTls: true },
-): TestCertificate =>
-  issue({
+  issuer: TestCa,
+  { forTls = true, crlUrl }: { forTls?: boolean; crlUrl?: string } = {},
+): TestCa => ({
+  ...issue({
     subject,
     issuer,
     ...ca,
     pathLength: 0,
-    ...(names.forTls && { extendedKeyUsage: [serverAuth, clientAuth] }),
-  });
+    ...(forTls && { extendedKeyUsage: [serverAuth, clientAuth] }),
+  }),
+  ...(crlUrl !== undefined && { crlUrl }),
+});
 
 /** A TLS server certificate. Valid for 90 days around now, so that the validators' limits hold. */
 export function serverCertificate(
-  issuer: TestCertificate,
+  issuer: TestCa,
   names: Names,
   key: 'ecdsa' | 'rsa' = 'ecdsa',
   now = new Date(),

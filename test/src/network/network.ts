@@ -14,6 +14,7 @@ import { createUser } from '@nats-io/nkeys';
 import { uint16, writeMmdb } from '../parts/mmdb-writer.ts';
 import { type NatsServer, type NatsUser, startNatsServer } from '../parts/nats-server.ts';
 import {
+  type TestCa,
   type TestCertificate,
   intermediateCa,
   keyPem,
@@ -23,6 +24,7 @@ import {
   svid,
 } from './certificates.ts';
 import { type City, sixCities } from './cities.ts';
+import { CrlServer } from './crl-server.ts';
 import { type ManagedProcess, startProcess } from './managed-process.ts';
 
 const repository = join(import.meta.dirname, '../../..');
@@ -53,6 +55,7 @@ export interface Network {
   readonly analytics?: ManagedProcess;
   readonly vrpUrl: string;
   readonly pki: NetworkPki;
+  readonly crls: CrlServer;
   readonly files: {
     /** Root that VA certificates are checked against, PEM. */
     readonly vaRoot: string;
@@ -66,13 +69,13 @@ export interface Network {
 
 export interface NetworkPki {
   /** The CA whose customers ask for vouchers, in the trust contexts MOZ and CHROME. */
-  readonly webRoot: TestCertificate;
-  readonly webIntermediate: TestCertificate;
+  readonly webRoot: TestCa;
+  readonly webIntermediate: TestCa;
   /** Another CA in the trust context MOZ: the one that is broken into. */
-  readonly brokenRoot: TestCertificate;
-  readonly brokenIntermediate: TestCertificate;
+  readonly brokenRoot: TestCa;
+  readonly brokenIntermediate: TestCa;
   /** The CA that runs the VA. */
-  readonly vaRoot: TestCertificate;
+  readonly vaRoot: TestCa;
 }
 
 const trustDomain = 'spiffe://mecai.test';
@@ -89,17 +92,19 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     mkdirSync(at(name), { recursive: true });
   }
 
+  const crls = await CrlServer.start();
   const pki: NetworkPki = (() => {
-    const webRoot = rootCa('Example Web Root');
-    const brokenRoot = rootCa('Broken Root');
+    const webRoot = rootCa('Example Web Root', crls.url('web-root'));
+    const brokenRoot = rootCa('Broken Root', crls.url('broken-root'));
     return {
       webRoot,
-      webIntermediate: intermediateCa('Example Web Issuing CA', webRoot),
+      webIntermediate: intermediateCa('Example Web Issuing CA', webRoot, { crlUrl: crls.url('web') }),
       brokenRoot,
-      brokenIntermediate: intermediateCa('Broken Issuing CA', brokenRoot),
-      vaRoot: rootCa('Second Opinion Root'),
+      brokenIntermediate: intermediateCa('Broken Issuing CA', brokenRoot, { crlUrl: crls.url('broken') }),
+      vaRoot: rootCa('Second Opinion Root', crls.url('va-root')),
     };
   })();
+  for (const ca of Object.values(pki)) crls.publish(ca);
   write('trust/MOZ/roots.pem', pem(pki.webRoot, pki.brokenRoot, pki.vaRoot));
   write('trust/CHROME/roots.pem', pem(pki.webRoot));
   const vaRoot = write('va-root.pem', pem(pki.vaRoot));
@@ -169,7 +174,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   });
   progress(`certificates, keys and registry of ${agents.length} perspectives`);
 
-  const stops: (() => Promise<unknown>)[] = [];
+  const stops: (() => Promise<unknown>)[] = [() => crls.close()];
   const stop = async () => {
     for (const end of stops.toReversed()) await end();
   };
@@ -325,6 +330,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       ...(analytics && { analytics }),
       vrpUrl: coordinator.ready['vrp']!,
       pki,
+      crls,
       files: { vaRoot, httpsCa, coordinatorSvid: coordinatorId.files, operatorSeed },
       stop,
     };

@@ -13,7 +13,9 @@ import {
   type ClientDuplexStream,
   type ClientOptions,
   type ClientUnaryCall,
+  type ClientWritableStream,
   type handleBidiStreamingCall,
+  type handleClientStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -25,6 +27,24 @@ import { SignedObservation, Target } from "./observation.ts";
 export const protobufPackage = "mecai.v1";
 
 export const protobufFileName = "mecai/v1/signer.proto";
+
+export const RevocationEvidenceKind = {
+  REVOCATION_EVIDENCE_KIND_UNSPECIFIED: 0,
+  /** REVOCATION_EVIDENCE_KIND_CRL - CertificateList of the issuer (RFC 5280 chapter 5). */
+  REVOCATION_EVIDENCE_KIND_CRL: 1,
+  /** REVOCATION_EVIDENCE_KIND_OCSP - OCSPResponse about the certificate (RFC 6960 section 4.2.1). */
+  REVOCATION_EVIDENCE_KIND_OCSP: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type RevocationEvidenceKind = typeof RevocationEvidenceKind[keyof typeof RevocationEvidenceKind];
+
+export namespace RevocationEvidenceKind {
+  export type REVOCATION_EVIDENCE_KIND_UNSPECIFIED = typeof RevocationEvidenceKind.REVOCATION_EVIDENCE_KIND_UNSPECIFIED;
+  export type REVOCATION_EVIDENCE_KIND_CRL = typeof RevocationEvidenceKind.REVOCATION_EVIDENCE_KIND_CRL;
+  export type REVOCATION_EVIDENCE_KIND_OCSP = typeof RevocationEvidenceKind.REVOCATION_EVIDENCE_KIND_OCSP;
+  export type UNRECOGNIZED = typeof RevocationEvidenceKind.UNRECOGNIZED;
+}
 
 export const RefusalCode = {
   REFUSAL_CODE_UNSPECIFIED: 0,
@@ -48,6 +68,8 @@ export const RefusalCode = {
   REFUSAL_CODE_TOO_FEW_PERSPECTIVES: 10,
   /** REFUSAL_CODE_FORBIDDEN_TARGET - The target lies in a special-purpose range. */
   REFUSAL_CODE_FORBIDDEN_TARGET: 11,
+  /** REFUSAL_CODE_REVOCATION_UNKNOWN - Nothing current says whether a certificate of the chain is revoked; the draw stays open for more evidence. */
+  REFUSAL_CODE_REVOCATION_UNKNOWN: 12,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -66,6 +88,7 @@ export namespace RefusalCode {
   export type REFUSAL_CODE_INTERNAL = typeof RefusalCode.REFUSAL_CODE_INTERNAL;
   export type REFUSAL_CODE_TOO_FEW_PERSPECTIVES = typeof RefusalCode.REFUSAL_CODE_TOO_FEW_PERSPECTIVES;
   export type REFUSAL_CODE_FORBIDDEN_TARGET = typeof RefusalCode.REFUSAL_CODE_FORBIDDEN_TARGET;
+  export type REFUSAL_CODE_REVOCATION_UNKNOWN = typeof RefusalCode.REFUSAL_CODE_REVOCATION_UNKNOWN;
   export type UNRECOGNIZED = typeof RefusalCode.UNRECOGNIZED;
 }
 
@@ -110,6 +133,32 @@ export interface Drawn {
   trustContexts: TrustContextResult[];
   /** What the agents have to look at, one for each address. */
   targets: Target[];
+  /** The certificates whose revocation status counts: those of the paths that trust contexts accept. */
+  links: Link[];
+}
+
+/** A certificate and its issuer, DER. */
+export interface Link {
+  certificate: Uint8Array;
+  issuer: Uint8Array;
+}
+
+/** A CRL has up to 64 MiB: it comes in pieces, each well below the limit of a message. */
+export interface SupplyRequest {
+  /** In the first message; what the later ones say is ignored. */
+  nonce: Uint8Array;
+  /** Position in `Drawn.links`. */
+  link: number;
+  kind: RevocationEvidenceKind;
+  /** The next octets of the CRL or response, DER. */
+  piece: Uint8Array;
+}
+
+export interface SupplyResponse {
+  /** The signer has it now, or had it already. */
+  accepted: boolean;
+  /** Why not. */
+  detail: string;
 }
 
 export interface TrustContextResult {
@@ -132,6 +181,8 @@ export interface Issued {
   voucher: Uint8Array;
   /** Position of the record in the signer's audit log. */
   auditSequence: number;
+  /** Those in the voucher, and why the others are left out. */
+  trustContexts: TrustContextResult[];
 }
 
 export interface Refused {
@@ -456,7 +507,7 @@ export const Subject: MessageFns<Subject> = {
 };
 
 function createBaseDrawn(): Drawn {
-  return { nonce: new Uint8Array(0), agents: [], expiresAt: 0, trustContexts: [], targets: [] };
+  return { nonce: new Uint8Array(0), agents: [], expiresAt: 0, trustContexts: [], targets: [], links: [] };
 }
 
 export const Drawn: MessageFns<Drawn> = {
@@ -475,6 +526,9 @@ export const Drawn: MessageFns<Drawn> = {
     }
     for (const v of message.targets) {
       Target.encode(v!, writer.uint32(42).fork()).join();
+    }
+    for (const v of message.links) {
+      Link.encode(v!, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -530,6 +584,207 @@ export const Drawn: MessageFns<Drawn> = {
             }
 
             message.targets.push(Target.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.links.push(Link.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLink(): Link {
+  return { certificate: new Uint8Array(0), issuer: new Uint8Array(0) };
+}
+
+export const Link: MessageFns<Link> = {
+  encode(message: Link, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificate.length !== 0) {
+      writer.uint32(10).bytes(message.certificate);
+    }
+    if (message.issuer.length !== 0) {
+      writer.uint32(18).bytes(message.issuer);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Link {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLink();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificate = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.issuer = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSupplyRequest(): SupplyRequest {
+  return { nonce: new Uint8Array(0), link: 0, kind: 0, piece: new Uint8Array(0) };
+}
+
+export const SupplyRequest: MessageFns<SupplyRequest> = {
+  encode(message: SupplyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nonce.length !== 0) {
+      writer.uint32(10).bytes(message.nonce);
+    }
+    if (message.link !== 0) {
+      writer.uint32(16).uint32(message.link);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(24).int32(message.kind);
+    }
+    if (message.piece.length !== 0) {
+      writer.uint32(34).bytes(message.piece);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SupplyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSupplyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nonce = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.link = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.piece = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSupplyResponse(): SupplyResponse {
+  return { accepted: false, detail: "" };
+}
+
+export const SupplyResponse: MessageFns<SupplyResponse> = {
+  encode(message: SupplyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.accepted !== false) {
+      writer.uint32(8).bool(message.accepted);
+    }
+    if (message.detail !== "") {
+      writer.uint32(18).string(message.detail);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SupplyResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSupplyResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.accepted = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.detail = reader.string();
             continue;
           }
         }
@@ -671,7 +926,7 @@ export const Evidence: MessageFns<Evidence> = {
 };
 
 function createBaseIssued(): Issued {
-  return { voucher: new Uint8Array(0), auditSequence: 0 };
+  return { voucher: new Uint8Array(0), auditSequence: 0, trustContexts: [] };
 }
 
 export const Issued: MessageFns<Issued> = {
@@ -681,6 +936,9 @@ export const Issued: MessageFns<Issued> = {
     }
     if (message.auditSequence !== 0) {
       writer.uint32(16).uint64(message.auditSequence);
+    }
+    for (const v of message.trustContexts) {
+      TrustContextResult.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -712,6 +970,14 @@ export const Issued: MessageFns<Issued> = {
             }
 
             message.auditSequence = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.trustContexts.push(TrustContextResult.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -1068,6 +1334,16 @@ export const SignerServiceService = {
     responseSerialize: (value: IssueResponse): Buffer => Buffer.from(IssueResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): IssueResponse => IssueResponse.decode(value),
   },
+  /** Gives the signer revocation evidence about a certificate of an open draw. One CRL or response a call. */
+  supply: {
+    path: "/mecai.v1.SignerService/Supply" as const,
+    requestStream: true as const,
+    responseStream: false as const,
+    requestSerialize: (value: SupplyRequest): Buffer => Buffer.from(SupplyRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SupplyRequest => SupplyRequest.decode(value),
+    responseSerialize: (value: SupplyResponse): Buffer => Buffer.from(SupplyResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SupplyResponse => SupplyResponse.decode(value),
+  },
   /** What this signer signs with, and under which policy. */
   describe: {
     path: "/mecai.v1.SignerService/Describe" as const,
@@ -1083,6 +1359,8 @@ export const SignerServiceService = {
 export interface SignerServiceServer extends UntypedServiceImplementation {
   /** One long stream per coordinator. Requests carry an id; answers come in any order. */
   issue: handleBidiStreamingCall<IssueRequest, IssueResponse>;
+  /** Gives the signer revocation evidence about a certificate of an open draw. One CRL or response a call. */
+  supply: handleClientStreamingCall<SupplyRequest, SupplyResponse>;
   /** What this signer signs with, and under which policy. */
   describe: handleUnaryCall<DescribeRequest, DescribeResponse>;
 }
@@ -1092,6 +1370,21 @@ export interface SignerServiceClient extends Client {
   issue(): ClientDuplexStream<IssueRequest, IssueResponse>;
   issue(options: Partial<CallOptions>): ClientDuplexStream<IssueRequest, IssueResponse>;
   issue(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<IssueRequest, IssueResponse>;
+  /** Gives the signer revocation evidence about a certificate of an open draw. One CRL or response a call. */
+  supply(callback: (error: ServiceError | null, response: SupplyResponse) => void): ClientWritableStream<SupplyRequest>;
+  supply(
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SupplyResponse) => void,
+  ): ClientWritableStream<SupplyRequest>;
+  supply(
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SupplyResponse) => void,
+  ): ClientWritableStream<SupplyRequest>;
+  supply(
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SupplyResponse) => void,
+  ): ClientWritableStream<SupplyRequest>;
   /** What this signer signs with, and under which policy. */
   describe(
     request: DescribeRequest,

@@ -1,0 +1,160 @@
+/** Brings the signer the revocation evidence it cannot fetch itself. */
+import { promises as dns } from 'node:dns';
+import { createHash } from 'node:crypto';
+import { type Prefix, forbiddenTarget, parseAddress } from '@mecai/addresses';
+import {
+  type CertificateStatus,
+  PkiError,
+  RevocationSource,
+  httpFetch,
+  nameText,
+  parseCertificate,
+} from '@mecai/pki';
+import { type Drawn, type Link, RevocationEvidenceKind } from '@mecai/proto/signer';
+import type { Logger } from '@mecai/runtime';
+import type { CoordinatorConfig } from './config.ts';
+import { CoordinatorError } from './error.ts';
+import type { SignerClient } from './signer-client.ts';
+
+export interface RevocationParts {
+  readonly source: Pick<RevocationSource, 'check' | 'refreshDue'>;
+  readonly signer: Pick<SignerClient, 'supply'>;
+  /** For all certificates of a chain together, milliseconds. */
+  readonly deadlineMs: number;
+  readonly log: Logger;
+}
+
+interface Document {
+  readonly kind: RevocationEvidenceKind;
+  readonly der: Uint8Array;
+  readonly id: string;
+}
+
+/** Documents remembered as supplied. */
+const maxRemembered = 100_000;
+
+export class Revocation {
+  readonly #parts: RevocationParts;
+  /** What this signer has from us. */
+  readonly #supplied = new Set<string>();
+  readonly #supplying = new Map<string, Promise<void>>();
+  /** One supply at a time: the signer reads large ones into memory. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: RevocationParts) {
+    this.#parts = parts;
+  }
+
+  /** The signer may be another, without a memory of what it was given. */
+  forget(): void {
+    this.#supplied.clear();
+  }
+
+  /**
+   * Finds out about every certificate of the draw, and hands the signer what it has not got yet. Never rejects;
+   * what has not come at the deadline is left out, and arrives in the cache for the next question.
+   */
+  async bring({ nonce, links }: Pick<Drawn, 'nonce' | 'links'>): Promise<void> {
+    const signal = AbortSignal.timeout(this.#parts.deadlineMs);
+    const bringing = Promise.all(links.map((link, at) => this.#bringOne(nonce, link, at, signal)));
+    const late = Promise.withResolvers<void>();
+    const giveUp = () => late.resolve();
+    signal.addEventListener('abort', giveUp);
+    await Promise.race([bringing, late.promise]);
+    signal.removeEventListener('abort', giveUp);
+  }
+
+  /** Renews what is due. */
+  refreshDue(): Promise<void> {
+    return this.#parts.source.refreshDue();
+  }
+
+  async #bringOne(nonce: Uint8Array, link: Link, at: number, signal: AbortSignal): Promise<void> {
+    const { source, log } = this.#parts;
+    try {
+      const path = [parseCertificate(link.certificate), parseCertificate(link.issuer)];
+      const statuses = await source.check({ path, signal });
+      for (const status of statuses) {
+        for (const { source: kind, url, error } of status.problems) {
+          const certificate = nameText(status.certificate.subject);
+          log.warn({ certificate, source: kind, url, code: error.code, err: error }, 'revocation source');
+        }
+        for (const document of documentsOf(status, link)) await this.#supply(nonce, at, document);
+      }
+    } catch (error) {
+      const known = error instanceof PkiError || error instanceof CoordinatorError;
+      log[known ? 'warn' : 'error']({ err: error }, 'revocation evidence not supplied');
+    }
+  }
+
+  #supply(nonce: Uint8Array, link: number, document: Document): Promise<void> {
+    const { kind, der, id } = document;
+    if (this.#supplied.has(id)) return Promise.resolve();
+    let supplying = this.#supplying.get(id);
+    if (!supplying) {
+      supplying = this.#inTurn(async () => {
+        const { accepted, detail } = await this.#parts.signer.supply(nonce, link, kind, der);
+        if (!accepted) this.#parts.log.warn({ detail }, 'the signer refuses revocation evidence');
+        else this.#remember(id);
+      }).finally(() => this.#supplying.delete(id));
+      this.#supplying.set(id, supplying);
+    }
+    return supplying;
+  }
+
+  #inTurn(action: () => Promise<void>): Promise<void> {
+    const turn = this.#last.then(action);
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  #remember(id: string): void {
+    this.#supplied.add(id);
+    if (this.#supplied.size > maxRemembered) this.#supplied.delete(this.#supplied.values().next().value!);
+  }
+}
+
+/** The CRL comes before its delta, and both whether they say good or revoked: the signer judges. */
+function documentsOf({ evidence }: CertificateStatus, { certificate, issuer }: Link): Document[] {
+  const crl = RevocationEvidenceKind.REVOCATION_EVIDENCE_KIND_CRL;
+  const ocsp = RevocationEvidenceKind.REVOCATION_EVIDENCE_KIND_OCSP;
+  return evidence.flatMap((one): Document[] => {
+    switch (one.kind) {
+      case 'ocsp': {
+        const { der } = one.verdict;
+        return [{ kind: ocsp, der, id: `${hash(certificate)} ${hash(issuer)} ${hash(der)}` }];
+      }
+      case 'crl':
+        return [one.crl, ...(one.delta ? [one.delta] : [])].map(({ der, sha256 }) => ({
+          kind: crl,
+          der,
+          id: `${hash(issuer)} ${Buffer.from(sha256).toString('base64')}`,
+        }));
+      case 'short-lived':
+        return [];
+      default:
+        return one satisfies never;
+    }
+  });
+}
+
+const hash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('base64');
+
+/** Fetches over HTTP from addresses that may be probed, and from no others. */
+export function revocationSource(
+  config: CoordinatorConfig['revocation'],
+  allowedTargets: readonly Prefix[],
+): RevocationSource {
+  return new RevocationSource({
+    fetch: httpFetch({
+      resolve: async (host) => (await dns.lookup(host, { all: true })).map(({ address }) => address),
+      isAllowed: (address) => forbiddenTarget(parseAddress(address), allowedTargets) === undefined,
+      timeout: config.fetchTimeoutMs,
+    }),
+    clock: () => new Date(),
+    maxAge: config.maxAgeMs,
+    retryAfter: config.retryAfterMs,
+    crlOctets: config.crlOctets,
+    cacheOctets: config.cacheOctets,
+  });
+}

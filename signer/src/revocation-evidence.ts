@@ -1,0 +1,188 @@
+/**
+ * CRLs and OCSP responses that coordinators have handed in. Each is verified here against the issuer from a
+ * validated path before it counts; an older one never replaces a newer one.
+ */
+import {
+  type CertificateStatus,
+  type Crl,
+  type Evidence,
+  type OcspVerdict,
+  PkiError,
+  assertCurrent,
+  covers,
+  deltaFits,
+  parseCrl,
+  revocation,
+  verifyCrl,
+  verifyOcsp,
+} from '@mecai/pki';
+import { hex, sha256 } from './digest.ts';
+import type { Link } from './link.ts';
+
+export interface EvidenceLimits {
+  /** Octets of CRLs and responses kept; what was not asked for longest goes first. */
+  readonly octets: number;
+}
+
+interface Kept {
+  readonly octets: number;
+  readonly forget: () => void;
+}
+
+/** What a response takes in memory beside its octets. */
+const overhead = 1_024;
+
+export class RevocationEvidence {
+  readonly #limits: EvidenceLimits;
+  /** By issuer, then by scope. */
+  readonly #crls = new Map<string, Map<string, Crl>>();
+  /** By certificate and issuer. */
+  readonly #responses = new Map<string, OcspVerdict>();
+  /** In the order of last use. */
+  readonly #kept = new Map<string, Kept>();
+  #octets = 0;
+
+  constructor(limits: EvidenceLimits) {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#kept.size;
+  }
+
+  get octets(): number {
+    return this.#octets;
+  }
+
+  /**
+   * @returns false for what is known already or older than what is known
+   * @throws PkiError what is not a current CRL of the issuer about the certificate
+   */
+  addCrl(der: Uint8Array, link: Link, now: Date): boolean {
+    const ofIssuer = this.#crls.get(link.issuerHash);
+    const digest = sha256(der);
+    if (ofIssuer && Array.from(ofIssuer.values()).some((crl) => digest.equals(crl.sha256))) return false;
+    const crl = parseCrl(der);
+    if (!covers(crl, link.certificate)) throw new PkiError('unverified', 'CRL: about other certificates');
+    verifyCrl(crl, link.issuer);
+    assertCurrent(crl, now);
+    const scope = scopeKey(crl);
+    const known = ofIssuer?.get(scope);
+    if (known && (crl.number < known.number || crl.thisUpdate < known.thisUpdate)) return false;
+    const crls = ofIssuer ?? new Map<string, Crl>();
+    const key = `${link.issuerHash} ${scope}`;
+    this.#forget(key);
+    crls.set(scope, crl);
+    this.#crls.set(link.issuerHash, crls);
+    this.#keep(key, {
+      // Its entries are indexed.
+      octets: der.length * 2 + overhead,
+      forget: () => {
+        crls.delete(scope);
+        if (crls.size === 0) this.#crls.delete(link.issuerHash);
+      },
+    });
+    return true;
+  }
+
+  /**
+   * @returns false for what is known already or older than what is known
+   * @throws PkiError what is not a current response about the certificate
+   */
+  addOcsp(der: Uint8Array, link: Link, now: Date): boolean {
+    const key = responseKey(link);
+    const known = this.#responses.get(key);
+    if (known && Buffer.compare(known.der, der) === 0) return false;
+    // A response must not keep the whole message alive that it came in.
+    const verdict = verifyOcsp(Uint8Array.from(der), link.certificate, link.issuer, now);
+    if (verdict.status === 'unknown')
+      throw new PkiError('unverified', 'OCSP: the responder does not know it');
+    if (known && verdict.thisUpdate < known.thisUpdate) return false;
+    this.#forget(key);
+    this.#responses.set(key, verdict);
+    this.#keep(key, {
+      octets: der.length + overhead,
+      forget: () => this.#responses.delete(key),
+    });
+    return true;
+  }
+
+  /** What the evidence says now. Whoever was revoked by what has expired since is still revoked. */
+  status(link: Link, now: Date): CertificateStatus {
+    const evidence: Evidence[] = [];
+    let revoked: { at: Date | undefined; reason: number | undefined } | undefined;
+    let stale = false;
+    const verdict = this.#responses.get(responseKey(link));
+    if (verdict) {
+      this.#touch(responseKey(link));
+      if (verdict.status === 'revoked') revoked = { at: verdict.revokedAt, reason: verdict.reason };
+      if (verdict.nextUpdate >= now) evidence.push({ kind: 'ocsp', stapled: false, verdict });
+      else stale = true;
+    }
+    const crls = this.#covering(link);
+    for (const crl of crls) {
+      if (crl.baseNumber !== undefined) continue;
+      const delta = crls.find((one) => deltaFits(crl, one));
+      const entry = revocation(link.certificate, crl, delta);
+      if (entry) revoked ??= { at: entry.revocationDate, reason: entry.reason };
+      if (crl.nextUpdate >= now) evidence.push({ kind: 'crl', url: crl.scope?.uris[0] ?? '', crl, delta });
+      else stale = true;
+    }
+    if (evidence.length === 0 && link.shortLived) evidence.push({ kind: 'short-lived' });
+    const current = evidence.length > 0;
+    return {
+      certificate: link.certificate,
+      status: revoked ? 'revoked' : current ? 'good' : stale ? 'stale' : 'unknown',
+      revokedAt: revoked?.at,
+      reason: revoked?.reason,
+      evidence,
+      problems: [],
+    };
+  }
+
+  #covering({ certificate, issuerHash, points }: Link): Crl[] {
+    const found: Crl[] = [];
+    for (const [scope, crl] of this.#crls.get(issuerHash) ?? []) {
+      // A CA may have hundreds of partitions: the cheap question first.
+      const uris = crl.scope?.name ? crl.scope.uris : undefined;
+      if (uris && uris.length > 0 && !points.some((point) => point.uris.some((uri) => uris.includes(uri))))
+        continue;
+      if (!covers(crl, certificate)) continue;
+      this.#touch(`${issuerHash} ${scope}`);
+      found.push(crl);
+    }
+    return found;
+  }
+
+  #keep(key: string, kept: Kept): void {
+    this.#kept.set(key, kept);
+    this.#octets += kept.octets;
+    for (const oldest of this.#kept.keys()) {
+      if (this.#octets <= this.#limits.octets || oldest === key) return;
+      this.#forget(oldest);
+    }
+  }
+
+  #forget(key: string): void {
+    const kept = this.#kept.get(key);
+    if (!kept) return;
+    this.#kept.delete(key);
+    this.#octets -= kept.octets;
+    kept.forget();
+  }
+
+  #touch(key: string): void {
+    const kept = this.#kept.get(key)!;
+    this.#kept.delete(key);
+    this.#kept.set(key, kept);
+  }
+}
+
+const responseKey = ({ certificateHash, issuerHash }: Link) => `${certificateHash} by ${issuerHash}`;
+
+/** CRL numbers are comparable within this (RFC 5280 section 5.2.3). */
+function scopeKey({ baseNumber, scope }: Crl): string {
+  const kind = baseNumber === undefined ? 'complete' : 'delta';
+  const of = scope?.onlyUserCertificates ? 'users' : scope?.onlyCaCertificates ? 'cas' : 'all';
+  return `${kind} ${of} ${scope?.name ? hex(scope.name) : ''}`;
+}
