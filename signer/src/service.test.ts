@@ -55,6 +55,7 @@ async function serve(world: World = createWorld()): Promise<SignerService> {
     },
     coordinators: [coordinator, second],
     issuance: world.issuance,
+    crlOctets: 1_048_576,
     describe: () => description,
     log,
   });

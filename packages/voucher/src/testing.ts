@@ -5,6 +5,8 @@ import { voucherSigner, type VoucherSigner } from './cms-encoder.ts';
 import { oids } from './oids.ts';
 import type { Voucher } from './voucher.ts';
 
+export { type CrlOptions, type Revoked, testCrl } from './testing-crl.ts';
+
 export interface TestKey {
   readonly publicKey: KeyObject;
   readonly privateKey: KeyObject;
@@ -39,7 +41,7 @@ export interface TestCertificate extends TestKey {
 }
 
 /** keyUsage bits (RFC 5280 section 4.2.1.3). */
-export const keyUsages = { digitalSignature: 0x80, keyCertSign: 0x04 } as const;
+export const keyUsages = { digitalSignature: 0x80, keyCertSign: 0x04, cRLSign: 0x02 } as const;
 
 const commonName = (name: string) =>
   der.sequence(der.setOf(der.sequence(der.oid('2.5.4.3'), der.utf8String(name))));

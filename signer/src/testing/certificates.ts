@@ -48,7 +48,7 @@ export const testCa = (subject: string, issuer?: TestCertificate): TestCertifica
       subject,
       ...(issuer && { issuer, pathLength: 0 }),
       ca: true,
-      keyUsage: keyUsages.keyCertSign,
+      keyUsage: keyUsages.keyCertSign | keyUsages.cRLSign,
     },
     issuer && { purposes: [purposes.server, purposes.client] },
   );

@@ -66,9 +66,7 @@ function issue({ extendedKeyUsage, ...options }: IssueOptions): TestCertificate 
   return testCertificate({ serial: ++serial, ...options, key, extensions });
 }
 
-/** cRLSign (RFC 5280 section 4.2.1.3). */
-const crlSign = 0x02;
-const ca = { ca: true, keyUsage: keyUsages.keyCertSign | crlSign };
+const ca = { ca: true, keyUsage: keyUsages.keyCertSign | keyUsages.cRLSign };
 const serverAuth = '1.3.6.1.5.5.7.3.1';
 const clientAuth = '1.3.6.1.5.5.7.3.2';
 

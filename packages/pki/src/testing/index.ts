@@ -3,3 +3,4 @@ export * from './issue.ts';
 export * from './crl.ts';
 export * from './sct.ts';
 export * from './ocsp.ts';
+export * from './openssl-ca.ts';

@@ -65,6 +65,11 @@ export class OpenSslCa implements Disposable {
     return this.#certificate(`${name}.pem`);
   }
 
+  /** Of a certificate issued, PEM. */
+  privateKey(name: string): string {
+    return readFileSync(this.#openssl.path(`${name}.key`), 'utf8');
+  }
+
   revoke(name: string): void {
     this.#run(`ca -config ca.cnf -revoke ${name}.pem -crl_reason keyCompromise`);
   }
