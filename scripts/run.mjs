@@ -19,6 +19,7 @@ const usage = `usage: npm run <command> [-- arguments]
   test                  every test                                             (-- <name…> for some of them)
   bench                 figures, with a peer in the same run                   (-- ${benches.join(' ')}, -- --json)
   mecai                 the mecai command line                                 (-- request|inspect|verify --help)
+  mecai-admin           commands to a running signer                           (-- --help)
   build, check          turbo over all workspaces`;
 
 const [command, ...args] = process.argv.slice(2);
@@ -43,6 +44,10 @@ switch (command) {
   case 'mecai':
     await setUp(root, { quiet: true });
     await run(node, [...plain, join(root, 'client/src/main.ts'), ...args]);
+    break;
+  case 'mecai-admin':
+    await setUp(root, { quiet: true });
+    await run(node, [...plain, join(root, 'signer/src/admin/main.ts'), ...args]);
     break;
   case 'turbo':
     await setUp(root, {});
@@ -74,7 +79,7 @@ async function runBenches() {
 /** Runs to the end with this terminal; its exit code becomes ours. */
 function run(file, parameters) {
   const child = spawn(file, parameters, {
-    cwd: process.env.INIT_CWD && command === 'mecai' ? process.env.INIT_CWD : root,
+    cwd: process.env.INIT_CWD && command.startsWith('mecai') ? process.env.INIT_CWD : root,
     stdio: 'inherit',
     env: { ...process.env, PATH: [dirname(node), bin, process.env.PATH].join(delimiter) },
   });

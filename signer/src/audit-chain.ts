@@ -38,10 +38,15 @@ const lineEnd = 0x0a;
  * Reads the whole log and checks the chain.
  *
  * @param noted SHA-256 of a line, hex, as an earlier check printed it
+ * @param visit called for each record, in order
  * @throws SignerError `audit-log-broken`, naming the first wrong line; the system's error if there is no file
  */
-export const verifyAuditLog = (file: string, noted?: string): Promise<VerifiedAuditLog> =>
-  verifyChain(file, createReadStream(file, { highWaterMark: 1 << 20 }), noted);
+export const verifyAuditLog = (
+  file: string,
+  noted?: string,
+  visit?: (record: unknown) => void,
+): Promise<VerifiedAuditLog> =>
+  verifyChain(file, createReadStream(file, { highWaterMark: 1 << 20 }), noted, visit);
 
 /**
  * As `verifyAuditLog`, for the octets of a log in pieces. Lines are hashed as they are, whatever they say.
@@ -52,6 +57,7 @@ export async function verifyChain(
   name: string,
   pieces: AsyncIterable<Buffer> | Iterable<Buffer>,
   noted?: string,
+  visit?: (record: unknown) => void,
 ): Promise<VerifiedAuditLog> {
   let tail = { sequence: 0, hash: genesis, size: 0 };
   let notedAt = noted === genesis ? 0 : undefined;
@@ -60,7 +66,7 @@ export async function verifyChain(
     const bytes = rest.length > 0 ? Buffer.concat([rest, piece]) : piece;
     let from = 0;
     for (let end = bytes.indexOf(lineEnd); end >= 0; end = bytes.indexOf(lineEnd, from)) {
-      tail = nextLine(name, bytes.subarray(from, end), tail);
+      tail = nextLine(name, bytes.subarray(from, end), tail, visit);
       if (tail.hash === noted) notedAt = tail.sequence;
       from = end + 1;
     }
@@ -72,7 +78,12 @@ export async function verifyChain(
 
 type Position = Omit<AuditTail, 'torn'>;
 
-function nextLine(file: string, line: Buffer, { sequence, hash, size }: Position): Position {
+function nextLine(
+  file: string,
+  line: Buffer,
+  { sequence, hash, size }: Position,
+  visit?: (record: unknown) => void,
+): Position {
   const number = sequence + 1;
   let record: unknown;
   try {
@@ -83,6 +94,7 @@ function nextLine(file: string, line: Buffer, { sequence, hash, size }: Position
   const { sequence: found, previous }: { sequence?: unknown; previous?: unknown } = Object(record);
   if (found !== number) throw broken(file, number, `sequence ${String(found)}`);
   if (previous !== hash) throw broken(file, number, 'hash of the line before does not fit');
+  visit?.(record);
   return { sequence: number, hash: sha256Hex(line), size: size + line.length + 1 };
 }
 

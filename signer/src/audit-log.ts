@@ -52,12 +52,14 @@ export class AuditLog {
    * Checks the whole chain first. A torn last line is cut off. The file is made if it is absent.
    *
    * @param onTrouble told of each write that failed
+   * @param visit called for each record that is there, in order
    * @throws SignerError `audit-log-broken`
    */
   static async open(
     path: string,
     now: () => Date,
     onTrouble: (error: unknown) => void,
+    visit?: (record: unknown) => void,
   ): Promise<{ log: AuditLog; tail: AuditTail }> {
     await (await open(path, 'a', 0o600)).close();
     // A new file is on the disk only once its directory is.
@@ -67,7 +69,7 @@ export class AuditLog {
     } finally {
       await directory.close();
     }
-    const tail = await verifyAuditLog(path);
+    const tail = await verifyAuditLog(path, undefined, visit);
     const file = await open(path, 'r+');
     if (tail.torn > 0) await file.truncate(tail.size);
     return { log: new AuditLog(file, tail, now, onTrouble), tail };

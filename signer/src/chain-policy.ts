@@ -1,6 +1,7 @@
 import { type KeyObject, createPublicKey } from 'node:crypto';
 import {
   type Certificate,
+  type DistrustEntry,
   type Evaluation,
   PkiError,
   type TrustContext,
@@ -13,6 +14,7 @@ import { RefusalCode } from '@mecai/proto/signer';
 import { readCertificates } from './certificates.ts';
 import type { SignerConfig } from './config.ts';
 import { sha256Hex } from './digest.ts';
+import { DistrustList } from './distrust-list.ts';
 import { type Link, linkOf } from './link.ts';
 
 export interface AssessedContext {
@@ -36,6 +38,12 @@ export interface NotAccepted {
 }
 export type Assessment = Accepted | NotAccepted;
 
+interface Kept {
+  readonly at: number;
+  readonly distrust: readonly DistrustEntry[];
+  readonly assessment: Assessment;
+}
+
 /** How long an assessment is used again, milliseconds. */
 const freshMs = 60_000;
 const maxKept = 10_000;
@@ -44,11 +52,13 @@ const maxKept = 10_000;
 export class ChainPolicy {
   readonly #trust: TrustStore;
   readonly #ownCa: readonly Certificate[];
-  readonly #kept = new Map<string, { readonly at: number; readonly assessment: Assessment }>();
+  readonly #distrust: Pick<DistrustList, 'inForce'>;
+  readonly #kept = new Map<string, Kept>();
 
-  constructor(trust: TrustStore, ownCa: readonly Certificate[]) {
+  constructor(trust: TrustStore, ownCa: readonly Certificate[], distrust: Pick<DistrustList, 'inForce'>) {
     this.#trust = trust;
     this.#ownCa = ownCa;
+    this.#distrust = distrust;
   }
 
   get contexts(): readonly TrustContext[] {
@@ -58,20 +68,33 @@ export class ChainPolicy {
   /** @param now milliseconds since 1970 */
   assess(chain: readonly Uint8Array[], serverName: string, now: number): Assessment {
     const id = [serverName, ...chain.map(sha256Hex)].join(' ');
+    const distrust = this.#distrust.inForce(now);
     const kept = this.#kept.get(id);
-    if (kept && now - kept.at < freshMs && now >= kept.at) return kept.assessment;
-    const assessment = this.#assess(chain, serverName, now);
+    // Another list is another judgement.
+    const same = kept?.distrust === distrust;
+    if (kept && same && now - kept.at < freshMs && now >= kept.at) return kept.assessment;
+    const assessment = this.#assess(chain, serverName, distrust, now);
     this.#kept.delete(id);
-    this.#kept.set(id, { at: now, assessment });
+    this.#kept.set(id, { at: now, distrust, assessment });
     if (this.#kept.size > maxKept) this.#kept.delete(this.#kept.keys().next().value!);
     return assessment;
   }
 
-  #assess(chain: readonly Uint8Array[], serverName: string, now: number): Assessment {
+  #assess(
+    chain: readonly Uint8Array[],
+    serverName: string,
+    distrust: readonly DistrustEntry[],
+    now: number,
+  ): Assessment {
     let evaluation: Evaluation;
     let leafKey: KeyObject;
     try {
-      evaluation = this.#trust.evaluate({ chain, name: { dns: serverName }, now: new Date(now) });
+      evaluation = this.#trust.evaluate({
+        chain,
+        name: { dns: serverName },
+        now: new Date(now),
+        distrust,
+      });
       const spki = Buffer.from(evaluation.leaf.spki);
       leafKey = createPublicKey({ key: spki, format: 'der', type: 'spki' });
     } catch (error) {
@@ -90,7 +113,9 @@ export class ChainPolicy {
     });
     if (contexts.every(({ trusted }) => !trusted)) {
       const why = contexts.map(({ id, reason }) => `${id}: ${reason}`).join('; ');
-      return refused(RefusalCode.REFUSAL_CODE_UNTRUSTED, `no trust context accepts the chain: ${why}`);
+      const distrusted = evaluation.contexts.some(({ reason }) => reason?.code === 'distrusted');
+      const code = distrusted ? RefusalCode.REFUSAL_CODE_DISTRUSTED : RefusalCode.REFUSAL_CODE_UNTRUSTED;
+      return refused(code, `no trust context accepts the chain: ${why}`);
     }
     return { leafKey, contexts, links: [...links.values()] };
   }
@@ -112,7 +137,10 @@ function linksOf(
 
 const refused = (code: RefusalCode, detail: string): NotAccepted => ({ refusal: { code, detail } });
 
-export async function chainPolicyOf(config: SignerConfig): Promise<ChainPolicy> {
+export async function chainPolicyOf(
+  config: SignerConfig,
+  distrust: DistrustList = new DistrustList(),
+): Promise<ChainPolicy> {
   const trust = createTrustStore(await loadTrustContexts(config.trustContexts));
-  return new ChainPolicy(trust, config.ownCa.flatMap(readCertificates));
+  return new ChainPolicy(trust, config.ownCa.flatMap(readCertificates), distrust);
 }

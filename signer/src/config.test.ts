@@ -2,8 +2,11 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { parseAddress } from '@mecai/addresses';
+import { credentials } from '@grpc/grpc-js';
+import { OperatorServiceClient } from '@mecai/proto/signer';
 import { createLogger } from '@mecai/runtime';
 import { parseSignedVoucher } from '@mecai/voucher';
+import { testCrl } from '@mecai/voucher/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { signerConfig } from './config.ts';
 import { startSigner } from './start.ts';
@@ -67,6 +70,7 @@ async function issued(changes: object) {
 
 const asIs = async (changes: object, matching = 4) => (await asking(changes)).voucher(matching);
 const quorum = (changes: object) => ({ quorum: changes });
+const revocation = (changes: object) => ({ revocation: { policy: 'allow-unknown', ...changes } });
 const draws = (changes: object) => ({ draws: changes });
 const refusal = (action: Promise<unknown>) => expect(action).rejects;
 const tls = (changes: object) => ({
@@ -204,6 +208,56 @@ const tests: Record<string, () => Promise<void>> = {
     expect(await (await asking({})).voucher(6, leafOnly)).toBe('no-quorum');
     expect(await (await asking(quorum({ matchIntermediates: false }))).voucher(6, leafOnly)).toBe('issued');
   },
+  async operators() {
+    const operator = 'spiffe://mecai.test/operator';
+    const list = ({ grpc }: { grpc: string }) => {
+      const { ca, key, certificate } = files.identity([operator]);
+      const secure = credentials.createSsl(ca, key, certificate, { checkServerIdentity: () => undefined });
+      const client = new OperatorServiceClient(grpc, secure, { 'grpc.ssl_target_name_override': 'signer' });
+      stops.push(() => client.close());
+      return new Promise((resolve, reject) => {
+        client.listDistrust({ lifted: true }, (error, found) => (error ? reject(error) : resolve(found)));
+      });
+    };
+    await refusal(list(await start())).toThrow(/PERMISSION_DENIED/);
+    expect(await list(await start({ operators: [operator] }))).toEqual({ records: [] });
+  },
+  async 'revocation.policy'() {
+    expect(await asIs(revocation({ policy: 'require' }))).toBe('revocation-unknown');
+    expect(await asIs(revocation({ policy: 'allow-unknown' }))).toBe('issued');
+  },
+  async 'revocation.crlOctets'() {
+    const crl = testCrl(webIntermediate, { number: 1, padding: 100 });
+    const supplied = async (crlOctets: number) => {
+      const client = await asking(revocation({ crlOctets }));
+      const drawn = await client.draw();
+      if (typeof drawn === 'string') throw new Error(drawn);
+      return client.supply(drawn, 0, crl);
+    };
+    expect(await supplied(crl.length)).toEqual({ accepted: true, detail: '' });
+    expect(await supplied(crl.length - 1)).toMatchObject({
+      accepted: false,
+      detail: `longer than ${crl.length - 1} octets`,
+    });
+  },
+  async 'revocation.cacheOctets'() {
+    const kept = async (cacheOctets: number) => {
+      const server = await start(revocation({ cacheOctets }));
+      const client = ask(server);
+      const drawn = await client.draw();
+      if (typeof drawn === 'string') throw new Error(drawn);
+      for (const [link, ca] of [webIntermediate, webRoot].entries()) {
+        const crl = testCrl(ca, { number: 1, padding: 1_000 });
+        expect(await client.supply(drawn, link, crl, 10_000)).toEqual({ accepted: true, detail: '' });
+      }
+      const status: { revocationEvidence?: number } = JSON.parse(
+        await (await fetch(`${server.admin}/status`)).text(),
+      );
+      return status.revocationEvidence;
+    };
+    expect(await kept(200_000)).toBe(2);
+    expect(await kept(100_000)).toBe(1);
+  },
   async voucherLifetimeSeconds() {
     const { producedAt, notAfter } = await issued({ voucherLifetimeSeconds: 600 });
     expect(notAfter.getTime() - producedAt.getTime()).toBe(600_000);
@@ -294,6 +348,8 @@ describe('what is no configuration', () => {
     ['coordinators.0', { coordinators: ['coordinator-1'] }],
     ['coordinators.0', { coordinators: ['spiffe://mecai.test'] }],
     ['ownCa', { ownCa: [] }],
+    ['operators', { operators: [coordinator] }],
+    ['revocation.policy', revocation({ policy: 'ignore' })],
     ['listen', { listen: '8443' }],
     ['voucherLifetimeSeconds', { voucherLifetimeSeconds: 86_401 }],
     ['draws.ttlMs', draws({ ttlMs: 0 })],

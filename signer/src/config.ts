@@ -14,72 +14,79 @@ const prefix = () =>
 
 const count = (min: number, max: number) => z.number().int().min(min).max(max);
 
-export const signerConfig = z.strictObject({
-  /** Where coordinators connect, gRPC over mTLS. */
-  listen: hostPort(),
-  tls: mutualTls(),
-  /** Who may connect. */
-  coordinators: z.array(spiffeId()).min(1),
-  admin: hostPort(),
-  hsm: z.strictObject({
-    /** PKCS #11 module, a shared library. */
-    module: path(),
-    token: z.string().min(1).max(32),
-    key: z.string().min(1).max(255),
-    /** File with the user PIN. */
-    pinFile: path(),
-  }),
-  /** VA certificate and its intermediates without the root, PEM; `install-certificate` writes it. */
-  vaCertificate: path(),
-  /** Certificates of the CA that runs this VA, PEM; whatever leads to one of their keys is not vouched for. */
-  ownCa: z.array(path()).min(1),
-  registry: path(),
-  /** Directory with one folder of PEM files per trust context. */
-  trustContexts: path(),
-  auditLog: path(),
-  quorum: z
-    .strictObject({
-      perspectives: count(2, 64).default(6),
-      minRegions: count(1, 5).default(2),
-      minNetworks: count(1, 64).default(2),
-      minDistanceKm: count(0, 20_000).default(500),
-      matchIntermediates: z.boolean().default(true),
-    })
-    .refine(
-      ({ perspectives, minRegions, minNetworks }) => Math.max(minRegions, minNetworks) <= perspectives,
-      {
-        message: 'more regions or networks than perspectives',
-      },
-    )
-    .prefault({}),
-  revocation: z
-    .strictObject({
-      /** Whether a chain is vouched for when nothing current says that none of it is revoked. */
-      policy: z.enum(['require', 'allow-unknown']).default('require'),
-      /** The largest CRL that is taken in. */
-      crlOctets: count(1_024, 67_108_864).default(67_108_864),
-      /** CRLs and OCSP responses kept. */
-      cacheOctets: count(65_536, 8_589_934_592).default(536_870_912),
-    })
-    .prefault({}),
-  voucherLifetimeSeconds: count(60, 86_400).default(86_400),
-  /** How far an agent's clock may be off. */
-  clockToleranceMs: count(1_000, 600_000).default(120_000),
-  draws: z
-    .strictObject({
-      /** Within which the evidence has to arrive. */
-      ttlMs: count(1_000, 300_000).default(30_000),
-      /** Open draws of one coordinator. */
-      open: count(1, 1_000_000).default(20_000),
-      /** Times that evidence may be handed in for one draw. */
-      attempts: count(1, 64).default(8),
-      /** Draws of one coordinator, leaf, address and port that are open or came to nothing within `windowMs`. */
-      perEndpoint: count(1, 100_000).default(16),
-      windowMs: count(1_000, 3_600_000).default(60_000),
-    })
-    .prefault({}),
-  /** Special-purpose ranges that may be probed all the same; for test networks only. */
-  allowedTargets: z.array(prefix()).default([]),
-});
+export const signerConfig = z
+  .strictObject({
+    /** Where coordinators connect, gRPC over mTLS. */
+    listen: hostPort(),
+    tls: mutualTls(),
+    /** Who may connect. */
+    coordinators: z.array(spiffeId()).min(1),
+    /** Who may command: set and lift distrust. */
+    operators: z.array(spiffeId()).default([]),
+    admin: hostPort(),
+    hsm: z.strictObject({
+      /** PKCS #11 module, a shared library. */
+      module: path(),
+      token: z.string().min(1).max(32),
+      key: z.string().min(1).max(255),
+      /** File with the user PIN. */
+      pinFile: path(),
+    }),
+    /** VA certificate and its intermediates without the root, PEM; `install-certificate` writes it. */
+    vaCertificate: path(),
+    /** Certificates of the CA that runs this VA, PEM; whatever leads to one of their keys is not vouched for. */
+    ownCa: z.array(path()).min(1),
+    registry: path(),
+    /** Directory with one folder of PEM files per trust context. */
+    trustContexts: path(),
+    auditLog: path(),
+    quorum: z
+      .strictObject({
+        perspectives: count(2, 64).default(6),
+        minRegions: count(1, 5).default(2),
+        minNetworks: count(1, 64).default(2),
+        minDistanceKm: count(0, 20_000).default(500),
+        matchIntermediates: z.boolean().default(true),
+      })
+      .refine(
+        ({ perspectives, minRegions, minNetworks }) => Math.max(minRegions, minNetworks) <= perspectives,
+        {
+          message: 'more regions or networks than perspectives',
+        },
+      )
+      .prefault({}),
+    revocation: z
+      .strictObject({
+        /** Whether a chain is vouched for when nothing current says that none of it is revoked. */
+        policy: z.enum(['require', 'allow-unknown']).default('require'),
+        /** The largest CRL that is taken in. */
+        crlOctets: count(1_024, 67_108_864).default(67_108_864),
+        /** CRLs and OCSP responses kept. */
+        cacheOctets: count(65_536, 8_589_934_592).default(536_870_912),
+      })
+      .prefault({}),
+    voucherLifetimeSeconds: count(60, 86_400).default(86_400),
+    /** How far an agent's clock may be off. */
+    clockToleranceMs: count(1_000, 600_000).default(120_000),
+    draws: z
+      .strictObject({
+        /** Within which the evidence has to arrive. */
+        ttlMs: count(1_000, 300_000).default(30_000),
+        /** Open draws of one coordinator. */
+        open: count(1, 1_000_000).default(20_000),
+        /** Times that evidence may be handed in for one draw. */
+        attempts: count(1, 64).default(8),
+        /** Draws of one coordinator, leaf, address and port that are open or came to nothing within `windowMs`. */
+        perEndpoint: count(1, 100_000).default(16),
+        windowMs: count(1_000, 3_600_000).default(60_000),
+      })
+      .prefault({}),
+    /** Special-purpose ranges that may be probed all the same; for test networks only. */
+    allowedTargets: z.array(prefix()).default([]),
+  })
+  .refine(({ coordinators, operators }) => !operators.some((id) => coordinators.includes(id)), {
+    message: 'an operator that is a coordinator',
+    path: ['operators'],
+  });
 
 export type SignerConfig = z.output<typeof signerConfig>;

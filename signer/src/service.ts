@@ -12,6 +12,7 @@ import {
   type DescribeResponse,
   type IssueRequest,
   type IssueResponse,
+  OperatorServiceService,
   RefusalCode,
   SignerServiceService,
   type SupplyRequest,
@@ -20,6 +21,7 @@ import {
 import { type Logger, spiffeIdOf } from '@mecai/runtime';
 import { CoordinatorStream } from './coordinator-stream.ts';
 import type { Issuance } from './issuance.ts';
+import { type OperatorParts, operatorService } from './operator-service.ts';
 import { RefusedError } from './refusal.ts';
 import { Supplies } from './supply.ts';
 
@@ -40,6 +42,8 @@ export async function startService(options: {
   readonly tls: { certificate: Buffer; key: Buffer; ca: Buffer };
   readonly coordinators: readonly string[];
   readonly issuance: Issuance;
+  readonly operators: readonly string[];
+  readonly operator: OperatorParts;
   /** The largest CRL that is taken in. */
   readonly crlOctets: number;
   readonly describe: () => DescribeResponse;
@@ -56,13 +60,17 @@ export async function startService(options: {
     | ServerDuplexStream<IssueRequest, IssueResponse>
     | ServerReadableStream<SupplyRequest, SupplyResponse>
     | ServerUnaryCall<DescribeRequest, DescribeResponse>;
-  const caller = (call: Call): string | undefined => {
+  const identity = (
+    call: Pick<Call, 'getAuthContext' | 'getPeer'>,
+    allowed: readonly string[],
+  ): string | undefined => {
     const certificate = call.getAuthContext()?.sslPeerCertificate?.raw;
     const id = certificate && spiffeIdOf(certificate);
-    if (id !== undefined && coordinators.includes(id)) return id;
+    if (id !== undefined && allowed.includes(id)) return id;
     log.warn({ peer: call.getPeer(), id }, 'caller not allowed');
     return undefined;
   };
+  const caller = (call: Call) => identity(call, coordinators);
   const denied = { code: status.PERMISSION_DENIED, details: 'this identity may not ask the signer' };
 
   const supplies = new Supplies(issuance, options.crlOctets, log);
@@ -96,6 +104,10 @@ export async function startService(options: {
       else respond(null, options.describe());
     },
   });
+  server.addService(
+    OperatorServiceService,
+    operatorService(options.operator, (call) => identity(call, options.operators), log),
+  );
 
   const credentials = ServerCredentials.createSsl(
     tls.ca,

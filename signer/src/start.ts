@@ -15,6 +15,7 @@ import { openHsm } from './ceremony.ts';
 import { readCertificates } from './certificates.ts';
 import { chainPolicyOf } from './chain-policy.ts';
 import { signerConfig } from './config.ts';
+import { DistrustList } from './distrust-list.ts';
 import { Draws } from './draws.ts';
 import { Issuance } from './issuance.ts';
 import { RevocationEvidence } from './revocation-evidence.ts';
@@ -32,7 +33,8 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
   const va = checkVaChain(readCertificates(config.vaCertificate), hsm.publicKey(), new Date());
   const { certificate, intermediates } = va;
   const registry = parseRegistry(readText(config.registry));
-  const chainPolicy = await chainPolicyOf(config);
+  const distrust = new DistrustList();
+  const chainPolicy = await chainPolicyOf(config, distrust);
   const trustContexts = chainPolicy.contexts.map(({ id }) => id);
   prepareTrial({ va, policy: config.quorum, registry, trustContexts }, randomBytes(16), new Date());
 
@@ -44,6 +46,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
       troubleSince ??= new Date();
       log.error({ err: error }, 'audit log');
     },
+    (record) => distrust.replay(record),
   );
   opened.defer(() => auditLog.close());
   if (tail.torn > 0)
@@ -100,6 +103,8 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     listen: config.listen,
     tls: readMutualTls(config.tls),
     coordinators: config.coordinators,
+    operators: config.operators,
+    operator: { distrust, trustContexts, audit, now: Date.now, random: randomBytes },
     issuance,
     crlOctets: config.revocation.crlOctets,
     describe,
@@ -114,6 +119,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     status: () => ({
       auditSequence: auditLog.sequence,
       openDraws: draws.size,
+      distrusted: distrust.list(false).length,
       revocationEvidence: revocationEvidence.size,
       registryVersion: registry.version,
       perspectives: registry.agents.size,

@@ -4,8 +4,10 @@ import {
   type Drawn,
   type IssueRequest,
   type IssueResponse,
+  RevocationEvidenceKind,
   SignerServiceClient,
   type Subject,
+  type SupplyResponse,
 } from '@mecai/proto/signer';
 import { refusalName } from '../refusal.ts';
 import { type Observed, chainOf, observe, subjectOf, todaysLeaf, webIntermediate } from './world.ts';
@@ -49,6 +51,18 @@ export class TestCoordinator {
     const subject = { ...subjectOf(), chain: chainOf(todaysLeaf, webIntermediate), ...changes };
     const step = await this.ask({ $case: 'draw', draw: { subject } });
     return step.$case === 'drawn' ? step.drawn : nameOf(step);
+  }
+
+  /** Hands in a CRL in pieces of this many octets; what became of it. */
+  supply({ nonce }: Drawn, link: number, crl: Uint8Array, pieceOctets = 1_000_000): Promise<SupplyResponse> {
+    const kind = RevocationEvidenceKind.REVOCATION_EVIDENCE_KIND_CRL;
+    return new Promise((resolve, reject) => {
+      const call = this.client.supply((error, response) => (error ? reject(error) : resolve(response)));
+      for (let at = 0; at < crl.length; at += pieceOctets) {
+        call.write({ nonce, link, kind, piece: crl.subarray(at, at + pieceOctets) });
+      }
+      call.end();
+    });
   }
 
   /** Evidence of this many agents, all matching. */

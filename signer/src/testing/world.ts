@@ -15,6 +15,7 @@ import { voucherLinter } from '@mecai/voucher';
 import { type TestCertificate, type TestVa, testKey, testVa } from '@mecai/voucher/testing';
 import type { AuditRecord } from '../audit-log.ts';
 import { ChainPolicy } from '../chain-policy.ts';
+import { DistrustList } from '../distrust-list.ts';
 import { type DrawLimits, Draws } from '../draws.ts';
 import { Issuance, type IssuanceParts } from '../issuance.ts';
 import { RevocationEvidence } from '../revocation-evidence.ts';
@@ -79,6 +80,7 @@ export interface World {
   readonly issuance: Issuance;
   readonly parts: IssuanceParts;
   readonly records: AuditRecord[];
+  readonly distrust: DistrustList;
   registry: Registry;
   /** Milliseconds since 1970. */
   time: number;
@@ -93,9 +95,11 @@ export function createWorld(
 ): World {
   const { names, limits, ...parts } = changes;
   const records: AuditRecord[] = [];
+  const distrust = new DistrustList();
   let count = 0;
   const world: Omit<World, 'issuance' | 'parts'> & { issuance?: Issuance; parts?: IssuanceParts } = {
     records,
+    distrust,
     registry: parseRegistry(registryText([...(names ?? agentNames)])),
     time: start.getTime(),
   };
@@ -110,6 +114,7 @@ export function createWorld(
         { id: 'EMPTY', anchors: [{ certificate: parseCertificate(va.root.der) }] },
       ]),
       [parseCertificate(va.root.der)],
+      distrust,
     ),
     revocation: 'allow-unknown',
     revocationEvidence: new RevocationEvidence({ octets: 268_435_456 }),

@@ -63,6 +63,8 @@ export interface Network {
     readonly httpsCa: string;
     readonly coordinatorSvid: { readonly certificate: string; readonly key: string; readonly ca: string };
     readonly operatorSeed: string;
+    /** Configuration of `mecai-admin`. */
+    readonly admin: string;
   };
   stop(): Promise<void>;
 }
@@ -197,6 +199,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
 
     const signerId = identity('signer');
     const coordinatorId = identity('coordinator');
+    const operatorId = identity('operator');
     const softHsm = {
       SOFTHSM2_CONF: write('softhsm2.conf', `directories.tokendir = ${at('tokens')}\nlog.level = ERROR\n`),
     };
@@ -219,6 +222,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       listen: '127.0.0.1:0',
       tls: signerId.files,
       coordinators: [coordinatorId.id],
+      operators: [operatorId.id],
       admin: '127.0.0.1:0',
       hsm: { module: softHsmModule(), token: 'mecai', key: 'va', pinFile: write('pin', pin, 0o600) },
       vaCertificate: at('va-chain.pem'),
@@ -247,6 +251,9 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     );
     progress('VA key generated in the SoftHSM token, certificate installed');
     const signer = await run('signer', 'signer/src/main.ts', ['serve', '--config', signerConfig], softHsm);
+    const adminConfig = write('admin.json', {
+      signer: { address: signer.ready['grpc'], id: signerId.id, tls: operatorId.files },
+    });
     progress(`signer on ${signer.ready['grpc']}`);
 
     const coordinator = await run('coordinator', 'coordinator/src/main.ts', [
@@ -331,7 +338,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       vrpUrl: coordinator.ready['vrp']!,
       pki,
       crls,
-      files: { vaRoot, httpsCa, coordinatorSvid: coordinatorId.files, operatorSeed },
+      files: { vaRoot, httpsCa, coordinatorSvid: coordinatorId.files, operatorSeed, admin: adminConfig },
       stop,
     };
   } catch (error) {

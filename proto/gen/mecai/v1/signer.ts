@@ -219,6 +219,81 @@ export interface QuorumPolicy {
   matchIntermediates: boolean;
 }
 
+/** What is distrusted; the rule is in packages/pki. */
+export interface Distrust {
+  subject:
+    | //
+    /** SHA-256 of a certificate, 32 octets. */
+    { $case: "certificate"; certificate: Uint8Array }
+    | //
+    /** SHA-256 of a SubjectPublicKeyInfo, 32 octets. */
+    { $case: "spki"; spki: Uint8Array }
+    | //
+    /** Issuer name, DER. */
+    { $case: "issuer"; issuer: Uint8Array }
+    | //
+    /** organizationName of a CA. */
+    { $case: "operator"; operator: string }
+    | undefined;
+  /** Only in this trust context; empty: everywhere. */
+  trustContext: string;
+  /** In force from then on, milliseconds since 1970; 0: at once. */
+  from: number;
+  /** Only certificates issued after this, milliseconds since 1970; 0: all. */
+  issuedAfter: number;
+}
+
+/** An entry of the list, lifted or not. */
+export interface DistrustRecord {
+  id: string;
+  distrust: Distrust | undefined;
+  set:
+    | DistrustAct
+    | undefined;
+  /** Absent while it stands. */
+  lifted: DistrustAct | undefined;
+}
+
+export interface DistrustAct {
+  /** Milliseconds since 1970 by the signer's clock. */
+  at: number;
+  reason: string;
+  /** Who answers for it, as the command says. */
+  author: string;
+  /** SPIFFE ID that the command came with. */
+  identity: string;
+}
+
+export interface SetDistrustRequest {
+  distrust: Distrust | undefined;
+  reason: string;
+  author: string;
+}
+
+export interface SetDistrustResponse {
+  record: DistrustRecord | undefined;
+}
+
+export interface LiftDistrustRequest {
+  id: string;
+  reason: string;
+  author: string;
+}
+
+export interface LiftDistrustResponse {
+  record: DistrustRecord | undefined;
+}
+
+export interface ListDistrustRequest {
+  /** Those too that have been lifted. */
+  lifted: boolean;
+}
+
+export interface ListDistrustResponse {
+  /** In the order in which they were set. */
+  records: DistrustRecord[];
+}
+
 function createBaseIssueRequest(): IssueRequest {
   return { id: 0, step: undefined };
 }
@@ -1322,6 +1397,598 @@ export const QuorumPolicy: MessageFns<QuorumPolicy> = {
   },
 };
 
+function createBaseDistrust(): Distrust {
+  return { subject: undefined, trustContext: "", from: 0, issuedAfter: 0 };
+}
+
+export const Distrust: MessageFns<Distrust> = {
+  encode(message: Distrust, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.subject?.$case) {
+      case "certificate":
+        writer.uint32(10).bytes(message.subject.certificate);
+        break;
+      case "spki":
+        writer.uint32(18).bytes(message.subject.spki);
+        break;
+      case "issuer":
+        writer.uint32(26).bytes(message.subject.issuer);
+        break;
+      case "operator":
+        writer.uint32(34).string(message.subject.operator);
+        break;
+    }
+    if (message.trustContext !== "") {
+      writer.uint32(42).string(message.trustContext);
+    }
+    if (message.from !== 0) {
+      writer.uint32(48).uint64(message.from);
+    }
+    if (message.issuedAfter !== 0) {
+      writer.uint32(56).uint64(message.issuedAfter);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Distrust {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDistrust();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.subject = { $case: "certificate", certificate: reader.bytes() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.subject = { $case: "spki", spki: reader.bytes() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.subject = { $case: "issuer", issuer: reader.bytes() };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.subject = { $case: "operator", operator: reader.string() };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.trustContext = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.from = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.issuedAfter = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDistrustRecord(): DistrustRecord {
+  return { id: "", distrust: undefined, set: undefined, lifted: undefined };
+}
+
+export const DistrustRecord: MessageFns<DistrustRecord> = {
+  encode(message: DistrustRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.distrust !== undefined) {
+      Distrust.encode(message.distrust, writer.uint32(18).fork()).join();
+    }
+    if (message.set !== undefined) {
+      DistrustAct.encode(message.set, writer.uint32(26).fork()).join();
+    }
+    if (message.lifted !== undefined) {
+      DistrustAct.encode(message.lifted, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DistrustRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDistrustRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.distrust = Distrust.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.set = DistrustAct.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.lifted = DistrustAct.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDistrustAct(): DistrustAct {
+  return { at: 0, reason: "", author: "", identity: "" };
+}
+
+export const DistrustAct: MessageFns<DistrustAct> = {
+  encode(message: DistrustAct, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.at !== 0) {
+      writer.uint32(8).uint64(message.at);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.author !== "") {
+      writer.uint32(26).string(message.author);
+    }
+    if (message.identity !== "") {
+      writer.uint32(34).string(message.identity);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DistrustAct {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDistrustAct();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.at = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.author = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.identity = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSetDistrustRequest(): SetDistrustRequest {
+  return { distrust: undefined, reason: "", author: "" };
+}
+
+export const SetDistrustRequest: MessageFns<SetDistrustRequest> = {
+  encode(message: SetDistrustRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.distrust !== undefined) {
+      Distrust.encode(message.distrust, writer.uint32(10).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.author !== "") {
+      writer.uint32(26).string(message.author);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetDistrustRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetDistrustRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.distrust = Distrust.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.author = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSetDistrustResponse(): SetDistrustResponse {
+  return { record: undefined };
+}
+
+export const SetDistrustResponse: MessageFns<SetDistrustResponse> = {
+  encode(message: SetDistrustResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.record !== undefined) {
+      DistrustRecord.encode(message.record, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetDistrustResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetDistrustResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.record = DistrustRecord.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLiftDistrustRequest(): LiftDistrustRequest {
+  return { id: "", reason: "", author: "" };
+}
+
+export const LiftDistrustRequest: MessageFns<LiftDistrustRequest> = {
+  encode(message: LiftDistrustRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.author !== "") {
+      writer.uint32(26).string(message.author);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LiftDistrustRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLiftDistrustRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.author = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseLiftDistrustResponse(): LiftDistrustResponse {
+  return { record: undefined };
+}
+
+export const LiftDistrustResponse: MessageFns<LiftDistrustResponse> = {
+  encode(message: LiftDistrustResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.record !== undefined) {
+      DistrustRecord.encode(message.record, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LiftDistrustResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLiftDistrustResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.record = DistrustRecord.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListDistrustRequest(): ListDistrustRequest {
+  return { lifted: false };
+}
+
+export const ListDistrustRequest: MessageFns<ListDistrustRequest> = {
+  encode(message: ListDistrustRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.lifted !== false) {
+      writer.uint32(8).bool(message.lifted);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDistrustRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDistrustRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.lifted = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListDistrustResponse(): ListDistrustResponse {
+  return { records: [] };
+}
+
+export const ListDistrustResponse: MessageFns<ListDistrustResponse> = {
+  encode(message: ListDistrustResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.records) {
+      DistrustRecord.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDistrustResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDistrustResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.records.push(DistrustRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 export type SignerServiceService = typeof SignerServiceService;
 export const SignerServiceService = {
   /** One long stream per coordinator. Requests carry an id; answers come in any order. */
@@ -1409,6 +2076,106 @@ export const SignerServiceClient = makeGenericClientConstructor(
 ) as unknown as {
   new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): SignerServiceClient;
   service: typeof SignerServiceService;
+  serviceName: string;
+};
+
+/** For the operator of the VA. Identities apart from the coordinators'. */
+export type OperatorServiceService = typeof OperatorServiceService;
+export const OperatorServiceService = {
+  /** In force, and on the disk, when the answer comes. */
+  setDistrust: {
+    path: "/mecai.v1.OperatorService/SetDistrust" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SetDistrustRequest): Buffer => Buffer.from(SetDistrustRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SetDistrustRequest => SetDistrustRequest.decode(value),
+    responseSerialize: (value: SetDistrustResponse): Buffer => Buffer.from(SetDistrustResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SetDistrustResponse => SetDistrustResponse.decode(value),
+  },
+  liftDistrust: {
+    path: "/mecai.v1.OperatorService/LiftDistrust" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: LiftDistrustRequest): Buffer => Buffer.from(LiftDistrustRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): LiftDistrustRequest => LiftDistrustRequest.decode(value),
+    responseSerialize: (value: LiftDistrustResponse): Buffer =>
+      Buffer.from(LiftDistrustResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): LiftDistrustResponse => LiftDistrustResponse.decode(value),
+  },
+  listDistrust: {
+    path: "/mecai.v1.OperatorService/ListDistrust" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListDistrustRequest): Buffer => Buffer.from(ListDistrustRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListDistrustRequest => ListDistrustRequest.decode(value),
+    responseSerialize: (value: ListDistrustResponse): Buffer =>
+      Buffer.from(ListDistrustResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListDistrustResponse => ListDistrustResponse.decode(value),
+  },
+} as const;
+
+export interface OperatorServiceServer extends UntypedServiceImplementation {
+  /** In force, and on the disk, when the answer comes. */
+  setDistrust: handleUnaryCall<SetDistrustRequest, SetDistrustResponse>;
+  liftDistrust: handleUnaryCall<LiftDistrustRequest, LiftDistrustResponse>;
+  listDistrust: handleUnaryCall<ListDistrustRequest, ListDistrustResponse>;
+}
+
+export interface OperatorServiceClient extends Client {
+  /** In force, and on the disk, when the answer comes. */
+  setDistrust(
+    request: SetDistrustRequest,
+    callback: (error: ServiceError | null, response: SetDistrustResponse) => void,
+  ): ClientUnaryCall;
+  setDistrust(
+    request: SetDistrustRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SetDistrustResponse) => void,
+  ): ClientUnaryCall;
+  setDistrust(
+    request: SetDistrustRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SetDistrustResponse) => void,
+  ): ClientUnaryCall;
+  liftDistrust(
+    request: LiftDistrustRequest,
+    callback: (error: ServiceError | null, response: LiftDistrustResponse) => void,
+  ): ClientUnaryCall;
+  liftDistrust(
+    request: LiftDistrustRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: LiftDistrustResponse) => void,
+  ): ClientUnaryCall;
+  liftDistrust(
+    request: LiftDistrustRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: LiftDistrustResponse) => void,
+  ): ClientUnaryCall;
+  listDistrust(
+    request: ListDistrustRequest,
+    callback: (error: ServiceError | null, response: ListDistrustResponse) => void,
+  ): ClientUnaryCall;
+  listDistrust(
+    request: ListDistrustRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListDistrustResponse) => void,
+  ): ClientUnaryCall;
+  listDistrust(
+    request: ListDistrustRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListDistrustResponse) => void,
+  ): ClientUnaryCall;
+}
+
+export const OperatorServiceClient = makeGenericClientConstructor(
+  OperatorServiceService,
+  "mecai.v1.OperatorService",
+) as unknown as {
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): OperatorServiceClient;
+  service: typeof OperatorServiceService;
   serviceName: string;
 };
 

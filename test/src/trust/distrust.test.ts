@@ -1,0 +1,195 @@
+/** `mecai-admin distrust` against a running network. */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { ChainResult } from '@mecai/voucher';
+import { serverCertificate } from '../network/index.ts';
+import { Asker, serverName, until } from './asker.ts';
+
+const script = join(import.meta.dirname, '../../../signer/src/admin/main.ts');
+let asker: Asker;
+let ask: () => Promise<ChainResult>;
+
+beforeAll(async () => {
+  // Whoever comes back is looked for where it was.
+  asker = await Asker.start({
+    signer: { listen: `127.0.0.1:${await freePort()}`, draws: { perEndpoint: 100_000 } },
+  });
+  const { webIntermediate } = asker.network.pki;
+  ask = await asker.about([serverCertificate(webIntermediate, { dns: [serverName] }), webIntermediate]);
+});
+afterAll(() => asker.close());
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new TypeError('no port');
+  return address.port;
+}
+
+async function admin(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [script, 'distrust', ...args], { encoding: 'utf8' }, (error, out, err) =>
+      resolve({ code: error ? Number(error.code) : 0, out, err }),
+    );
+  });
+}
+const why = ['--reason', 'key on sale', '--author', 'Ada'];
+const command = (...args: string[]) => admin(...args, '--config', asker.network.files.admin, '--json');
+
+interface Listed {
+  readonly id: string;
+  readonly [member: string]: unknown;
+}
+async function add(...args: string[]): Promise<string> {
+  const { code, out, err } = await command('add', ...args, ...why);
+  if (code !== 0) throw new Error(err);
+  const { id }: Listed = JSON.parse(out);
+  return id;
+}
+async function list(...args: string[]): Promise<Listed[]> {
+  const { out } = await command('list', ...args);
+  return out
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line): Listed => JSON.parse(line));
+}
+const spki = () =>
+  createHash('sha256')
+    .update(asker.network.pki.webIntermediate.publicKey.export({ format: 'der', type: 'spki' }))
+    .digest('hex');
+const issuerFile = () => join(asker.network.directory, 'trust/CHROME/roots.pem');
+
+afterEach(async () => {
+  for (const { id } of await list()) await command('lift', id, ...why);
+  expect((await ask()).status).toBe('issued');
+});
+
+describe('a running network', () => {
+  it('no voucher comes out once the command has returned; lifted, they come again', async () => {
+    const issuedAt: number[] = [];
+    const refusedAt: number[] = [];
+    let stopping = false;
+    const load = Array.from({ length: 4 }, async () => {
+      while (!stopping) {
+        const { status } = await ask();
+        (status === 'issued' ? issuedAt : refusedAt).push(performance.now());
+      }
+    });
+    await until(ask, ({ status }) => status === 'issued');
+    const begun = performance.now();
+    const id = await add('--spki', spki());
+    const returned = performance.now();
+    const { result } = await until(ask, ({ status }) => status !== 'issued');
+    expect(result).toMatchObject({ status: 'refused', reason: 'distrusted' });
+    expect(result.detail).toContain(`distrusted by entry ${id}`);
+    const seen = refusedAt.length;
+    await until(ask, () => refusedAt.length > seen + 20);
+    stopping = true;
+    await Promise.all(load);
+    const last = Math.max(...issuedAt);
+    console.log(
+      `distrust: the command took ${(returned - begun).toFixed(0)} ms; last voucher ` +
+        `${(last - begun).toFixed(0)} ms after it was given, ${(last - returned).toFixed(0)} ms after it returned`,
+    );
+    expect(issuedAt.length).toBeGreaterThan(4);
+    // What the signer had signed before is still on its way to the requester.
+    expect(last - returned).toBeLessThan(1_000);
+    expect(last - begun).toBeLessThan(5_000);
+    await command('lift', id, ...why);
+    expect((await ask()).status).toBe('issued');
+  });
+
+  it('it survives a signer that is killed, and is on record', async () => {
+    const { signer, directory } = asker.network;
+    const id = await add('--issuer', issuerFile());
+    expect((await ask()).reason).toBe('distrusted');
+    await signer.signal('SIGKILL');
+    await signer.restart();
+    const { result } = await until(ask, ({ status }) => status === 'refused');
+    expect(result.reason).toBe('distrusted');
+    const [entry, ...others] = await list();
+    expect(others).toEqual([]);
+    expect(entry).toMatchObject({
+      id,
+      issuer: 'CN=Example Web Root',
+      set: { author: 'Ada', reason: 'key on sale', identity: 'spiffe://mecai.test/operator' },
+    });
+    await command('lift', id, ...why);
+    expect(await list()).toEqual([]);
+    expect((await list('--all')).at(-1)).toMatchObject({ id, lifted: { author: 'Ada' } });
+    await signer.restart();
+    await until(ask, ({ status }) => status === 'issued');
+    const audit = readFileSync(join(directory, 'audit.jsonl'), 'utf8');
+    expect(audit).toMatch(new RegExp(`"event":"distrust-set","id":"${id}"`));
+    expect(audit).toMatch(new RegExp(`"event":"distrust-lifted","id":"${id}"`));
+  });
+
+  it('in one trust context: the voucher is without it, and the answer says why', async () => {
+    expect(asker.content(await ask()).trustContexts).toEqual(['CHROME', 'MOZ']);
+    const id = await add('--certificate', issuerFile(), '--context', 'CHROME');
+    const result = await ask();
+    expect(asker.content(result).trustContexts).toEqual(['MOZ']);
+    expect(result.detail).toMatch(new RegExp(`left out: CHROME: distrusted .* entry ${id}`));
+  });
+
+  it('dates: in force from then on; only what was issued later', async () => {
+    const at = (ms: number) => new Date(Date.now() + ms).toISOString();
+    await add('--spki', spki(), '--from', at(1_500));
+    expect((await ask()).status).toBe('issued');
+    await until(ask, ({ reason }) => reason === 'distrusted', 5_000);
+    for (const { id } of await list()) await command('lift', id, ...why);
+    const later = await add('--spki', spki(), '--issued-after', at(-3_600_000));
+    expect((await ask()).status).toBe('issued');
+    await command('lift', later, ...why);
+    await add('--spki', spki(), '--issued-after', at(-10 * 86_400_000));
+    expect((await ask()).reason).toBe('distrusted');
+  });
+});
+
+describe('who may not, and how not', () => {
+  it('a coordinator is no operator', async () => {
+    const { files, signer, directory } = asker.network;
+    const file = join(directory, 'captured-admin.json');
+    const id = 'spiffe://mecai.test/signer';
+    writeFileSync(
+      file,
+      JSON.stringify({ signer: { address: signer.ready['grpc'], id, tls: files.coordinatorSvid } }),
+    );
+    const { code, err } = await admin('add', '--operator', 'Example', ...why, '--config', file);
+    expect([code, err]).toEqual([1, expect.stringContaining('PERMISSION_DENIED')]);
+    expect(await list()).toEqual([]);
+  });
+
+  it.each<[string, string[], RegExp]>([
+    ['nothing to distrust', ['add', ...why], /one of --certificate/],
+    ['two subjects', ['add', '--operator', 'A', '--spki', '0'.repeat(64), ...why], /one of --certificate/],
+    ['no reason', ['add', '--operator', 'A', '--author', 'Ada'], /--reason/],
+    [
+      'an unknown trust context',
+      ['add', '--operator', 'A', '--context', 'MOZILLA', ...why],
+      /there are CHROME/,
+    ],
+    ['a time that is none', ['add', '--operator', 'A', '--from', 'tomorrow', ...why], /--from/],
+    ['an unknown entry', ['lift', 'abc', ...why], /no entry/],
+    ['an unknown command', ['remove', ...why], /no command remove/],
+    ['an option too many', ['list', '--force'], /force/],
+  ])('%s', async (_, args, said) => {
+    const { code, err } = await command(...args);
+    expect(err).toMatch(said);
+    expect(code).toBe(2);
+  });
+
+  it('lists for people, too', async () => {
+    await add('--operator', 'Nobody Ltd');
+    const { out } = await admin('list', '--config', asker.network.files.admin);
+    expect(out).toMatch(
+      /^[0-9a-f]{12} {2}operator Nobody Ltd\n {4}set \d{4}-.* by Ada \(spiffe:.*key on sale\n$/,
+    );
+  });
+});
