@@ -14,10 +14,18 @@ import { certificationRequest, parseSubject } from './csr.ts';
 import { sha256Hex } from './digest.ts';
 import { SignerError } from './error.ts';
 import { Hsm } from './hsm.ts';
+import { importTrustContext } from './import-trust-context.ts';
 import { trialVoucher } from './trial.ts';
 import { checkVaChain } from './va-chain.ts';
 
-export const commands = ['keygen', 'csr', 'install-certificate', 'self-test', 'verify-audit-log'] as const;
+export const commands = [
+  'keygen',
+  'csr',
+  'install-certificate',
+  'import-trust-context',
+  'self-test',
+  'verify-audit-log',
+] as const;
 export type Command = (typeof commands)[number];
 
 export const usage = `usage: signer <command> --config <file.json>
@@ -26,6 +34,10 @@ export const usage = `usage: signer <command> --config <file.json>
   keygen                generate the VA key inside the token
   csr                   certification request for it       --subject "C=DE,O=Example CA,CN=Example VA" [--out <file>]
   install-certificate   check the VA certificate against the key and install it   --certificate <chain.pem>
+  import-trust-context  make a trust context of a root program's list   --context <TCI>, and one of
+                        --certdata <certdata.txt>                                         Mozilla
+                        --chrome <root_store.textproto> --certificates <bundle.pem>       Chrome
+                        --microsoft <list of the CCADB.csv> --certificates <bundle.pem>   Microsoft
   self-test             sign a trial voucher in the HSM, verify it, and check every file the signer reads
   verify-audit-log      check the hash chain from the first record to the last   [--noted <SHA-256>]
                         --noted: a last line's hash as printed by an earlier check; it must still be in the chain
@@ -80,6 +92,7 @@ const optionsOf = {
   keygen: [],
   csr: ['subject', 'out'],
   'install-certificate': ['certificate'],
+  'import-trust-context': ['context', 'certdata', 'chrome', 'microsoft', 'certificates'],
   'self-test': [],
   'verify-audit-log': ['noted'],
 } as const satisfies Record<Command, readonly Exclude<keyof Values, 'config'>[]>;
@@ -90,10 +103,16 @@ interface Values {
   readonly out?: string;
   readonly certificate?: string;
   readonly noted?: string;
+  readonly context?: string;
+  readonly certdata?: string;
+  readonly chrome?: string;
+  readonly microsoft?: string;
+  readonly certificates?: string;
 }
 
 async function run(command: Command, config: SignerConfig, values: Values, now: Date): Promise<void> {
   if (command === 'verify-audit-log') return checkAuditLog(config.auditLog, values.noted);
+  if (command === 'import-trust-context') return importTrustContext(config.trustContexts, values);
   const hsm = openHsm(config);
   try {
     switch (command) {

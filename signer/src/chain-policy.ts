@@ -11,9 +11,9 @@ import {
   loadTrustContexts,
 } from '@mecai/pki';
 import { RefusalCode } from '@mecai/proto/signer';
-import { readCertificates } from './certificates.ts';
+import { readCertificates, readLogKeys } from './certificates.ts';
 import type { SignerConfig } from './config.ts';
-import { sha256Hex } from './digest.ts';
+import { hex, sha256 } from './digest.ts';
 import { DistrustList } from './distrust-list.ts';
 import { type Link, linkOf } from './link.ts';
 
@@ -65,9 +65,17 @@ export class ChainPolicy {
     return this.#trust.contexts;
   }
 
-  /** @param now milliseconds since 1970 */
-  assess(chain: readonly Uint8Array[], serverName: string, now: number): Assessment {
-    const id = [serverName, ...chain.map(sha256Hex)].join(' ');
+  /**
+   * @param now milliseconds since 1970
+   * @param digests SHA-256 of each certificate of the chain
+   */
+  assess(
+    chain: readonly Uint8Array[],
+    serverName: string,
+    now: number,
+    digests: readonly Uint8Array[] = chain.map(sha256),
+  ): Assessment {
+    const id = [serverName, ...digests.map(hex)].join(' ');
     const distrust = this.#distrust.inForce(now);
     const kept = this.#kept.get(id);
     // Another list is another judgement.
@@ -138,9 +146,13 @@ function linksOf(
 const refused = (code: RefusalCode, detail: string): NotAccepted => ({ refusal: { code, detail } });
 
 export async function chainPolicyOf(
-  config: SignerConfig,
+  config: Pick<SignerConfig, 'trustContexts' | 'sctLogKeys' | 'ownCa'>,
   distrust: DistrustList = new DistrustList(),
 ): Promise<ChainPolicy> {
-  const trust = createTrustStore(await loadTrustContexts(config.trustContexts));
+  const logKeys = config.sctLogKeys.flatMap(readLogKeys);
+  const trust = createTrustStore(await loadTrustContexts(config.trustContexts), {
+    // Without keys, every SCT counts.
+    ...(logKeys.length > 0 && { logKeys }),
+  });
   return new ChainPolicy(trust, config.ownCa.flatMap(readCertificates), distrust);
 }

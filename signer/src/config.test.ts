@@ -9,6 +9,7 @@ import { parseSignedVoucher } from '@mecai/voucher';
 import { testCrl } from '@mecai/voucher/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { signerConfig } from './config.ts';
+import { sha256Hex } from './digest.ts';
 import { startSigner } from './start.ts';
 import { keyPem, pem, svid, testCa } from './testing/certificates.ts';
 import { TestCoordinator, nameOf } from './testing/client.ts';
@@ -180,6 +181,16 @@ const tests: Record<string, () => Promise<void>> = {
     expect(await asIs({ trustContexts })).toBe('untrusted');
     const both = files.contexts('more-trust', { ONE: pem(webRoot), TWO: pem(webRoot, other) });
     expect((await issued({ trustContexts: both })).trustContexts).toEqual(['ONE', 'TWO']);
+  },
+  async sctLogKeys() {
+    const directory = files.contexts('constrained', { MOZ: pem(webRoot) });
+    const constraints = { [sha256Hex(webRoot.der)]: [{ sctUntil: new Date().toISOString() }] };
+    files.write('constrained/MOZ/context.json', JSON.stringify({ constraints }));
+    // What keys do to SCTs is tested beside the trust contexts; here, that they are read.
+    const { publicKey } = webRoot;
+    const key = files.write('log.pem', publicKey.export({ type: 'spki', format: 'pem' }));
+    expect(await asIs({ trustContexts: directory, sctLogKeys: [key] })).toBe('untrusted');
+    await refusal(start({ sctLogKeys: [files.at('va-root.pem')] })).toThrow(/no public key/);
   },
   async auditLog() {
     const auditLog = files.at('elsewhere.jsonl');

@@ -37,8 +37,10 @@ export const signerConfig = z
     /** Certificates of the CA that runs this VA, PEM; whatever leads to one of their keys is not vouched for. */
     ownCa: z.array(path()).min(1),
     registry: path(),
-    /** Directory with one folder of PEM files per trust context. */
+    /** Directory with one folder per trust context: PEM files, and constraints in `context.json`. */
     trustContexts: path(),
+    /** Public keys of CT logs, PEM: only SCTs that one of them signed count for constraints. */
+    sctLogKeys: z.array(path()).default([]),
     auditLog: path(),
     quorum: z
       .strictObject({

@@ -79,7 +79,7 @@ export class Issuance {
     // A draw must not keep the whole message alive that it came in.
     const chain = subject.chain.map((der) => Uint8Array.from(der));
     const { serverName, port, startTls } = subject;
-    const assessment = this.#parts.chainPolicy.assess(chain, serverName, time);
+    const assessment = this.#parts.chainPolicy.assess(chain, serverName, time, digests);
     if ('refusal' in assessment) throw new RefusedError(assessment.refusal.code, assessment.refusal.detail);
     // Evidence that is missing may still come; what is known to be revoked need not be looked at.
     const revocation = this.#checkRevocation(assessment, time, 'allow-unknown');
@@ -220,7 +220,7 @@ export class Issuance {
   /** Today's judgement of the chain: distrust and revocation may have come since the draw. */
   #standing(draw: OpenDraw, time: number): Revocation | { readonly refusal: RevocationRefusal } {
     const { chainPolicy, revocation } = this.#parts;
-    const assessment = chainPolicy.assess(draw.chain, draw.targets[0]!.serverName, time);
+    const assessment = chainPolicy.assess(draw.chain, draw.targets[0]!.serverName, time, draw.digests);
     return 'refusal' in assessment ? assessment : this.#checkRevocation(assessment, time, revocation);
   }
 
