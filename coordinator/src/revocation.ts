@@ -30,13 +30,15 @@ interface Document {
   readonly id: string;
 }
 
-/** Documents remembered as supplied. */
+/** After this a document is handed in again: the signer may have had to forget it. */
+const settledMs = 600_000;
+/** Documents remembered. */
 const maxRemembered = 100_000;
 
 export class Revocation {
   readonly #parts: RevocationParts;
-  /** What this signer has from us. */
-  readonly #supplied = new Set<string>();
+  /** What this signer has, or does not want, and when it said so: milliseconds of the monotonic clock. */
+  #settled = new Map<string, number>();
   readonly #supplying = new Map<string, Promise<void>>();
   /** One supply at a time: the signer reads large ones into memory. */
   #last: Promise<unknown> = Promise.resolve();
@@ -47,7 +49,7 @@ export class Revocation {
 
   /** The signer may be another, without a memory of what it was given. */
   forget(): void {
-    this.#supplied.clear();
+    this.#settled = new Map();
   }
 
   /**
@@ -87,30 +89,36 @@ export class Revocation {
     }
   }
 
-  #supply(nonce: Uint8Array, link: number, document: Document): Promise<void> {
-    const { kind, der, id } = document;
-    if (this.#supplied.has(id)) return Promise.resolve();
-    let supplying = this.#supplying.get(id);
-    if (!supplying) {
-      supplying = this.#inTurn(async () => {
-        const { accepted, detail } = await this.#parts.signer.supply(nonce, link, kind, der);
-        if (!accepted) this.#parts.log.warn({ detail }, 'the signer refuses revocation evidence');
-        else this.#remember(id);
-      }).finally(() => this.#supplying.delete(id));
-      this.#supplying.set(id, supplying);
+  async #supply(nonce: Uint8Array, link: number, document: Document): Promise<void> {
+    const { id } = document;
+    for (;;) {
+      if (performance.now() - (this.#settled.get(id) ?? Number.NEGATIVE_INFINITY) < settledMs) return;
+      const underWay = this.#supplying.get(id);
+      if (!underWay) break;
+      // It went in the name of another draw, maybe to a signer that is gone: this one's own turn comes after it.
+      await underWay.catch(() => undefined);
     }
-    return supplying;
+    const supplying = this.#inTurn(() => this.#send(nonce, link, document)).finally(() =>
+      this.#supplying.delete(id),
+    );
+    this.#supplying.set(id, supplying);
+    await supplying;
+  }
+
+  async #send(nonce: Uint8Array, link: number, { kind, der, id }: Document): Promise<void> {
+    const settled = this.#settled;
+    const { accepted, detail } = await this.#parts.signer.supply(nonce, link, kind, der);
+    if (!accepted) this.#parts.log.warn({ detail }, 'the signer refuses revocation evidence');
+    // What it refuses, it refuses again. If it is gone meanwhile, this is nobody's memory any more.
+    settled.delete(id);
+    settled.set(id, performance.now());
+    if (settled.size > maxRemembered) settled.delete(settled.keys().next().value!);
   }
 
   #inTurn(action: () => Promise<void>): Promise<void> {
     const turn = this.#last.then(action);
     this.#last = turn.catch(() => undefined);
     return turn;
-  }
-
-  #remember(id: string): void {
-    this.#supplied.add(id);
-    if (this.#supplied.size > maxRemembered) this.#supplied.delete(this.#supplied.values().next().value!);
   }
 }
 

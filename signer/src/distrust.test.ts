@@ -48,6 +48,17 @@ it('no voucher for a draw that was open when the list changed, nor a new draw', 
   expect(await code(() => issue(world, drawn(world)))).toBe('done');
 });
 
+it('in force from a date: at that moment, whatever was judged before', async () => {
+  const world = createWorld();
+  await world.distrust.set({ ...entry, from: new Date(world.time + 1_000) }, by, world.parts.audit);
+  const draw = drawn(world);
+  world.time += 999;
+  expect(await code(() => drawn(world))).toBe('done');
+  world.time += 1;
+  expect(await code(() => drawn(world))).toBe('distrusted');
+  expect(await code(() => issue(world, draw))).toBe('distrusted');
+});
+
 it('comes back from its records, and is the same list', async () => {
   const list = new DistrustList();
   const records: unknown[] = [];

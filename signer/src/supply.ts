@@ -1,6 +1,11 @@
 /** CRLs and OCSP responses as they arrive: in pieces, bounded, a few at a time. */
 import { type ServerReadableStream, type sendUnaryData, status } from '@grpc/grpc-js';
-import { RevocationEvidenceKind, type SupplyRequest, type SupplyResponse } from '@mecai/proto/signer';
+import {
+  RefusalCode,
+  RevocationEvidenceKind,
+  type SupplyRequest,
+  type SupplyResponse,
+} from '@mecai/proto/signer';
 import type { Logger } from '@mecai/runtime';
 import type { Issuance } from './issuance.ts';
 import { RefusedError } from './refusal.ts';
@@ -59,7 +64,10 @@ export class Supplies {
       try {
         action();
       } catch (error) {
-        if (error instanceof RefusedError) refuse(error.message);
+        if (error instanceof RefusedError && error.refused.code === RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW) {
+          // Says nothing of the evidence.
+          finish({ code: status.FAILED_PRECONDITION, details: error.message });
+        } else if (error instanceof RefusedError) refuse(error.message);
         else {
           this.#log.error({ err: error }, 'supply failed');
           finish({ code: status.INTERNAL, details: 'internal error' });
