@@ -3,29 +3,19 @@
  * coordinator, agents, analytics, and the certificates they need. For demo, cross-process tests and benches.
  */
 import { execFileSync } from 'node:child_process';
-import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DerReader, constructed, tags } from '@mecai/pki';
 import { natsPermissions } from '@mecai/proto';
-import { oids } from '@mecai/voucher';
-import { keyUsages, testCertificate } from '@mecai/voucher/testing';
 import { createUser } from '@nats-io/nkeys';
-import { uint16, writeMmdb } from '../parts/mmdb-writer.ts';
 import { type NatsServer, type NatsUser, startNatsServer } from '../parts/nats-server.ts';
-import {
-  type TestCa,
-  type TestCertificate,
-  intermediateCa,
-  keyPem,
-  pem,
-  rootCa,
-  serverCertificate,
-  svid,
-} from './certificates.ts';
+import { type TestCa, intermediateCa, keyPem, pem, rootCa, serverCertificate, svid } from './certificates.ts';
 import { type City, sixCities } from './cities.ts';
 import { CrlServer } from './crl-server.ts';
+import { writeGeoip } from './geoip.ts';
 import { type ManagedProcess, startProcess } from './managed-process.ts';
+import { softHsmModule } from './soft-hsm.ts';
+import { vaCertificate } from './va-certificate.ts';
 
 const repository = join(import.meta.dirname, '../../..');
 export const testNetworks = ['127.0.0.0/8'];
@@ -347,72 +337,14 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   }
 }
 
-/** Databases in which each city's loopback network is where the city is. */
-function writeGeoip(directory: string, cities: readonly City[]): { city: string; asn: string } {
-  const [city, asn] = [join(directory, 'city.mmdb'), join(directory, 'asn.mmdb')];
-  const prefix = ({ address }: City) => address.replace(/\.\d+$/, '.0/24');
-  writeMmdb(
-    city,
-    cities.map((one) => ({
-      prefix: prefix(one),
-      record: {
-        city: { names: { en: one.city } },
-        country: { iso_code: one.country },
-        location: { latitude: one.latitude, longitude: one.longitude, accuracy_radius: uint16(20) },
-      },
-    })),
-    { databaseType: 'GeoLite2-City' },
-  );
-  writeMmdb(
-    asn,
-    cities.map((one) => ({ prefix: prefix(one), record: { autonomous_system_number: one.asn } })),
-    { databaseType: 'GeoLite2-ASN' },
-  );
-  return { city, asn };
-}
-
-/** Signs the request as a CA would: takes name and key, decides the rest itself. */
-function vaCertificate(issuer: TestCertificate, csrFile: string): string {
-  const der = execFileSync('openssl', ['req', '-in', csrFile, '-outform', 'DER', '-verify'], {
-    stdio: 'pipe',
-  });
-  const info = DerReader.whole(der).sequence();
-  info.integer();
-  info.raw(tags.sequence);
-  const spki = info.raw(tags.sequence);
-  info.raw(constructed(0));
-  const publicKey = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
-  return pem(
-    testCertificate({
-      subject: 'Second Opinion VA',
-      issuer,
-      key: { publicKey, privateKey: issuer.privateKey },
-      serial: 77,
-      keyUsage: keyUsages.digitalSignature,
-      extendedKeyUsage: [oids.voucherSigning],
-    }),
-  );
-}
-
-function softHsmModule(): string {
-  const found = [
-    '/usr/lib/softhsm/libsofthsm2.so',
-    '/usr/lib64/pkcs11/libsofthsm2.so',
-    '/usr/local/lib/softhsm/libsofthsm2.so',
-    '/opt/homebrew/lib/softhsm/libsofthsm2.so',
-  ].find((file) => existsSync(file));
-  if (!found) throw new Error('libsofthsm2.so not found: install the Debian package softhsm2');
-  return found;
-}
-
 async function poll(url: string, done: (response: Response) => Promise<boolean>): Promise<void> {
-  const until = Date.now() + 10_000;
+  const until = Date.now() + 30_000;
   while (Date.now() < until) {
     const response = await fetch(url).catch(() => undefined);
     if (response && (await done(response))) return;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
-  throw new Error(`${url} is not as it should be after 10 s`);
+  throw new Error(`${url} is not as it should be after 30 s`);
 }
 
 const untilReady = (url: string) => poll(url, (response) => Promise.resolve(response.ok));
