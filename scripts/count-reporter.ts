@@ -6,6 +6,7 @@ export default class CountReporter implements Reporter {
     let passed = 0;
     let failed = errors.length;
     let skipped = 0;
+    const flaky: string[] = [];
     for (const module of modules) {
       // A file that cannot even be loaded has no tests to count.
       failed += module.errors().length;
@@ -14,9 +15,13 @@ export default class CountReporter implements Reporter {
         if (state === 'passed') passed++;
         else if (state === 'failed') failed++;
         else skipped++;
+        if (test.diagnostic()?.flaky) flaky.push(test.fullName);
       }
     }
     // After the default reporter's own summary.
+    setImmediate(() => {
+      for (const name of flaky) console.log(`passed only at the second try: ${name}`);
+    });
     setImmediate(() =>
       console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`),
     );
