@@ -19,7 +19,7 @@ const usage = `usage: npm run <command> [-- arguments]
   test                  every test                                             (-- <name…> for some of them)
   bench                 figures, with a peer in the same run                   (-- ${benches.join(' ')}, -- --json)
   mecai                 the mecai command line                                 (-- request|inspect|verify --help)
-  mecai-admin           commands to a running signer                           (-- --help)
+  mecai-admin           the operator's commands                               (-- --help)
   build, check          turbo over all workspaces`;
 
 const [command, ...args] = process.argv.slice(2);
@@ -47,7 +47,7 @@ switch (command) {
     break;
   case 'mecai-admin':
     await setUp(root, { quiet: true });
-    await run(node, [...plain, join(root, 'signer/src/admin/main.ts'), ...args]);
+    await run(node, [...plain, join(root, 'admin/src/main.ts'), ...args]);
     break;
   case 'turbo':
     await setUp(root, {});

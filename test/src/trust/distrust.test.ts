@@ -9,7 +9,7 @@ import type { ChainResult } from '@mecai/voucher';
 import { serverCertificate } from '../network/index.ts';
 import { Asker, serverName, until } from './asker.ts';
 
-const script = join(import.meta.dirname, '../../../signer/src/admin/main.ts');
+const script = join(import.meta.dirname, '../../../admin/src/main.ts');
 let asker: Asker;
 let ask: () => Promise<ChainResult>;
 

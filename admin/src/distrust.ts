@@ -1,8 +1,9 @@
-/** `mecai-admin`: the operator's commands to a running signer. */
+/** `mecai-admin distrust`: the list of what a running signer distrusts. */
+import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Metadata, type ServiceError, credentials, status } from '@grpc/grpc-js';
-import { PkiError, nameText, pemCertificates } from '@mecai/pki';
+import { nameText, pemCertificates } from '@mecai/pki';
 import {
   type Distrust,
   type DistrustAct,
@@ -11,20 +12,12 @@ import {
   OperatorServiceClient,
   type SetDistrustResponse,
 } from '@mecai/proto/signer';
-import {
-  RuntimeError,
-  hostPort,
-  loadConfig,
-  mutualTls,
-  readMutualTls,
-  spiffeId,
-  spiffeIdOf,
-} from '@mecai/runtime';
+import { hostPort, loadConfig, mutualTls, readMutualTls, spiffeId, spiffeIdOf } from '@mecai/runtime';
 import * as z from 'zod';
-import { hex, sha256 } from '../digest.ts';
-import { SignerError } from '../error.ts';
+import type { Command } from './admin.ts';
+import { AdminError } from './error.ts';
 
-export const usage = `usage: mecai-admin distrust <command> --config <file.json> [--json]
+const usage = `usage: mecai-admin distrust <command> --config <file.json> [--json]
 
   add    distrust at once                   --reason <text> --author <name>, and one of
            --certificate <SHA-256 or PEM file>   one certificate
@@ -38,9 +31,7 @@ export const usage = `usage: mecai-admin distrust <command> --config <file.json>
   list   entries that stand                 [--all] with those that were lifted
 
 The file: { "signer": { "address": "host:port", "id": "spiffe://…", "tls": { "certificate", "key", "ca" } } }
-Times are ISO 8601, such as 2026-11-22T10:00:00Z. When \`add\` returns, no voucher comes out any more.
-
-exit codes: 0 done, 1 failed, 2 wrong usage or configuration`;
+Times are ISO 8601, such as 2026-11-22T10:00:00Z. When \`add\` returns, no voucher comes out any more.`;
 
 const adminConfig = z.strictObject({
   signer: z.strictObject({ address: hostPort(), id: spiffeId(), tls: mutualTls() }),
@@ -50,7 +41,6 @@ const options = {
   config: { type: 'string' },
   json: { type: 'boolean' },
   all: { type: 'boolean' },
-  help: { type: 'boolean', short: 'h' },
   certificate: { type: 'string' },
   spki: { type: 'string' },
   issuer: { type: 'string' },
@@ -65,25 +55,16 @@ const options = {
 const parse = (args: readonly string[]) => parseArgs({ args: [...args], options, allowPositionals: true });
 type Values = ReturnType<typeof parse>['values'];
 
-/** @returns the exit code */
-export async function runAdmin(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
-  try {
+export const distrust: Command = {
+  usage,
+  async run(args, environment) {
     const { values, positionals } = parse(args);
-    if (values.help === true) {
-      console.log(usage);
-      return 0;
-    }
-    const [noun, verb, id, ...rest] = positionals;
-    if (noun !== 'distrust' || rest.length > 0) throw misused('mecai-admin distrust add, lift or list');
+    const [verb, id, ...rest] = positionals;
+    if (rest.length > 0) throw misused('distrust add, lift or list');
     if ((id !== undefined) !== (verb === 'lift')) throw misused('an id goes with `lift`, and only there');
     await run(verb, id, values, environment);
-    return 0;
-  } catch (error) {
-    console.error(`mecai-admin: ${error instanceof Error ? error.message : String(error)}`);
-    if (error instanceof SignerError && error.code === 'wrong-usage') console.error(`\n${usage}`);
-    return isMisuse(error) ? 2 : 1;
-  }
-}
+  },
+};
 
 async function run(
   verb: string | undefined,
@@ -96,7 +77,7 @@ async function run(
     if (record) console.log(json ? JSON.stringify(plain(record)) : words(record));
   };
   if (verb !== 'list' && (reason === '' || author === '')) throw misused('--reason and --author are needed');
-  const distrust = verb === 'add' ? wanted(values) : undefined;
+  const wantedDistrust = verb === 'add' ? wanted(values) : undefined;
   if (values.config === undefined) throw misused('--config <file.json> is missing');
   const client = connect(values.config, environment);
   try {
@@ -105,7 +86,7 @@ async function run(
         return show(
           (
             await call((done: Done<SetDistrustResponse>) =>
-              client.setDistrust({ distrust, reason, author }, ...within(done)),
+              client.setDistrust({ distrust: wantedDistrust, reason, author }, ...within(done)),
             )
           ).record,
         );
@@ -244,13 +225,8 @@ function words(record: DistrustRecord): string {
   return [head, ...told('set', record.set), ...told('lifted', record.lifted)].join('\n');
 }
 
+const sha256 = (bytes: Uint8Array): Buffer => hash('sha256', bytes, 'buffer');
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const iso = (milliseconds: number) => new Date(milliseconds).toISOString();
 
-const misused = (why: string) => new SignerError('wrong-usage', why);
-
-const isMisuse = (error: unknown): boolean =>
-  error instanceof RuntimeError ||
-  error instanceof PkiError ||
-  (error instanceof SignerError && error.code === 'wrong-usage') ||
-  (error instanceof Error && 'syscall' in error) ||
-  (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'));
+const misused = (why: string) => new AdminError('wrong-usage', why);

@@ -1,0 +1,49 @@
+/** `mecai-admin`: the operator's commands. The first word chooses the command; each has a file of its own. */
+import { PkiError } from '@mecai/pki';
+import { RuntimeError } from '@mecai/runtime';
+import { AdminError } from './error.ts';
+import { distrust } from './distrust.ts';
+
+export interface Command {
+  readonly usage: string;
+  /**
+   * @param args what stands after the command's name
+   * @throws AdminError and what lies below it
+   */
+  run(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<void>;
+}
+
+const commands: Readonly<Record<string, Command>> = { distrust };
+
+export const usage = [
+  `usage: mecai-admin <command> …, with <command> one of ${Object.keys(commands).join(', ')}`,
+  ...Object.values(commands).map((command) => command.usage),
+  'exit codes: 0 done, 1 failed, 2 wrong usage or configuration',
+].join('\n\n');
+
+/** @returns the exit code */
+export async function runAdmin(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
+  const [name = '', ...rest] = args;
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (args.includes('--help') || args.includes('-h')) {
+    console.log(command?.usage ?? usage);
+    return 0;
+  }
+  try {
+    if (!command) throw new AdminError('wrong-usage', name === '' ? 'which command?' : `no command ${name}`);
+    await command.run(rest, environment);
+    return 0;
+  } catch (error) {
+    console.error(`mecai-admin: ${error instanceof Error ? error.message : String(error)}`);
+    if (error instanceof AdminError && error.code === 'wrong-usage')
+      console.error(`\n${command?.usage ?? usage}`);
+    return isMisuse(error) ? 2 : 1;
+  }
+}
+
+const isMisuse = (error: unknown): boolean =>
+  error instanceof RuntimeError ||
+  error instanceof PkiError ||
+  (error instanceof AdminError && error.code === 'wrong-usage') ||
+  (error instanceof Error && 'syscall' in error) ||
+  (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'));
