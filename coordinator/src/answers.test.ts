@@ -166,6 +166,16 @@ describe('answers', () => {
       });
     });
 
+    it('need the same perspectives to match at both', () => {
+      const { answers, say } = two();
+      for (const name of names.slice(0, 4)) say(name, chain);
+      for (const name of names.slice(2)) say(name, chain, { at: ipv6 });
+      expect(answers.outcome()).toBe('pending');
+      for (const name of names.slice(4)) say(name, [], failed('refused'));
+      for (const name of names.slice(0, 2)) say(name, [], { at: ipv6, ...failed('refused') });
+      expect(answers.outcome()).toBe('inconclusive');
+    });
+
     it('a mismatch at one decides at once', () => {
       const { answers, say } = two();
       for (const name of names) say(name, other, { at: ipv6 });

@@ -134,19 +134,9 @@ export class Answers {
     this.#closed = true;
   }
 
-  /**
-   * Two addresses: both have to be corroborated. One that is inconclusive does not decide while the other may
-   * still turn out to be a mismatch.
-   */
+  /** The same rule as the signer's. */
   outcome(): Outcome {
-    const outcomes = this.#seen.map((seen) => {
-      const verdicts = new Map(Array.from(seen, ([name, { verdict }]) => [name, verdict]));
-      return evaluateQuorum(this.#policy, this.#asked, verdicts).outcome;
-    });
-    return (
-      (['mismatch', 'pending', 'inconclusive'] as const).find((one) => outcomes.includes(one)) ??
-      'corroborated'
-    );
+    return evaluateQuorum(this.#policy, this.#asked, this.#seen).outcome;
   }
 
   /** Of one agent about one target; pending where nothing was heard. */

@@ -2,9 +2,10 @@ import { formatAddress, sameBytes } from '@mecai/addresses';
 import {
   type Agent,
   type EvidenceFault,
+  type Judgement,
+  type Judgements,
   type QuorumPolicy,
   type QuorumResult,
-  type Verdict,
   checkObservation,
   evaluateQuorum,
   judge,
@@ -16,7 +17,7 @@ import type { OpenDraw } from './draws.ts';
 
 export interface Findings {
   /** By target, then by agent; an agent is missing where nothing of it counts. */
-  readonly seen: readonly ReadonlyMap<string, Verdict>[];
+  readonly seen: Judgements;
   readonly faults: readonly { readonly agent: string; readonly fault: EvidenceFault | 'equivocation' }[];
   /** OCSP responses that the server stapled for the leaf, each once. */
   readonly stapled: readonly Uint8Array[];
@@ -50,7 +51,7 @@ export function examine(
   const agents = new Map(
     [...draw.agents].filter(([name, agent]) => registered.get(name)?.keyId === agent.keyId),
   );
-  const seen = draw.targets.map(() => new Map<string, Verdict>());
+  const seen = draw.targets.map(() => new Map<string, Judgement>());
   const counted = new Map<string, Uint8Array[]>();
   const faults: { agent: string; fault: EvidenceFault | 'equivocation' }[] = [];
   const evidence: string[] = [];
@@ -75,37 +76,27 @@ export function examine(
     if (before.length > 0) {
       // Two different signed answers to one question: neither is worth anything.
       faults.push({ agent: agent.name, fault: 'equivocation' });
-      seen[target]!.set(agent.name, 'inconclusive');
+      seen[target]!.set(agent.name, { verdict: 'inconclusive' });
       continue;
     }
-    const { verdict } = judge(observation, draw.chain, policy.matchIntermediates);
-    seen[target]!.set(agent.name, verdict);
-    if (verdict !== 'match') continue;
+    const judgement = judge(observation, draw.chain, policy.matchIntermediates);
+    seen[target]!.set(agent.name, judgement);
+    if (judgement.verdict !== 'match') continue;
     const response = observation.ocsp.find(({ certificate }) => certificate === 0)?.response;
     if (response) stapled.set(sha256Hex(response), response);
   }
   return { seen, faults, stapled: [...stapled.values()], evidence };
 }
 
-/**
- * The quorum over all targets at once: a perspective matches when it saw the chain at every address, since that is
- * how a voucher for two addresses is read. Whoever is not heard is inconclusive, so nothing stays pending.
- */
-export function quorumOf(draw: OpenDraw, { seen }: Findings, policy: QuorumPolicy): QuorumResult {
-  const verdicts = new Map<string, Verdict>();
-  for (const name of draw.agents.keys()) {
-    const each = seen.map((target) => target.get(name) ?? 'inconclusive');
-    const worst = (['mismatch', 'inconclusive'] as const).find((verdict) => each.includes(verdict));
-    verdicts.set(name, worst ?? 'match');
-  }
-  return evaluateQuorum(policy, [...draw.agents.values()], verdicts);
-}
+/** The quorum over all targets at once, after what was heard. */
+export const quorumOf = (draw: OpenDraw, { seen }: Findings, policy: QuorumPolicy): QuorumResult =>
+  evaluateQuorum(policy, [...draw.agents.values()], seen);
 
 export function describeQuorum(draw: OpenDraw, result: QuorumResult): string {
   return (
     `${draw.targets.map(({ address }) => formatAddress(address)).join(' and ')}: ${result.matches} of ` +
     `${result.counted.length} perspectives match, in ${result.regions} RIR regions and ${result.networks} ` +
     `networks; ${result.required} matches are required (${result.mismatches} mismatch, ` +
-    `${result.inconclusive} inconclusive)`
+    `${result.inconclusive} inconclusive, ${result.pending} not heard)`
   );
 }

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { type QuorumPolicy, type Verdict, evaluateQuorum } from '@mecai/corroboration';
+import { type Judgement, type QuorumPolicy, type Verdict, evaluateQuorum } from '@mecai/corroboration';
 import type { SignedObservation } from '@mecai/proto';
 import type { Drawn } from '@mecai/proto/signer';
 import { type Voucher, parseSignedVoucher } from '@mecai/voucher';
@@ -82,7 +82,7 @@ it('a voucher comes out exactly when the evidence that counts is a quorum, and s
       const seen = draw.targets.map(
         (_, at) => new Map(draw.agents.map((agent, i) => [agent, kinds[given[at]![i]!]!.verdict])),
       );
-      const quorum = evaluateQuorum(rules, [...agentsOf(world, draw)], combined(draw, seen));
+      const quorum = evaluateQuorum(rules, [...agentsOf(world, draw)], [combined(draw, seen)]);
       const bytes = await world.issuance.issue(draw.nonce, observations, coordinator).then(
         ({ voucher }) => voucher,
         (error: unknown) => {
@@ -115,12 +115,12 @@ const agentsOf = (world: World, { agents }: Drawn) => agents.map((name) => world
 function combined(
   { agents }: Drawn,
   seen: readonly ReadonlyMap<string, Verdict | undefined>[],
-): Map<string, Verdict> {
+): Map<string, Judgement> {
   return new Map(
-    agents.map((agent) => {
+    agents.map((agent): [string, Judgement] => {
       const verdicts = seen.map((target) => target.get(agent));
-      if (verdicts.every((verdict) => verdict === 'match')) return [agent, 'match'];
-      return [agent, verdicts.includes('mismatch') ? 'mismatch' : 'inconclusive'];
+      if (verdicts.every((verdict) => verdict === 'match')) return [agent, { verdict: 'match' }];
+      return [agent, { verdict: verdicts.includes('mismatch') ? 'mismatch' : 'inconclusive' }];
     }),
   );
 }

@@ -29,7 +29,7 @@ export function voucherContent(
   const [ipv4, ipv6] = [at(4), at(16)];
   const producedAt = Math.floor(now / 1000) * 1000;
   const heard = [...draw.agents.values()].filter(({ name }) => seen.some((target) => target.has(name)));
-  const verdict = (target: number, name: string) => seen[target]?.get(name) ?? 'inconclusive';
+  const verdict = (target: number, name: string) => seen[target]?.get(name)?.verdict ?? 'inconclusive';
   return {
     serial,
     ...(ipv4 >= 0 && { ipv4: draw.targets[ipv4]!.address }),

@@ -1,9 +1,9 @@
 /** A signer for tests: draws everyone, checks evidence as the real one does, and signs nothing. */
 import { randomBytes } from 'node:crypto';
 import {
+  type Judgement,
   type QuorumPolicy,
   type Registry,
-  type Verdict,
   checkObservation,
   defaultQuorumPolicy,
   evaluateQuorum,
@@ -71,7 +71,7 @@ export class TestSigner {
       }),
     );
     const faults: Refused['faults'] = [];
-    const seen = drawn.targets.map(() => new Map<string, Verdict>());
+    const seen = drawn.targets.map(() => new Map<string, Judgement>());
     for (const signed of observations) {
       const checked = checkObservation(signed.observation, {
         nonce,
@@ -84,17 +84,12 @@ export class TestSigner {
       else if (!verifyObservationSignature(signed, checked.agent.publicKey)) {
         faults.push({ agent: checked.agent.name, fault: 'bad-signature' });
       } else {
-        const { verdict } = judge(checked.observation, subject.chain, this.policy.matchIntermediates);
-        seen[checked.target]!.set(checked.agent.name, verdict);
+        const judgement = judge(checked.observation, subject.chain, this.policy.matchIntermediates);
+        seen[checked.target]!.set(checked.agent.name, judgement);
       }
     }
-    const all = seen.every((verdicts) => {
-      const complete = new Map(
-        [...agents.keys()].map((name) => [name, verdicts.get(name) ?? 'inconclusive']),
-      );
-      return evaluateQuorum(this.policy, [...agents.values()], complete).outcome === 'corroborated';
-    });
-    if (!all) return refused(RefusalCode.REFUSAL_CODE_NO_QUORUM, 'no quorum', faults);
+    const { outcome } = evaluateQuorum(this.policy, [...agents.values()], seen);
+    if (outcome !== 'corroborated') return refused(RefusalCode.REFUSAL_CODE_NO_QUORUM, 'no quorum', faults);
     return {
       voucher: Uint8Array.of(0x30, 0x01, this.issued),
       auditSequence: ++this.issued,

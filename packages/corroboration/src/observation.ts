@@ -1,7 +1,7 @@
 import { type KeyObject, createPrivateKey, sign, verify } from 'node:crypto';
 import { sameBytes } from '@mecai/addresses';
 import { KeyType, Observation, SignedObservation, Target } from '@mecai/proto';
-import type { Verdict } from './quorum.ts';
+import type { Judgement } from './quorum.ts';
 import type { Agent } from './registry.ts';
 
 // Keeps an observation's signature from being one of anything else.
@@ -73,12 +73,6 @@ export const sameTarget = (a: Target, b: Target): boolean =>
   a.serverName === b.serverName &&
   a.startTls === b.startTls &&
   a.keyType === b.keyType;
-
-export interface Judgement {
-  readonly verdict: Verdict;
-  /** Why it is inconclusive: the probe's error class, or `no-possession`. */
-  readonly code?: string;
-}
 
 /** The agent reports facts; the verdict is made here, by coordinator and signer alike. */
 export function judge(

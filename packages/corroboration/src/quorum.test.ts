@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  type Judgement,
   type Perspective,
   type QuorumPolicy,
   type Verdict,
@@ -33,16 +34,19 @@ const perspectives: readonly Perspective[] = cities.map(([name, country, rir, la
 const six = perspectives.slice(0, 6);
 
 const outcomeOf = (letters: string, asked = six, rules: QuorumPolicy = policy) =>
-  evaluateQuorum(rules, asked, verdictsOf(letters, asked)).outcome;
+  evaluateQuorum(rules, asked, judgementsOf(letters, asked)).outcome;
 
-/** m(atch), x (mismatch), i(nconclusive), . (pending); a letter a perspective. */
-function verdictsOf(letters: string, asked = six): Map<string, Verdict> {
-  const words: Record<string, Verdict> = { m: 'match', x: 'mismatch', i: 'inconclusive' };
-  return new Map(
-    asked.flatMap(({ name }, i): [string, Verdict][] => {
-      const word = words[letters[i]!];
-      return word ? [[name, word]] : [];
-    }),
+/** m(atch), x (mismatch), i(nconclusive), . (pending); a letter a perspective, a word an address. */
+function judgementsOf(words: string, asked: readonly Perspective[] = six): Map<string, Judgement>[] {
+  const verdicts: Record<string, Verdict> = { m: 'match', x: 'mismatch', i: 'inconclusive' };
+  return words.split(' ').map(
+    (letters) =>
+      new Map(
+        asked.flatMap(({ name }, i): [string, Judgement][] => {
+          const verdict = verdicts[letters[i]!];
+          return verdict ? [[name, { verdict }]] : [];
+        }),
+      ),
   );
 }
 
@@ -102,7 +106,7 @@ describe('quorum', () => {
     ['place', (p: Perspective) => ({ ...p, latitude: six[0]!.latitude + 4.4, longitude: six[0]!.longitude })],
   ])('a second perspective with the same %s does not count', (_, change) => {
     const asked = six.map((p, i) => (i === 5 ? change(p) : p));
-    const result = evaluateQuorum(policy, asked, verdictsOf('mmmmmm', asked));
+    const result = evaluateQuorum(policy, asked, judgementsOf('mmmmmm', asked));
     expect(result.counted).toHaveLength(5);
     expect(result.outcome).not.toBe('corroborated');
   });
@@ -154,6 +158,61 @@ describe('quorum', () => {
   });
 });
 
+describe('quorum over two addresses', () => {
+  const three: QuorumPolicy = { ...policy, perspectives: 3 };
+  const asked = [perspectives[0]!, perspectives[2]!, perspectives[4]!];
+  const outcome = (words: string) => outcomeOf(words, asked, three);
+  const letter = fc.constantFrom('m', 'x', 'i', '.');
+  const word = fc.string({ unit: letter, minLength: 3, maxLength: 3 });
+  const words = fc.tuple(word, word).map(([ipv4, ipv6]) => `${ipv4} ${ipv6}`);
+
+  it.each([
+    ['mmmmmm mmmmmm', 'corroborated'],
+    ['mmmm.. mmmm..', 'corroborated'],
+    // Four match at each address, but only two at both.
+    ['mmmmii iimmmm', 'inconclusive'],
+    ['mmmmxx xxmmmm', 'mismatch'],
+    ['mmmmmm ......', 'pending'],
+    ['mmmmmm xxx...', 'mismatch'],
+    // An address out of reach hides no attack at the other.
+    ['iiiiii ......', 'pending'],
+    ['iiiiii xxx...', 'mismatch'],
+    ['iiiiii mmmm..', 'inconclusive'],
+  ])('six perspectives, %s: %s', (letters, expected) => {
+    expect(outcomeOf(letters)).toBe(expected);
+    expect(outcomeOf(letters.split(' ').toReversed().join(' '))).toBe(expected);
+  });
+
+  it('is the quorum over the worst verdict of each perspective', () => {
+    fc.assert(
+      fc.property(words, (now) => {
+        if (now.includes('.')) return;
+        const [ipv4, ipv6] = now.split(' ');
+        const worst = Array.from(
+          ipv4!,
+          (one, i) => ['x', 'i', 'm'].find((v) => v === one || v === ipv6![i])!,
+        );
+        expect(outcome(now)).toBe(outcome(worst.join('')));
+      }),
+    );
+  });
+
+  it('is decided exactly when the missing answers cannot change it', () => {
+    /** Outcomes of everything that may still be said. */
+    const ends = (now: string): Set<string> =>
+      now.includes('.')
+        ? new Set(['m', 'x', 'i'].flatMap((one) => [...ends(now.replace('.', one))]))
+        : new Set([outcome(now)]);
+    fc.assert(
+      fc.property(words, (now) => {
+        const possible = ends(now);
+        expect(outcome(now)).toBe(possible.size === 1 ? [...possible][0] : 'pending');
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
 describe('draw', () => {
   const key = Buffer.alloc(32, 1);
   const nonces = fc.uint8Array({ minLength: 32, maxLength: 32 });
@@ -162,8 +221,7 @@ describe('draw', () => {
     fc.assert(
       fc.property(nonces, (nonce) => {
         const drawn = drawPerspectives(policy, perspectives, key, nonce);
-        const everyone = new Map(drawn.map(({ name }) => [name, 'match'] as const));
-        const result = evaluateQuorum(policy, drawn, everyone);
+        const result = evaluateQuorum(policy, drawn, judgementsOf('mmmmmm', drawn));
         expect(result.counted).toHaveLength(6);
         expect(result.outcome).toBe('corroborated');
         expect(result.regions).toBe(rirs.length);

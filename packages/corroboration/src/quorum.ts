@@ -16,6 +16,9 @@
  * | inconclusive | anything else: refused, reset, timeout, agent at fault                              |
  * | pending      | no answer yet                                                                       |
  *
+ * Asked about two addresses, a perspective matches when it saw the chain at both, since that is how a voucher for
+ * two addresses is read; it mismatches when it saw another chain at either.
+ *
  * | outcome      | when                                                                                |
  * | ------------ | ----------------------------------------------------------------------------------- |
  * | corroborated | the matches are enough                                                              |
@@ -40,6 +43,12 @@ export interface Perspective extends Place {
 }
 
 export type Verdict = 'match' | 'mismatch' | 'inconclusive';
+export interface Judgement {
+  readonly verdict: Verdict;
+  /** Why it is inconclusive: the probe's error class, or `no-possession`. */
+  readonly code?: string;
+}
+
 export type Outcome = 'corroborated' | 'mismatch' | 'inconclusive' | 'pending';
 
 export interface QuorumPolicy {
@@ -97,21 +106,44 @@ export function distinctPerspectives(
 }
 
 /**
+ * A perspective's verdict over all addresses. `doubtful`: it can no longer match, but what is missing may still
+ * show a mismatch.
+ */
+function verdictOf(name: string, judgements: Judgements): Verdict | 'pending' | 'doubtful' {
+  let inconclusive = false;
+  let pending = false;
+  for (const ofAddress of judgements) {
+    const verdict = ofAddress.get(name)?.verdict;
+    if (verdict === 'mismatch') return verdict;
+    if (verdict === 'inconclusive') inconclusive = true;
+    if (verdict === undefined) pending = true;
+  }
+  if (pending) return inconclusive ? 'doubtful' : 'pending';
+  return inconclusive ? 'inconclusive' : 'match';
+}
+
+/** By address, then by perspective name; a name without a judgement is pending. */
+export type Judgements = readonly ReadonlyMap<string, Judgement>[];
+
+/**
  * @param asked every perspective asked, in the order drawn
- * @param verdicts by perspective name; a name without one is pending
+ * @param judgements at least one address
  */
 export function evaluateQuorum(
   policy: QuorumPolicy,
   asked: readonly Perspective[],
-  verdicts: ReadonlyMap<string, Verdict>,
+  judgements: Judgements,
 ): QuorumResult {
   const counted = distinctPerspectives(asked, policy.minDistanceKm);
   const required = Math.max(counted.length - allowedNonCorroborations(counted.length), 1);
-  const by = (wanted: Verdict | undefined) => counted.filter(({ name }) => verdicts.get(name) === wanted);
+  const verdicts = counted.map(({ name }) => verdictOf(name, judgements));
+  const by = (wanted: ReturnType<typeof verdictOf>) => counted.filter((_, i) => verdicts[i] === wanted);
   const matches = by('match');
   const mismatches = by('mismatch');
   const inconclusive = by('inconclusive');
-  const pending = by(undefined);
+  const pending = by('pending');
+  const doubtful = by('doubtful');
+  const missing = pending.length + doubtful.length;
 
   const regions = (some: readonly Perspective[]) => new Set(some.map(({ rir }) => rir)).size;
   const networks = (some: readonly Perspective[]) => new Set(some.map(({ asn }) => asn)).size;
@@ -123,9 +155,10 @@ export function evaluateQuorum(
 
   const outcome = ((): Outcome => {
     if (enough(matches)) return 'corroborated';
-    if (mismatches.length > 0 && !enough([...matches, ...inconclusive, ...pending])) return 'mismatch';
+    const others = [...matches, ...inconclusive, ...doubtful, ...pending];
+    if (mismatches.length > 0 && !enough(others)) return 'mismatch';
     const hopeless = !enough([...matches, ...pending]);
-    const mayStillMismatch = pending.length > 0 && !enough([...matches, ...inconclusive]);
+    const mayStillMismatch = missing > 0 && !enough([...matches, ...inconclusive]);
     return hopeless && !mayStillMismatch ? 'inconclusive' : 'pending';
   })();
 
@@ -136,7 +169,7 @@ export function evaluateQuorum(
     matches: matches.length,
     mismatches: mismatches.length,
     inconclusive: inconclusive.length,
-    pending: pending.length,
+    pending: missing,
     regions: regions(matches),
     networks: networks(matches),
   };
