@@ -2,7 +2,9 @@ export type CoordinatorErrorCode =
   | 'signer-unavailable'
   | 'nats-unavailable'
   /** JetStream did not confirm an audit record. */
-  | 'record-not-stored';
+  | 'record-not-stored'
+  /** Not known whether the records exist. */
+  | 'dns-failed';
 
 export class CoordinatorError extends Error {
   override readonly name = 'CoordinatorError';
