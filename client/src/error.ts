@@ -7,7 +7,14 @@ export type ClientErrorCode =
   /** The VA answered with a problem (RFC 9457) in place of a VRP response. */
   | 'problem'
   /** The VA's answer is not a VRP response to what was asked. */
-  | 'bad-response';
+  | 'bad-response'
+  /** The VA list is not what its grammar asks for. */
+  | 'va-list-malformed'
+  /** No key of the client vendor signed the VA list. */
+  | 'va-list-unsigned'
+  | 'va-list-expired'
+  /** An older VA list than one seen before. */
+  | 'va-list-rolled-back';
 
 export class ClientError extends Error {
   override readonly name = 'ClientError';

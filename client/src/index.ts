@@ -9,3 +9,5 @@ export {
 export { countryText, describePerspective, describeVoucher } from './describe.ts';
 export { ClientError, type ClientErrorCode } from './error.ts';
 export { type RequestOptions, requestVoucher, vaAgent, type VaAgentOptions } from './request.ts';
+export * from './va-list/va-list.ts';
+export * from './candidates.ts';

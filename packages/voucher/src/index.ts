@@ -38,3 +38,8 @@ export {
   type RequestRule,
 } from './request-check.ts';
 export { voucherJson } from './voucher-json.ts';
+export { type JsonValue, parseJson } from './json-parser.ts';
+export { JsonReader } from './json-reader.ts';
+export * from './jws.ts';
+export * from './staple-container.ts';
+export * from './voucher-bundle.ts';

@@ -9,8 +9,10 @@ export const oids = {
   voucher: `${mecaiArc}.1`,
   /** Extended key usage of a VA certificate. */
   voucherSigning: `${mecaiArc}.2`,
-  /** Parent of the extensions of vouchers and requests; none is defined in version 1. */
+  /** Parent of extensions; none of vouchers and requests is defined in version 1. */
   extensions: `${mecaiArc}.3`,
+  /** Certificate extension that carries a voucher: see staple-container.ts. */
+  voucherContainer: `${mecaiArc}.3.1`,
   /** Parent of the ASN.1 modules. */
   modules: `${mecaiArc}.4`,
   /** RFC 5652 section 5.1. */

@@ -6,6 +6,7 @@ import { oids } from './oids.ts';
 import type { Voucher } from './voucher.ts';
 
 export { type CrlOptions, type Revoked, testCrl } from './testing-crl.ts';
+export { testOcsp, type TestOcspOptions } from './testing-ocsp.ts';
 
 export interface TestKey {
   readonly publicKey: KeyObject;
