@@ -1,6 +1,6 @@
 /** Brings the signer the revocation evidence it cannot fetch itself. */
 import { promises as dns } from 'node:dns';
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import { type Prefix, forbiddenTarget, parseAddress } from '@mecai/addresses';
 import {
   type CertificateStatus,
@@ -21,6 +21,8 @@ export interface RevocationParts {
   readonly signer: Pick<SignerClient, 'supply'>;
   /** For all certificates of a chain together, milliseconds. */
   readonly deadlineMs: number;
+  /** What was found out about a certificate, and handed in, stands for so long: milliseconds. */
+  readonly lookAgainMs: number;
   readonly log: Logger;
 }
 
@@ -32,7 +34,7 @@ interface Document {
 
 /** After this a document is handed in again: the signer may have had to forget it. */
 const settledMs = 600_000;
-/** Documents remembered. */
+/** Documents remembered, and links. */
 const maxRemembered = 100_000;
 
 export class Revocation {
@@ -40,6 +42,8 @@ export class Revocation {
   /** What this signer has, or does not want, and when it said so: milliseconds of the monotonic clock. */
   #settled = new Map<string, number>();
   readonly #supplying = new Map<string, Promise<void>>();
+  /** Links of which all is settled, and until when: milliseconds of the monotonic clock. */
+  #known = new Map<string, number>();
   /** One supply at a time: the signer reads large ones into memory. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -50,6 +54,7 @@ export class Revocation {
   /** The signer may be another, without a memory of what it was given. */
   forget(): void {
     this.#settled = new Map();
+    this.#known = new Map();
   }
 
   /**
@@ -57,8 +62,18 @@ export class Revocation {
    * what has not come at the deadline is left out, and arrives in the cache for the next question.
    */
   async bring({ nonce, links }: Pick<Drawn, 'nonce' | 'links'>): Promise<void> {
+    const now = performance.now();
+    const ids = links.map(({ certificate, issuer }) => `${hash(certificate)} ${hash(issuer)}`);
+    if (ids.every((id) => (this.#known.get(id) ?? 0) > now)) return;
     const signal = AbortSignal.timeout(this.#parts.deadlineMs);
-    const bringing = Promise.all(links.map((link, at) => this.#bringOne(nonce, link, at, signal)));
+    const known = this.#known;
+    const bringing = Promise.all(
+      links.map(async (link, at) => {
+        if (await this.#bringOne(nonce, link, at, signal)) {
+          remember(known, ids[at]!, performance.now() + this.#parts.lookAgainMs);
+        }
+      }),
+    );
     const late = Promise.withResolvers<void>();
     const giveUp = () => late.resolve();
     signal.addEventListener('abort', giveUp);
@@ -71,7 +86,8 @@ export class Revocation {
     return this.#parts.source.refreshDue();
   }
 
-  async #bringOne(nonce: Uint8Array, link: Link, at: number, signal: AbortSignal): Promise<void> {
+  /** @returns whether nothing was left open */
+  async #bringOne(nonce: Uint8Array, link: Link, at: number, signal: AbortSignal): Promise<boolean> {
     const { source, log } = this.#parts;
     try {
       const path = [parseCertificate(link.certificate), parseCertificate(link.issuer)];
@@ -83,9 +99,11 @@ export class Revocation {
         }
         for (const document of documentsOf(status, link)) await this.#supply(nonce, at, document);
       }
+      return statuses.every(({ problems }) => problems.length === 0);
     } catch (error) {
       const known = error instanceof PkiError || error instanceof CoordinatorError;
       log[known ? 'warn' : 'error']({ err: error }, 'revocation evidence not supplied');
+      return false;
     }
   }
 
@@ -110,9 +128,7 @@ export class Revocation {
     const { accepted, detail } = await this.#parts.signer.supply(nonce, link, kind, der);
     if (!accepted) this.#parts.log.warn({ detail }, 'the signer refuses revocation evidence');
     // What it refuses, it refuses again. If it is gone meanwhile, this is nobody's memory any more.
-    settled.delete(id);
-    settled.set(id, performance.now());
-    if (settled.size > maxRemembered) settled.delete(settled.keys().next().value!);
+    remember(settled, id, performance.now());
   }
 
   #inTurn(action: () => Promise<void>): Promise<void> {
@@ -146,7 +162,13 @@ function documentsOf({ evidence }: CertificateStatus, { certificate, issuer }: L
   });
 }
 
-const hash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('base64');
+const hash = (bytes: Uint8Array) => digest('sha256', bytes, 'base64');
+
+function remember(memory: Map<string, number>, id: string, at: number): void {
+  memory.delete(id);
+  memory.set(id, at);
+  if (memory.size > maxRemembered) memory.delete(memory.keys().next().value!);
+}
 
 /** Fetches over HTTP from addresses that may be probed, and from no others. */
 export function revocationSource(

@@ -24,6 +24,8 @@ import { Revocation, revocationSource } from './revocation.ts';
 import { SignerClient } from './signer-client.ts';
 import { VrpHandler } from './vrp-handler.ts';
 
+/** How late a voucher may learn of a CRL that has been renewed; looking costs a tenth of a voucher. */
+const maxLookAgainMs = 1_000;
 const drainWithinMs = 5_000;
 
 /**
@@ -57,6 +59,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     source: revocationSource(config.revocation, allowedTargets),
     signer,
     deadlineMs: config.revocation.deadlineMs,
+    lookAgainMs: Math.min(maxLookAgainMs, config.revocation.refreshEveryMs),
     log,
   });
   const refreshing = setInterval(() => {
