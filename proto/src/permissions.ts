@@ -41,6 +41,7 @@ export const natsPermissions = {
       subjects.task('*'),
       subjects.decision(token(name)),
       subjects.mismatch(name),
+      subjects.report(name),
       '$JS.API.INFO',
       ...ensure(streams.observations.name),
       ...ensure(streams.records.name),

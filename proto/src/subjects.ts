@@ -6,6 +6,7 @@
  *   mecai.agent.<agent>                      agent's sign of life, every few seconds
  *   mecai.decision.<coordinator>             into the stream RECORDS
  *   mecai.mismatch.<coordinator>             into the stream RECORDS
+ *   mecai.report.<coordinator>               into the stream RECORDS
  */
 export const isName = (name: string): boolean => /^[a-z0-9][a-z0-9-]{0,62}$/.test(name);
 
@@ -15,9 +16,10 @@ export const subjects = {
   agentStatus: (agent: string) => `mecai.agent.${agent}`,
   decision: (coordinator: string) => `mecai.decision.${coordinator}`,
   mismatch: (coordinator: string) => `mecai.mismatch.${coordinator}`,
+  report: (coordinator: string) => `mecai.report.${coordinator}`,
 } as const;
 
 export const streams = {
   observations: { name: 'OBSERVATIONS', subjects: ['mecai.observation.>'] },
-  records: { name: 'RECORDS', subjects: ['mecai.decision.>', 'mecai.mismatch.>'] },
+  records: { name: 'RECORDS', subjects: ['mecai.decision.>', 'mecai.mismatch.>', 'mecai.report.>'] },
 } as const;
