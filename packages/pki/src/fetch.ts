@@ -1,5 +1,10 @@
-/** Fetching CRLs and OCSP responses over HTTP, with limits, through an address guard. */
-import { type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http';
+/** HTTP with limits, through an address guard: CRLs, OCSP responses, and whatever else strangers' URLs name. */
+import {
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request as httpRequest,
+  type RequestOptions,
+} from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP } from 'node:net';
 import { PkiError } from './error.ts';
@@ -12,8 +17,22 @@ export interface FetchRequest {
   readonly maxOctets: number;
 }
 
-/** Throws `unreachable` or `limit`. */
+/** Throws `unreachable` or `limit`; every status but 200 is `unreachable`. */
 export type Fetch = (request: FetchRequest) => Promise<Uint8Array>;
+
+export interface HttpRequest extends FetchRequest {
+  /** Lower case; without `host` and those of the body, which are set. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly content: Uint8Array;
+}
+
+/** Answers with any status that is not a redirect. Throws `unreachable` or `limit`. */
+export type HttpExchange = (request: HttpRequest) => Promise<HttpAnswer>;
 
 export interface HttpFetchOptions {
   /** All addresses of a host name, as text. */
@@ -23,11 +42,24 @@ export interface HttpFetchOptions {
   /** For all of it: names, connections, redirects, content. Milliseconds. */
   readonly timeout?: number;
   readonly redirects?: number;
+  /** Only https, redirects included. */
+  readonly secure?: boolean;
+  /** PEM of the roots that servers are judged by, instead of the public ones. */
+  readonly ca?: string;
 }
 
 const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 export function httpFetch(options: HttpFetchOptions): Fetch {
+  const exchange = httpExchange(options);
+  return async (request) => {
+    const { status, content } = await exchange(request);
+    if (status === 200) return content;
+    throw new PkiError('unreachable', `${shown(request.url)}: status ${status}`);
+  };
+}
+
+export function httpExchange(options: HttpFetchOptions): HttpExchange {
   const { timeout = 5_000, redirects = 3 } = options;
   return async (request) => {
     const signal = AbortSignal.timeout(timeout);
@@ -35,7 +67,7 @@ export function httpFetch(options: HttpFetchOptions): Fetch {
       let url = request.url;
       for (let hop = 0; hop <= redirects; hop++) {
         const answer = await once(request, url, options, signal);
-        if (answer instanceof Uint8Array) return answer;
+        if ('content' in answer) return answer;
         url = answer.location;
       }
     } catch (cause) {
@@ -48,30 +80,29 @@ export function httpFetch(options: HttpFetchOptions): Fetch {
 }
 
 async function once(
-  request: FetchRequest,
+  request: HttpRequest,
   address: string,
-  { resolve, isAllowed }: HttpFetchOptions,
+  { resolve, isAllowed, secure = false, ca }: HttpFetchOptions,
   signal: AbortSignal,
-): Promise<Uint8Array | { location: string }> {
+): Promise<HttpAnswer | { location: string }> {
   const url = parseUrl(address);
+  if (secure && url.protocol !== 'https:') {
+    throw new PkiError('unreachable', `${shown(address)}: not https`);
+  }
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
   const addresses = isIP(host) ? [host] : await raced(resolve(host), signal);
   // The address that was judged is the one that is connected to, so a name cannot change in between.
   const target = addresses.find(isAllowed);
   if (target === undefined)
     throw new PkiError('unreachable', `${shown(address)}: no address that may be asked`);
-  const answer = await send(request, url, target, signal);
-  const { statusCode = 0, headers } = answer;
-  if (redirectStatuses.has(statusCode) && headers.location !== undefined) {
+  const answer = await send(request, url, target, signal, ca);
+  const { statusCode: status = 0, headers } = answer;
+  if (redirectStatuses.has(status) && headers.location !== undefined) {
     answer.destroy();
     if (!URL.canParse(headers.location, url)) throw new PkiError('unreachable', 'redirect to no URL');
     return { location: new URL(headers.location, url).href };
   }
-  if (statusCode !== 200) {
-    answer.destroy();
-    throw new PkiError('unreachable', `${shown(address)}: status ${statusCode}`);
-  }
-  return content(answer, request.maxOctets, address);
+  return { status, headers, content: await content(answer, request.maxOctets, address) };
 }
 
 function parseUrl(address: string): URL {
@@ -84,25 +115,28 @@ function parseUrl(address: string): URL {
 }
 
 function send(
-  request: FetchRequest,
+  request: HttpRequest,
   url: URL,
   target: string,
   signal: AbortSignal,
+  ca: string | undefined,
 ): Promise<IncomingMessage> {
   const { body } = request;
   const secure = url.protocol === 'https:';
-  const options: RequestOptions & { servername?: string } = {
+  const options: RequestOptions & { servername?: string; ca?: string } = {
     host: target,
     port: url.port || (secure ? 443 : 80),
     path: url.pathname + url.search,
     method: body ? 'POST' : 'GET',
     headers: {
+      ...request.headers,
       host: url.host,
       ...(body && { 'content-type': body.type, 'content-length': body.octets.length }),
     },
     agent: false,
     signal,
     ...(secure && !isIP(url.hostname) && { servername: url.hostname }),
+    ...(secure && ca !== undefined && { ca }),
   };
   return new Promise((resolve, reject) => {
     const outgoing = (secure ? httpsRequest : httpRequest)(options, resolve);
