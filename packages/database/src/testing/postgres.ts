@@ -1,0 +1,142 @@
+/** A Postgres of our own for tests, benches and the demo: Debian's binaries, a cluster in a directory of its own. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import type { DatabaseConfig } from '../open.ts';
+import { withPassword } from '../postgres.ts';
+
+export interface PostgresServer {
+  readonly pid: number;
+  /** Makes an empty database. */
+  fresh(): Promise<DatabaseConfig>;
+  /** SIGKILL, as if the machine went down. */
+  kill(): Promise<void>;
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface PostgresServerOptions {
+  /** Waits for the disk at each commit, as in production; off in tests, which outlive no power cut. */
+  readonly fsync?: boolean;
+  /** Further settings for the server. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+const versions = '/usr/lib/postgresql';
+
+export async function startPostgres(options: PostgresServerOptions = {}): Promise<PostgresServer> {
+  const bin = binaries();
+  const user = unprivileged();
+  const directory = mkdtempSync(join(tmpdir(), 'mecai-postgres-'));
+  const data = join(directory, 'data');
+  const password = randomBytes(12).toString('hex');
+  const passwordFile = join(directory, 'password');
+  writeFileSync(passwordFile, password, { mode: 0o600 });
+  if (user) for (const file of [directory, passwordFile]) chownSync(file, user.uid, user.gid);
+  execFileSync(
+    join(bin, 'initdb'),
+    ['-D', data, '-U', 'mecai', '-A', 'scram-sha-256', '--pwfile', passwordFile, '-E', 'UTF8'].concat([
+      '--locale',
+      'C',
+      '--no-sync',
+    ]),
+    { stdio: 'pipe', ...user },
+  );
+  const port = await freePort();
+  const settings = {
+    listen_addresses: '127.0.0.1',
+    port: String(port),
+    unix_socket_directories: '',
+    fsync: options.fsync ? 'on' : 'off',
+    ...options.settings,
+  };
+  const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+  let server = await start(join(bin, 'postgres'), ['-D', data, ...args], user);
+  const configOf = (name: string): DatabaseConfig => ({
+    engine: 'postgres',
+    url: `postgres://mecai@127.0.0.1:${port}/${name}`,
+    passwordFile,
+    connections: 10,
+  });
+  let made = 0;
+  const end = async (signal: NodeJS.Signals) => {
+    if (server.exitCode !== null || server.signalCode !== null) return;
+    const exited = once(server, 'exit');
+    server.kill(signal);
+    await exited;
+  };
+  return {
+    get pid() {
+      return server.pid!;
+    },
+    async fresh() {
+      const client = new pg.Client(withPassword(`postgres://mecai@127.0.0.1:${port}/postgres`, password));
+      await client.connect();
+      const name = `fresh_${++made}`;
+      await client.query(`create database ${name}`);
+      await client.end();
+      return configOf(name);
+    },
+    kill: () => end('SIGKILL'),
+    async restart() {
+      await end('SIGINT');
+      server = await start(join(bin, 'postgres'), ['-D', data, ...args], user);
+    },
+    async stop() {
+      // "Fast shutdown": does not wait for clients.
+      await end('SIGINT');
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function start(
+  program: string,
+  args: readonly string[],
+  user: { uid: number; gid: number } | undefined,
+): Promise<ChildProcess> {
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], ...user });
+  const killed = () => void child.kill('SIGQUIT');
+  process.once('exit', killed);
+  child.once('exit', () => process.off('exit', killed));
+  let log = '';
+  await new Promise<void>((resolve, reject) => {
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      log = (log + text).slice(-10_000);
+      if (log.includes('database system is ready to accept connections')) resolve();
+    });
+    child.once('error', reject);
+    child.once('exit', () => reject(new Error(`Postgres did not come up:\n${log}`)));
+  });
+  return child;
+}
+
+function binaries(): string {
+  const found = existsSync(versions) ? readdirSync(versions).filter((name) => /^\d+$/.test(name)) : [];
+  const newest = found.map(Number).toSorted((a, b) => b - a)[0];
+  if (newest === undefined) {
+    throw new Error('Postgres is not installed: apt-get install postgresql (Debian, Ubuntu)');
+  }
+  return join(versions, String(newest), 'bin');
+}
+
+/** Postgres refuses to run as root. */
+function unprivileged(): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const id = (which: string) => Number(execFileSync('id', [which, 'postgres'], { encoding: 'utf8' }));
+  return { uid: id('-u'), gid: id('-g') };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return (address as { port: number }).port;
+}
