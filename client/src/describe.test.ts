@@ -1,7 +1,13 @@
 import { parseCertificate } from '@mecai/pki';
-import { testVa, testVoucher } from '@mecai/voucher/testing';
+import { testCrl, testOcsp, testVa, testVoucher } from '@mecai/voucher/testing';
 import { expect, test } from 'vitest';
-import { countryText, describePerspective, describeVoucher } from './describe.ts';
+import {
+  countryText,
+  describePerspective,
+  describeRevocation,
+  describeVaStatus,
+  describeVoucher,
+} from './describe.ts';
 
 test('a voucher in words', () => {
   const signer = parseCertificate(testVa().certificate.der);
@@ -47,6 +53,25 @@ test('a voucher with the least in it', () => {
   expect(text).toContain('extension      1.3.6, not understood');
   expect(text).toContain('Only the server certificate itself had to be the same everywhere.');
   expect(text).not.toContain('vouched by');
+});
+
+test('what a voucher carries about the VA', () => {
+  const { certificate, intermediate, root } = testVa();
+  const thisUpdate = new Date('2026-11-22T10:00:00Z');
+  const nextUpdate = new Date('2026-11-23T10:00:00Z');
+  const ocsp = testOcsp({ about: certificate, issuer: intermediate, thisUpdate, nextUpdate });
+  expect(describeRevocation({ kind: 'ocsp', der: ocsp })).toBe(
+    'OCSP response of 2026-11-22 10:00:00 UTC, next 2026-11-23 10:00:00 UTC: good',
+  );
+  const crl = testCrl(root, { number: 4, thisUpdate, nextUpdate });
+  expect(describeRevocation({ kind: 'crl', der: crl })).toBe(
+    'CRL number 4 of 2026-11-22 10:00:00 UTC, next 2026-11-23 10:00:00 UTC',
+  );
+  expect(describeRevocation({ kind: 'crl', der: ocsp })).toMatch(/^CRL that cannot be read: /);
+  expect(describeVaStatus({ status: 'good', certificates: [], thisUpdate, nextUpdate })).toBe(
+    'not revoked as of 2026-11-22 10:00:00 UTC, next 2026-11-23 10:00:00 UTC',
+  );
+  expect(describeVaStatus({ status: 'unknown', certificates: [] })).toBe('not known whether it is revoked');
 });
 
 test('outcomes of a request', () => {

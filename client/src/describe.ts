@@ -1,6 +1,13 @@
 /** A voucher in plain words. */
 import { formatAddress } from '@mecai/addresses';
-import { type Certificate, nameText, PkiError } from '@mecai/pki';
+import {
+  type Certificate,
+  nameText,
+  parseCrl,
+  parseOcspResponse,
+  PkiError,
+  type RevocationDocument,
+} from '@mecai/pki';
 import {
   type CertificateStatus,
   type Outcome,
@@ -8,6 +15,7 @@ import {
   type PerspectiveOutcome,
   type Rir,
   shownQuorum,
+  type VaStatus,
   type Voucher,
 } from '@mecai/voucher';
 
@@ -92,6 +100,37 @@ function statusText(status: CertificateStatus): string {
   const name = number === undefined ? 'CRL' : `CRL number ${number}`;
   return `${whose}: ${name} of ${timeText(thisUpdate)}, next ${timeText(nextUpdate)}`;
 }
+
+/** A CRL or OCSP response about the VA in plain words, on one line; what it says is not verified. */
+export function describeRevocation({ kind, der }: RevocationDocument): string {
+  try {
+    if (kind === 'crl') {
+      const { number, thisUpdate, nextUpdate } = parseCrl(der);
+      return `CRL number ${number} of ${timeText(thisUpdate)}, next ${timeText(nextUpdate)}`;
+    }
+    const [response] = parseOcspResponse(der).responses;
+    if (!response) return 'OCSP response about nothing';
+    const next = response.nextUpdate ? `, next ${timeText(response.nextUpdate)}` : '';
+    return `OCSP response of ${timeText(response.thisUpdate)}${next}: ${response.status}`;
+  } catch (error) {
+    if (!(error instanceof PkiError)) throw error;
+    return `${kind === 'crl' ? 'CRL' : 'OCSP response'} that cannot be read: ${error.message}`;
+  }
+}
+
+/** What is known of the revocation of the VA's own certificates. */
+export function describeVaStatus({ status, thisUpdate, nextUpdate }: VaStatus): string {
+  if (status === 'good' && thisUpdate && nextUpdate)
+    return `not revoked as of ${timeText(thisUpdate)}, next ${timeText(nextUpdate)}`;
+  return vaStatusWords[status];
+}
+
+const vaStatusWords = {
+  good: 'short-lived, need not be revocable',
+  revoked: 'revoked',
+  stale: 'not revoked when last heard of, which is out of date',
+  unknown: 'not known whether it is revoked',
+} as const;
 
 function subjectText(certificate: Certificate): string {
   try {

@@ -5,18 +5,17 @@
 import {
   type CertificateStatus,
   type Crl,
-  type Evidence,
   type OcspVerdict,
   PkiError,
   assertCurrent,
   covers,
-  deltaFits,
+  crlScopeKey,
   parseCrl,
-  revocation,
+  statusFrom,
   verifyCrl,
   verifyOcsp,
 } from '@mecai/pki';
-import { hex, sha256 } from './digest.ts';
+import { sha256 } from './digest.ts';
 import type { Link } from './link.ts';
 
 export interface EvidenceLimits {
@@ -66,7 +65,7 @@ export class RevocationEvidence {
     if (!covers(crl, link.certificate)) throw new PkiError('unverified', 'CRL: about other certificates');
     verifyCrl(crl, link.issuer);
     assertCurrent(crl, now);
-    const scope = scopeKey(crl);
+    const scope = crlScopeKey(crl);
     const known = ofIssuer?.get(scope);
     if (known && (crl.number < known.number || crl.thisUpdate < known.thisUpdate)) return false;
     const crls = ofIssuer ?? new Map<string, Crl>();
@@ -109,35 +108,10 @@ export class RevocationEvidence {
 
   /** What the evidence says now. Whoever was revoked by what has expired since is still revoked. */
   status(link: Link, now: Date): CertificateStatus {
-    const evidence: Evidence[] = [];
-    let revoked: { at: Date | undefined; reason: number | undefined } | undefined;
-    let stale = false;
     const verdict = this.#responses.get(responseKey(link));
-    if (verdict) {
-      this.#touch(responseKey(link));
-      if (verdict.status === 'revoked') revoked = { at: verdict.revokedAt, reason: verdict.reason };
-      if (verdict.nextUpdate >= now) evidence.push({ kind: 'ocsp', stapled: false, verdict });
-      else stale = true;
-    }
-    const crls = this.#covering(link);
-    for (const crl of crls) {
-      if (crl.baseNumber !== undefined) continue;
-      const delta = crls.find((one) => deltaFits(crl, one));
-      const entry = revocation(link.certificate, crl, delta);
-      if (entry) revoked ??= { at: entry.revocationDate, reason: entry.reason };
-      if (crl.nextUpdate >= now) evidence.push({ kind: 'crl', url: crl.scope?.uris[0] ?? '', crl, delta });
-      else stale = true;
-    }
-    if (evidence.length === 0 && link.shortLived) evidence.push({ kind: 'short-lived' });
-    const current = evidence.length > 0;
-    return {
-      certificate: link.certificate,
-      status: revoked ? 'revoked' : current ? 'good' : stale ? 'stale' : 'unknown',
-      revokedAt: revoked?.at,
-      reason: revoked?.reason,
-      evidence,
-      problems: [],
-    };
+    if (verdict) this.#touch(responseKey(link));
+    const documents = { responses: verdict ? [verdict] : [], crls: this.#covering(link), problems: [] };
+    return statusFrom(link.certificate, documents, now);
   }
 
   #covering({ certificate, issuerHash, points }: Link): Crl[] {
@@ -179,10 +153,3 @@ export class RevocationEvidence {
 }
 
 const responseKey = ({ certificateHash, issuerHash }: Link) => `${certificateHash} by ${issuerHash}`;
-
-/** CRL numbers are comparable within this (RFC 5280 section 5.2.3). */
-function scopeKey({ baseNumber, scope }: Crl): string {
-  const kind = baseNumber === undefined ? 'complete' : 'delta';
-  const of = scope?.onlyUserCertificates ? 'users' : scope?.onlyCaCertificates ? 'cas' : 'all';
-  return `${kind} ${of} ${scope?.name ? hex(scope.name) : ''}`;
-}

@@ -1,6 +1,6 @@
 import { nameText, parseCertificate, PkiError } from '@mecai/pki';
 import { parseSignedVoucher, type SignedVoucher, VoucherError, voucherJson } from '@mecai/voucher';
-import { describeVoucher } from '../describe.ts';
+import { describeRevocation, describeVoucher } from '../describe.ts';
 import { readVoucher } from './files.ts';
 import { onlyFile, parseOptions } from './options.ts';
 import { type Command, CommandError, exitCodes } from './usage.ts';
@@ -36,6 +36,7 @@ export const inspectCommand: Command = {
       out(`${describeVoucher(signed.voucher, certificateOf(signed))}\n\n`);
       out(`identity       SHA-256 ${hex(signed.contentHash)}\n`);
       out(`signed         ${signed.signingTime.toISOString()}, over ${signed.digestAlgorithm}\n`);
+      for (const one of signed.revocation) out(`about the VA   ${describeRevocation(one)}\n`);
       out(`size           ${bytes.length} octets, ${signed.content.length} of them content\n`);
       out('The signature was not verified: mecai verify does that.\n');
     }
@@ -60,6 +61,10 @@ const inspectionJson = (signed: SignedVoucher) => ({
   signingTime: signed.signingTime.toISOString(),
   vaCertificate: Buffer.from(signed.vaCertificate).toString('base64'),
   vaSubject: subjectOf(signed),
+  revocation: signed.revocation.map(({ kind, der }) => ({
+    kind,
+    der: Buffer.from(der).toString('base64'),
+  })),
   verified: false,
   voucher: voucherJson(signed.voucher),
 });

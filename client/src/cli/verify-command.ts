@@ -1,7 +1,7 @@
 import { AddressError, parseAddress } from '@mecai/addresses';
 import { VoucherError, voucherJson, VoucherVerifier } from '@mecai/voucher';
 import { type Check, checkVoucher, type Expectations } from '../check.ts';
-import { describeVoucher } from '../describe.ts';
+import { describeVaStatus, describeVoucher } from '../describe.ts';
 import { readCertificates, readVoucher } from './files.ts';
 import { integerOption, onlyFile, parseOptions, required } from './options.ts';
 import { type Command, CommandError, exitCodes, usageError } from './usage.ts';
@@ -100,7 +100,10 @@ function timeOption(text: string): Date {
 }
 
 function checkText({ failures, verified }: Check, expectations: Expectations, at: Date): string {
-  const words = verified ? `${describeVoucher(verified.content, verified.vaCertificate)}\n\n` : '';
+  const words = verified
+    ? `${describeVoucher(verified.content, verified.vaCertificate)}\n` +
+      `VA             ${describeVaStatus(verified.vaStatus)}\n\n`
+    : '';
   if (failures.length > 0) {
     return `${words}${failures.map((one) => `FAILED ${one.code}: ${one.message}\n`).join('')}`;
   }
@@ -114,6 +117,7 @@ const checkJson = ({ failures, verified }: Check, at: Date) => ({
   failures,
   ...(verified && {
     identity: Buffer.from(verified.contentHash).toString('hex'),
+    vaStatus: verified.vaStatus.status,
     voucher: voucherJson(verified.content),
   }),
 });

@@ -244,6 +244,13 @@ export function deltaFits(base: Crl, delta: Crl): boolean {
   );
 }
 
+/** CRL numbers are comparable among CRLs of one issuer with this in common (RFC 5280 section 5.2.3). */
+export function crlScopeKey({ baseNumber, scope }: Crl): string {
+  const kind = baseNumber === undefined ? 'complete' : 'delta';
+  const of = scope?.onlyUserCertificates ? 'users' : scope?.onlyCaCertificates ? 'cas' : 'all';
+  return `${kind} ${of} ${scope?.name ? Buffer.from(scope.name).toString('hex') : ''}`;
+}
+
 /** CRLReason removeFromCRL: in a delta CRL, no longer revoked (RFC 5280 section 5.3.1). */
 const removeFromCrl = 8;
 

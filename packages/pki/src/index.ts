@@ -25,9 +25,10 @@ export { readPublicSuffixes, type PublicSuffixOptions } from './public-suffixes.
 export * from './crl.ts';
 export * from './crl-status.ts';
 export { CrlEntries, type CrlEntry } from './crl-entries.ts';
-export * from './ocsp.ts';
+export { type OcspOptions, type OcspVerdict, verifyOcsp } from './ocsp.ts';
 export { encodeOcspRequest } from './ocsp-request.ts';
 export { ocspOctets, parseOcspResponse, type BasicResponse, type SingleResponse } from './ocsp-response.ts';
 export * from './fetch.ts';
 export * from './revocation.ts';
 export * from './revocation-status.ts';
+export * from './known-status.ts';

@@ -95,6 +95,22 @@ describe('the response of an openssl responder', () => {
     }
   });
 
+  it('counts no longer than the certificate of the responder', () => {
+    const notAfter = new Date(Math.floor(now.getTime() / 1000) * 1000 + 3_600_000);
+    const key = keyOf('soon over');
+    pem(
+      'soon-over',
+      server('soon over', ca, {
+        ...wide,
+        notAfter,
+        key,
+        change: { extKeyUsage: ext.extKeyUsage('1.3.6.1.5.5.7.3.9') },
+      }),
+    );
+    expect(ask(answer(good, 'soon-over'), good).nextUpdate).toEqual(notAfter);
+    expect(ask(answer(good), good).nextUpdate > notAfter).toBe(true);
+  });
+
   it('counts by SHA-256 identifiers too', () => {
     const request = openssl.path('sha256.der');
     pem('good', good);

@@ -14,7 +14,10 @@ import { publicKey, vertexOf } from './vertex.ts';
 export interface OcspVerdict {
   readonly status: 'good' | 'revoked' | 'unknown';
   readonly thisUpdate: Date;
-  /** Where the response has none: an hour after thisUpdate. */
+  /**
+   * Where the response has none: an hour after thisUpdate. Not later than the end of the certificate of the
+   * responder that the issuer delegated to.
+   */
   readonly nextUpdate: Date;
   readonly producedAt: Date;
   readonly revokedAt: Date | undefined;
@@ -50,8 +53,8 @@ export function verifyOcsp(
   const single = response.responses.find((one) => isAbout(one, certificate, issuer));
   if (!single) throw new PkiError('unverified', 'OCSP: the response is about another certificate');
   const algorithm = readSignatureAlgorithm(response.signatureAlgorithm);
-  const signer = vertexOf(findSigner(response, issuer, now, options));
-  const key = publicKey(signer);
+  const signer = findSigner(response, issuer, now, options);
+  const key = publicKey(vertexOf(signer));
   if (
     algorithm.hash === 'sha1' ||
     !key ||
@@ -60,14 +63,15 @@ export function verifyOcsp(
     throw new PkiError('unverified', 'OCSP: the signature does not verify');
   }
   const { thisUpdate, status, revokedAt, reason, scts } = single;
-  const nextUpdate = single.nextUpdate ?? new Date(thisUpdate.getTime() + withoutNextUpdate);
+  const stated = single.nextUpdate ?? new Date(thisUpdate.getTime() + withoutNextUpdate);
+  const nextUpdate = signer !== issuer && signer.notAfter < stated ? signer.notAfter : stated;
   if (thisUpdate.getTime() > now.getTime() + clockSkew) throw new PkiError('stale', 'OCSP: from the future');
   if (nextUpdate < now) throw new PkiError('stale', `OCSP: nextUpdate was ${nextUpdate.toISOString()}`);
   const { producedAt, der } = response;
   return { status, thisUpdate, nextUpdate, producedAt, revokedAt, reason, scts, der };
 }
 
-function isAbout(single: SingleResponse, certificate: Certificate, issuer: Certificate): boolean {
+export function isAbout(single: SingleResponse, certificate: Certificate, issuer: Certificate): boolean {
   if (!single.hash || !sameOctets(single.serial, certificate.serial)) return false;
   const hashes = issuerHashes(issuer, single.hash);
   return sameOctets(single.issuerNameHash, hashes.name) && sameOctets(single.issuerKeyHash, hashes.key);

@@ -14,6 +14,7 @@ import {
 import { PkiError } from './error.ts';
 import * as read from './extensions.ts';
 import { type Fetch, raced } from './fetch.ts';
+import { needsNoRevocation } from './known-status.ts';
 import { type OcspOptions, type OcspVerdict, verifyOcsp } from './ocsp.ts';
 import { encodeOcspRequest } from './ocsp-request.ts';
 import { ocspOctets } from './ocsp-response.ts';
@@ -49,9 +50,6 @@ export interface CheckRequest {
 
 /** Sources tried for one certificate, of each kind. */
 const sourcesTried = 3;
-/** BR 1.6.1, Short-lived Subscriber Certificate, from 2026-03-15. Milliseconds. */
-const shortLife = 7 * 86_400_000;
-
 interface CachedCrl {
   readonly crl: Crl;
   readonly thisUpdate: Date;
@@ -115,10 +113,7 @@ export class RevocationSource {
         inquiry.heard(await raced(this.#ocsp(url, inquiry), inquiry.signal), false),
       );
     }
-    const { notBefore, notAfter } = certificate;
-    const short = notAfter.getTime() - notBefore.getTime() <= shortLife;
-    if (short && crls.length + responders.length === 0 && !inquiry.settled)
-      inquiry.note({ kind: 'short-lived' });
+    if (!inquiry.settled && needsNoRevocation(certificate)) inquiry.note({ kind: 'short-lived' });
     return inquiry.outcome();
   }
 

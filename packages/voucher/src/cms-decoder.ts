@@ -1,5 +1,5 @@
 /** The signed form of a voucher, taken apart strictly and without trust. */
-import { constructed, type DerReader, tags } from '@mecai/pki';
+import { constructed, type DerReader, type RevocationDocument, tags } from '@mecai/pki';
 import { hash } from 'node:crypto';
 import { readDer } from './der-input.ts';
 import { oidDer } from './oids.ts';
@@ -23,6 +23,8 @@ export interface SignedVoucher {
   readonly vaCertificateHash: Uint8Array;
   /** Every included certificate, `vaCertificate` among them. */
   readonly certificates: readonly Uint8Array[];
+  /** About the VA's own certificates; outside the signature. */
+  readonly revocation: readonly RevocationDocument[];
   /** DER of the SET OF signedAttrs: what the signature covers. */
   readonly toBeSigned: Uint8Array;
   /** DER ECDSA-Sig-Value. */
@@ -42,8 +44,8 @@ type Algorithm = (typeof algorithms)[number];
  * SignedData ::= SEQUENCE { version CMSVersion, digestAlgorithms SET OF AlgorithmIdentifier,
  *   encapContentInfo EncapsulatedContentInfo, certificates [0] IMPLICIT CertificateSet OPTIONAL,
  *   crls [1] IMPLICIT RevocationInfoChoices OPTIONAL, signerInfos SET OF SignerInfo }
- * (RFC 5652 section 5.1), as profiled at the end of mecai.asn1: version 3, one digest algorithm,
- * certificates present, no crls, one signer.
+ * (RFC 5652 section 5.1), as profiled at the end of mecai.asn1: version 3, or 5 with OCSP responses among the
+ * crls, one digest algorithm, certificates present, one signer.
  *
  * Throws `VoucherError` with `malformed`, `unsupported-version` or `unknown-critical-extension`. Nothing
  * is verified: neither the digest nor the signature nor where the certificates come from.
@@ -56,12 +58,15 @@ export function parseSignedVoucher(contentInfo: Uint8Array): SignedVoucher {
     const signedData = explicit.sequence();
     explicit.end();
 
-    if (signedData.integer() !== 3) throw malformed('SignedData version');
+    const version = signedData.integer();
     const digestAlgorithms = signedData.enter(tags.set);
     const algorithm = readDigestAlgorithm(digestAlgorithms);
     digestAlgorithms.end();
     const content = readContent(signedData.sequence());
     const certificates = readCertificates(signedData);
+    const revocation = readRevocation(signedData);
+    const withOcsp = revocation.some(({ kind }) => kind === 'ocsp');
+    if (version !== (withOcsp ? 5 : 3)) throw malformed('SignedData version');
     const signerInfos = signedData.enter(tags.set);
     const signer = readSignerInfo(signerInfos.sequence(), algorithm);
     signerInfos.end();
@@ -82,6 +87,7 @@ export function parseSignedVoucher(contentInfo: Uint8Array): SignedVoucher {
       vaCertificate,
       vaCertificateHash: signer.certificateHash,
       certificates,
+      revocation,
       toBeSigned: signer.toBeSigned,
       signature: signer.signature,
     };
@@ -114,6 +120,40 @@ function readCertificates(reader: DerReader): Uint8Array[] {
     return (previous = one);
   }
 }
+
+/**
+ * RevocationInfoChoices ::= SET OF RevocationInfoChoice
+ * RevocationInfoChoice ::= CHOICE { crl CertificateList, other [1] IMPLICIT OtherRevocationInfoFormat }
+ * (RFC 5652 section 10.2.1), where other is { id-ri-ocsp-response, OCSPResponse } (RFC 5940 section 2.1)
+ */
+function readRevocation(reader: DerReader): RevocationDocument[] {
+  if (reader.peek() !== constructed(1)) return [];
+  let previous: Uint8Array | undefined;
+  return listOf(reader, 1, voucherLimits.revocationDocuments, 'crls', readOne, constructed(1));
+
+  function readOne(set: DerReader): RevocationDocument {
+    const tag = set.peek() === constructed(1) ? constructed(1) : tags.sequence;
+    const choice = set.raw(tag);
+    // Ascending as in any SET OF (X.690 11.6), and each once.
+    if (previous && Buffer.compare(previous, choice) >= 0) throw malformed('crls not ascending');
+    previous = choice;
+    const document: RevocationDocument =
+      tag === tags.sequence ? { kind: 'crl', der: choice } : { kind: 'ocsp', der: readOther(choice) };
+    if (document.der.length > voucherLimits.revocationOctets) throw malformed('size of one of the crls');
+    return document;
+  }
+}
+
+const readOther = (choice: Uint8Array): Uint8Array =>
+  readDer(
+    'revocation information',
+    choice,
+    (other) => {
+      expect(other, oidDer.ocspResponse, 'revocation information');
+      return other.raw(tags.sequence);
+    },
+    constructed(1),
+  );
 
 interface SignerInfo {
   /** IssuerAndSerialNumber, content octets. */

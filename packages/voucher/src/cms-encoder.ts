@@ -2,7 +2,15 @@
  * Voucher content into a CMS SignedData (RFC 5652), in two steps so that the key can stay in an HSM and
  * a linter can stand between: `prepare` gives the octets to sign, `finish` takes the signature.
  */
-import { type Certificate, constructed, der, DerReader, parseCertificate, PkiError } from '@mecai/pki';
+import {
+  type Certificate,
+  constructed,
+  der,
+  DerReader,
+  parseCertificate,
+  PkiError,
+  type RevocationDocument,
+} from '@mecai/pki';
 import { createPublicKey, hash } from 'node:crypto';
 import { VoucherError } from './error.ts';
 import { oidDer } from './oids.ts';
@@ -27,8 +35,13 @@ export interface PreparedVoucher {
   /** DER of the SET OF signedAttrs: what the signature covers (RFC 5652 section 5.4). */
   readonly toBeSigned: Uint8Array;
   readonly digestAlgorithm: DigestAlgorithm;
-  /** ContentInfo from a DER ECDSA-Sig-Value. Throws `not-encodable`. */
-  finish(signature: Uint8Array): Uint8Array;
+  /**
+   * ContentInfo from a DER ECDSA-Sig-Value. Throws `not-encodable`.
+   *
+   * @param revocation of the VA certificate and those above it; not covered by the signature, since their CAs
+   *   sign them
+   */
+  finish(signature: Uint8Array, revocation?: readonly RevocationDocument[]): Uint8Array;
 }
 
 export interface VoucherSignerOptions {
@@ -53,14 +66,16 @@ const contentTypeAttribute = attribute(oidDer.contentType, oidDer.voucher);
 
 /**
  * ContentInfo ::= SEQUENCE { contentType id-signedData, content [0] EXPLICIT SignedData }
- * SignedData ::= SEQUENCE { version 3, digestAlgorithms SET OF AlgorithmIdentifier, encapContentInfo,
- *   certificates [0] IMPLICIT SET OF Certificate, signerInfos SET OF SignerInfo }
+ * SignedData ::= SEQUENCE { version, digestAlgorithms SET OF AlgorithmIdentifier, encapContentInfo,
+ *   certificates [0] IMPLICIT SET OF Certificate, crls [1] IMPLICIT RevocationInfoChoices OPTIONAL,
+ *   signerInfos SET OF SignerInfo }
  * EncapsulatedContentInfo ::= SEQUENCE { eContentType id-mecai-ct-voucher, eContent [0] EXPLICIT OCTET STRING }
  * SignerInfo ::= SEQUENCE { version 1, sid IssuerAndSerialNumber, digestAlgorithm,
  *   signedAttrs [0] IMPLICIT SET OF Attribute, signatureAlgorithm, signature OCTET STRING }
  * IssuerAndSerialNumber ::= SEQUENCE { issuer Name, serialNumber INTEGER }
  *
- * The version is 3 because the content type is not id-data (RFC 5652 section 5.1). The signer is named by
+ * The version is 3 because the content type is not id-data, and 5 with an OCSP response (RFC 5652 section 5.1).
+ * The signer is named by
  * issuer and serial number, which every certificate has and every CMS implementation must support; a
  * subject key identifier would save some octets but is an optional extension, and chosen by the CA.
  *
@@ -71,7 +86,6 @@ export function voucherSigner({ certificate: bytes, intermediates }: VoucherSign
   const digestAlgorithm = digestForKey(certificate);
   const algorithm = algorithms[digestAlgorithm];
 
-  const version = der.integer(3);
   const digestAlgorithms = der.setOf(algorithm.digest);
   const certificates = der.setOf(bytes, ...intermediates);
   certificates[0] = constructed(0);
@@ -94,7 +108,7 @@ export function voucherSigner({ certificate: bytes, intermediates }: VoucherSign
     );
     return { content, contentHash, toBeSigned, digestAlgorithm, finish };
 
-    function finish(signature: Uint8Array): Uint8Array {
+    function finish(signature: Uint8Array, revocation: readonly RevocationDocument[] = []): Uint8Array {
       checkSignatureValue(signature);
       const signedAttributes = toBeSigned.slice();
       signedAttributes[0] = constructed(0);
@@ -107,10 +121,11 @@ export function voucherSigner({ certificate: bytes, intermediates }: VoucherSign
         der.octetString(signature),
       );
       const signedData = der.sequence(
-        version,
+        der.integer(revocation.some(({ kind }) => kind === 'ocsp') ? 5 : 3),
         digestAlgorithms,
         der.sequence(oidDer.voucher, der.tlv(constructed(0), der.octetString(content))),
         certificates,
+        ...(revocation.length > 0 ? [revocationInfoChoices(revocation)] : []),
         der.tlv(0x31, signerInfo),
       );
       const contentInfo = der.sequence(oidDer.signedData, der.tlv(constructed(0), signedData));
@@ -125,6 +140,22 @@ export const prepareVoucher = (
   voucher: Voucher,
   options: VoucherSignerOptions & { readonly signingTime: Date },
 ): PreparedVoucher => voucherSigner(options).prepare(voucher, options.signingTime);
+
+/**
+ * RevocationInfoChoices ::= SET OF RevocationInfoChoice (RFC 5652 section 10.2.1)
+ * RevocationInfoChoice ::= CHOICE { crl CertificateList, other [1] IMPLICIT OtherRevocationInfoFormat }
+ * OtherRevocationInfoFormat ::= SEQUENCE { id-ri-ocsp-response, OCSPResponse } (RFC 5940 section 2.1)
+ */
+function revocationInfoChoices(documents: readonly RevocationDocument[]): Uint8Array {
+  fits(documents.length <= voucherLimits.revocationDocuments, `${documents.length} revocation documents`);
+  const choices = documents.map(({ kind, der: bytes }) => {
+    fits(bytes.length <= voucherLimits.revocationOctets, `revocation document of ${bytes.length} octets`);
+    return kind === 'crl' ? bytes : der.tlv(constructed(1), oidDer.ocspResponse, bytes);
+  });
+  const set = der.setOf(...choices);
+  set[0] = constructed(1);
+  return set;
+}
 
 /**
  * SigningCertificateV2 ::= SEQUENCE { certs SEQUENCE OF ESSCertIDv2 }

@@ -15,6 +15,8 @@ export type VoucherErrorCode =
   | 'not-a-voucher-certificate'
   /** The VA certificate, or one above it, is outside its validity period. */
   | 'va-certificate-expired'
+  /** The VA certificate, or one between it and the root, is revoked. */
+  | 'va-certificate-revoked'
   /** The voucher is past its notAfter, or older than the caller accepts. */
   | 'expired'
   /** The voucher was produced in the future, clock skew allowed for. */

@@ -18,6 +18,7 @@ export { encodeTbsVoucherRequest, encodeVoucherRequest, encodeVoucherResponse } 
 export { decodeVoucherRequest, decodeVoucherResponse } from './vrp-decoder.ts';
 export { signKeyProof, verifyKeyProof } from './key-proof.ts';
 export { verifyVoucher, type VerifiedVoucher, type VerifierOptions, VoucherVerifier } from './verify.ts';
+export { vaStatus, type VaStatus } from './va-status.ts';
 export { isMatch, type ShownQuorum, shownQuorum } from './quorum.ts';
 export {
   type LinterOptions,

@@ -1,7 +1,8 @@
+import type { RevocationDocument } from '@mecai/pki';
 import { sign } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { type LinterOptions, type LintRule, lintRules, lintVoucher } from './lint.ts';
-import { keyUsages, testCertificate, testKey, testVa, testVoucher } from './testing.ts';
+import { keyUsages, testCertificate, testCrl, testKey, testVa, testVoucher } from './testing.ts';
 import type { CertificateStatus, Voucher } from './voucher.ts';
 import { voucherSigner } from './cms-encoder.ts';
 import { changed, primitive, readTree, writeTree } from './der-tree.ts';
@@ -30,6 +31,16 @@ test('a good voucher has no problems, whatever the order of what was meant', () 
   ).toEqual([]);
 });
 
+test('revocation documents that were meant are no problem, in any order', () => {
+  const revocation = [1, 2].map((number) => ({ kind: 'crl' as const, der: testCrl(va.root, { number }) }));
+  const bytes = va.issue(testVoucher, testVoucher.producedAt, revocation);
+  const rules = (meant: readonly RevocationDocument[]) =>
+    lintVoucher(bytes, { ...options, meant: testVoucher, revocation: meant }).map(({ rule }) => rule);
+  expect(rules(revocation.toReversed())).toEqual([]);
+  expect(rules(revocation.slice(1))).toEqual(['revocation']);
+  expect(rules([revocation[0]!, { kind: 'ocsp', der: revocation[1]!.der }])).toEqual(['revocation']);
+});
+
 describe('rules', () => {
   const tested = new Map<LintRule, () => LintRule[]>([
     ['form', () => lint(Uint8Array.of(...signed, 0))],
@@ -50,6 +61,15 @@ describe('rules', () => {
       },
     ],
     ['certificates', () => lint(signed, testVoucher, { intermediates: [va.intermediate.der, va.root.der] })],
+    [
+      'revocation',
+      () =>
+        lint(
+          va.issue(testVoucher, testVoucher.producedAt, [
+            { kind: 'crl', der: testCrl(va.root, { number: 1 }) },
+          ]),
+        ),
+    ],
     ['content', () => lint(signed, { ...testVoucher, port: 8443 })],
     ['serial', () => faultsOf({ serial: new Uint8Array(16) })],
     ['lifetime', () => faultsOf({ notAfter: after(86_401) })],

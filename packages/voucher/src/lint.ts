@@ -2,7 +2,7 @@
  * The last look at a voucher before it leaves the signer: final bytes against what was meant, by the
  * decoder, which shares nothing with the encoder but object identifiers and limits.
  */
-import type { Certificate } from '@mecai/pki';
+import type { Certificate, RevocationDocument } from '@mecai/pki';
 import { parseSignedVoucher, type SignedVoucher } from './cms-decoder.ts';
 import { VoucherError } from './error.ts';
 import { differences } from './lint-differences.ts';
@@ -18,6 +18,8 @@ export const lintRules = [
   'signature',
   /** The signer's certificate is the one expected, and it and its intermediates are what is included. */
   'certificates',
+  /** The CRLs and OCSP responses about them are those meant. */
+  'revocation',
   /** Each field is what was meant. */
   'content',
   /** The serial is random: not one octet sixteen times over. */
@@ -52,7 +54,11 @@ export interface LinterOptions {
 }
 
 /** Empty: nothing to find fault with. */
-export type VoucherLinter = (signedVoucher: Uint8Array, meant: Voucher) => readonly LintProblem[];
+export type VoucherLinter = (
+  signedVoucher: Uint8Array,
+  meant: Voucher,
+  revocation?: readonly RevocationDocument[],
+) => readonly LintProblem[];
 
 /**
  * A linter for the vouchers of one VA certificate. Throws `VoucherError` `malformed` or
@@ -65,7 +71,7 @@ export function voucherLinter(options: LinterOptions): VoucherLinter {
   const key = voucherKey(certificate);
   const included = [vaCertificate, ...intermediates];
 
-  return (signedVoucher, meant) => {
+  return (signedVoucher, meant, revocation = []) => {
     let parsed: SignedVoucher;
     try {
       parsed = parseSignedVoucher(signedVoucher);
@@ -86,6 +92,7 @@ export function voucherLinter(options: LinterOptions): VoucherLinter {
       thrown(() => checkSignature(parsed, key)),
     );
     report('certificates', certificatesProblem(parsed, vaCertificate, included));
+    report('revocation', revocationProblem(parsed, revocation));
     for (const field of differences(voucher, meant)) report('content', `${field} is not what was meant`);
     report('serial', serialProblem(voucher));
     report('lifetime', lifetimeProblem(voucher, maxLifetimeSeconds));
@@ -100,8 +107,12 @@ export function voucherLinter(options: LinterOptions): VoucherLinter {
 /** `voucherLinter` for one voucher. */
 export const lintVoucher = (
   signedVoucher: Uint8Array,
-  { meant, ...options }: LinterOptions & { readonly meant: Voucher },
-): readonly LintProblem[] => voucherLinter(options)(signedVoucher, meant);
+  {
+    meant,
+    revocation,
+    ...options
+  }: LinterOptions & { readonly meant: Voucher; readonly revocation?: readonly RevocationDocument[] },
+): readonly LintProblem[] => voucherLinter(options)(signedVoucher, meant, revocation);
 
 function certificatesProblem(
   parsed: SignedVoucher,
@@ -113,6 +124,15 @@ function certificatesProblem(
     parsed.certificates.length === included.length &&
     included.every((wanted) => parsed.certificates.some((one) => same(one, wanted)));
   return complete ? undefined : 'the certificates included are not those of the VA';
+}
+
+function revocationProblem(parsed: SignedVoucher, meant: readonly RevocationDocument[]): string | undefined {
+  const complete =
+    parsed.revocation.length === meant.length &&
+    meant.every((wanted) =>
+      parsed.revocation.some((one) => one.kind === wanted.kind && same(one.der, wanted.der)),
+    );
+  return complete ? undefined : 'the CRLs and OCSP responses included are not those meant';
 }
 
 const serialProblem = ({ serial }: Voucher): string | undefined =>

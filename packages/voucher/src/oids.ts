@@ -23,6 +23,8 @@ export const oids = {
   signingTime: '1.2.840.113549.1.9.5',
   /** RFC 5035 section 3. */
   signingCertificateV2: '1.2.840.113549.1.9.16.2.47',
+  /** RFC 5940 section 2.1. */
+  ocspResponse: '1.3.6.1.5.5.7.16.2',
   /** RFC 5754 section 2. */
   sha256: '2.16.840.1.101.3.4.2.1',
   sha384: '2.16.840.1.101.3.4.2.2',
@@ -39,6 +41,7 @@ export const oidDer = {
   messageDigest: der.oid(oids.messageDigest),
   signingTime: der.oid(oids.signingTime),
   signingCertificateV2: der.oid(oids.signingCertificateV2),
+  ocspResponse: der.oid(oids.ocspResponse),
   sha256: der.oid(oids.sha256),
   sha384: der.oid(oids.sha384),
   ecdsaWithSha256: der.oid(oids.ecdsaWithSha256),

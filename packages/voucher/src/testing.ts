@@ -1,5 +1,5 @@
 /** Certificates and vouchers for tests: a VA with its hierarchy, made from nothing but keys and times. */
-import { constructed, der, implicit, extensionOids } from '@mecai/pki';
+import { constructed, der, implicit, extensionOids, type RevocationDocument } from '@mecai/pki';
 import { generateKeyPairSync, hash, type KeyObject, sign } from 'node:crypto';
 import { voucherSigner, type VoucherSigner } from './cms-encoder.ts';
 import { oids } from './oids.ts';
@@ -100,12 +100,12 @@ export interface TestVa {
   readonly certificate: TestCertificate;
   readonly signer: VoucherSigner;
   /** The signed voucher; `signingTime` is its producedAt by default. */
-  issue(voucher: Voucher, signingTime?: Date): Uint8Array;
+  issue(voucher: Voucher, signingTime?: Date, revocation?: readonly RevocationDocument[]): Uint8Array;
 }
 
 /** Root, intermediate and VA certificate. `va` changes the last, for tests of what must not be accepted. */
 export function testVa(curve: 'P-256' | 'P-384' = 'P-256', va: Partial<TestCertificateOptions> = {}): TestVa {
-  const ca = { ca: true, keyUsage: keyUsages.keyCertSign };
+  const ca = { ca: true, keyUsage: keyUsages.keyCertSign | keyUsages.cRLSign };
   const root = testCertificate({ subject: 'Test VA Root', ...ca });
   const intermediate = testCertificate({
     subject: 'Test VA Intermediate',
@@ -125,9 +125,14 @@ export function testVa(curve: 'P-256' | 'P-384' = 'P-256', va: Partial<TestCerti
   const signer = voucherSigner({ certificate: certificate.der, intermediates: [intermediate.der] });
   return { root, intermediate, certificate, signer, issue };
 
-  function issue(voucher: Voucher, signingTime: Date = voucher.producedAt): Uint8Array {
+  function issue(
+    voucher: Voucher,
+    signingTime: Date = voucher.producedAt,
+    revocation: readonly RevocationDocument[] = [],
+  ): Uint8Array {
     const prepared = signer.prepare(voucher, signingTime);
-    return prepared.finish(sign(prepared.digestAlgorithm, prepared.toBeSigned, certificate.privateKey));
+    const signature = sign(prepared.digestAlgorithm, prepared.toBeSigned, certificate.privateKey);
+    return prepared.finish(signature, revocation);
   }
 }
 

@@ -1,9 +1,10 @@
 /** Whether a signed voucher is to be believed: digest, signature, path to a VA root, time. */
-import type { Certificate } from '@mecai/pki';
+import type { Certificate, KnownDocuments, RevocationDocument } from '@mecai/pki';
 import { hash, verify as verifySignature } from 'node:crypto';
 import { parseSignedVoucher, type SignedVoucher } from './cms-decoder.ts';
 import { VoucherError } from './error.ts';
 import { findVaPath, readCertificate, type VaPath, type VoucherKey, voucherKey } from './va-certificate.ts';
+import { type VaStatus, vaStatusFrom, verifyVaDocuments } from './va-status.ts';
 import type { Voucher } from './voucher.ts';
 
 export interface VerifierOptions {
@@ -13,6 +14,8 @@ export interface VerifierOptions {
   readonly maxAgeSeconds?: number;
   /** Seconds by which the VA's clock may be ahead. Default 300. */
   readonly clockSkewSeconds?: number;
+  /** What is known of the revocation of VA certificates beside what vouchers carry. */
+  readonly revocation?: readonly RevocationDocument[];
 }
 
 export interface VerifiedVoucher {
@@ -23,6 +26,8 @@ export interface VerifiedVoucher {
   /** From the VA certificate to the root. */
   readonly path: readonly Certificate[];
   readonly signingTime: Date;
+  /** From the CRLs and OCSP responses that the voucher carries and those the verifier was given. Never `revoked`. */
+  readonly vaStatus: VaStatus;
 }
 
 interface Issuer {
@@ -41,24 +46,29 @@ export class VoucherVerifier {
   readonly #roots: readonly Certificate[];
   readonly #maxAgeMs: number;
   readonly #clockSkewMs: number;
+  readonly #revocation: readonly RevocationDocument[];
   readonly #issuers = new Map<string, Issuer>();
+  readonly #known = new Map<string, { readonly at: Date; readonly documents: readonly KnownDocuments[] }>();
 
   /** Throws `VoucherError` `malformed` for a root that cannot be read. */
-  constructor({ roots, maxAgeSeconds = Infinity, clockSkewSeconds = 300 }: VerifierOptions) {
+  constructor({ roots, maxAgeSeconds = Infinity, clockSkewSeconds = 300, revocation = [] }: VerifierOptions) {
     this.#roots = roots.map((root, i) => readCertificate(root, `VA root ${i}`));
     this.#maxAgeMs = maxAgeSeconds * 1000;
     this.#clockSkewMs = clockSkewSeconds * 1000;
+    this.#revocation = revocation;
   }
 
   /**
    * Throws `VoucherError`. Checked in this order, so that the first thing wrong gives the code: form, digest,
-   * VA certificate, its path and validity, signature, and the voucher's own times.
+   * VA certificate, its path and validity, signature, revocation, and the voucher's own times.
    */
   verify(signedVoucher: Uint8Array, now: Date): VerifiedVoucher {
     const parsed = parseSignedVoucher(signedVoucher);
     checkDigest(parsed);
     const { key, path } = this.#issuer(parsed, now);
     checkSignature(parsed, key);
+    const status = vaStatusFrom(path.certificates, this.#documents(parsed, path, now), now);
+    checkNotRevoked(status);
     this.#checkTimes(parsed.voucher, now);
     return {
       content: parsed.voucher,
@@ -66,6 +76,7 @@ export class VoucherVerifier {
       vaCertificate: path.certificates[0]!,
       path: path.certificates,
       signingTime: parsed.signingTime,
+      vaStatus: status,
     };
   }
 
@@ -84,6 +95,23 @@ export class VoucherVerifier {
     if (this.#issuers.size >= maxIssuers) this.#issuers.delete(this.#issuers.keys().next().value!);
     this.#issuers.set(name, issuer);
     return issuer;
+  }
+
+  /** A VA's responses are the same in many vouchers. */
+  #documents(parsed: SignedVoucher, { certificates }: VaPath, now: Date): readonly KnownDocuments[] {
+    const documents = [...parsed.revocation, ...this.#revocation];
+    if (documents.length === 0) return verifyVaDocuments(certificates, documents, now);
+    const name = [...certificates, ...documents]
+      .map((one) => text(hash('sha256', one.der, 'buffer')))
+      .join('');
+    const known = this.#known.get(name);
+    // What was not from the future then is not now.
+    if (known && known.at <= now) return known.documents;
+    const found = verifyVaDocuments(certificates, documents, now);
+    if (found.some(({ problems }) => problems.length > 0)) return found;
+    if (this.#known.size >= maxIssuers) this.#known.delete(this.#known.keys().next().value!);
+    this.#known.set(name, { at: now, documents: found });
+    return found;
   }
 
   #checkTimes(voucher: Voucher, now: Date): void {
@@ -108,6 +136,15 @@ export const verifyVoucher = (
   signedVoucher: Uint8Array,
   { now, ...options }: VerifierOptions & { readonly now: Date },
 ): VerifiedVoucher => new VoucherVerifier(options).verify(signedVoucher, now);
+
+/** Throws `va-certificate-revoked`. */
+function checkNotRevoked({ certificates }: VaStatus): void {
+  const revoked = certificates.find(({ status }) => status === 'revoked');
+  if (!revoked) return;
+  const which = revoked === certificates[0] ? 'the VA certificate' : 'a certificate above the VA certificate';
+  const when = revoked.revokedAt ? ` on ${revoked.revokedAt.toISOString()}` : '';
+  throw new VoucherError('va-certificate-revoked', `${which} was revoked${when}`);
+}
 
 /** Throws `bad-digest` unless the message-digest attribute is that of the content. */
 export function checkDigest(parsed: SignedVoucher): void {

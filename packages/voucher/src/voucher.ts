@@ -27,6 +27,10 @@ export const voucherLimits = {
   extensions: 16,
   /** Extension value, octets. */
   extensionOctets: 4_096,
+  /** CRLs and OCSP responses about the VA's own certificates. */
+  revocationDocuments: 10,
+  /** Of one of them. */
+  revocationOctets: 16_384,
   /** ContentInfo, octets: the largest TLS extension that stock servers staple. */
   signedOctets: 65_500,
   /** Half the circumference of the Earth, rounded up. */

@@ -1,0 +1,73 @@
+/** Whether the VA's own certificates are revoked, as far as the documents at hand say. */
+import {
+  type Certificate,
+  type CertificateStatus,
+  type KnownDocuments,
+  type RevocationDocument,
+  type RevocationStatus,
+  statusFrom,
+  verifyDocuments,
+} from '@mecai/pki';
+
+export interface VaStatus {
+  /**
+   * Of the path below the root: `revoked` if one certificate is, `good` if something current says so of each.
+   * `stale`: of one there is only what has expired. `unknown`: of one there is nothing.
+   */
+  readonly status: RevocationStatus;
+  /** The VA certificate first; the root is left out. */
+  readonly certificates: readonly CertificateStatus[];
+  /** If good: when the older of the newest statements was made. Absent if nothing had to be said. */
+  readonly thisUpdate?: Date;
+  /** If good: until when it stays so by the statements at hand. */
+  readonly nextUpdate?: Date;
+}
+
+/**
+ * @param path VA certificate first, root last
+ * @param documents whatever else there is among them is passed over
+ */
+export const vaStatus = (
+  path: readonly Certificate[],
+  documents: readonly RevocationDocument[],
+  now: Date,
+): VaStatus => vaStatusFrom(path, verifyVaDocuments(path, documents, now), now);
+
+/** For each certificate of the path but the root. */
+export const verifyVaDocuments = (
+  path: readonly Certificate[],
+  documents: readonly RevocationDocument[],
+  now: Date,
+): KnownDocuments[] => path.slice(0, -1).map((one, i) => verifyDocuments(one, path[i + 1]!, documents, now));
+
+export function vaStatusFrom(
+  path: readonly Certificate[],
+  known: readonly KnownDocuments[],
+  now: Date,
+): VaStatus {
+  const certificates = known.map((documents, i) => statusFrom(path[i]!, documents, now));
+  const worst = (['revoked', 'unknown', 'stale'] as const).find((one) =>
+    certificates.some(({ status }) => status === one),
+  );
+  return { status: worst ?? 'good', certificates, ...(!worst && freshness(certificates)) };
+}
+
+type Period = Required<Pick<VaStatus, 'thisUpdate' | 'nextUpdate'>>;
+
+function freshness(certificates: readonly CertificateStatus[]): Period | undefined {
+  const newest = certificates.flatMap((one) => newestStatement(one) ?? []);
+  if (newest.length === 0) return undefined;
+  return {
+    thisUpdate: new Date(Math.min(...newest.map(({ thisUpdate }) => thisUpdate.getTime()))),
+    nextUpdate: new Date(Math.min(...newest.map(({ nextUpdate }) => nextUpdate.getTime()))),
+  };
+}
+
+function newestStatement({ evidence }: CertificateStatus): Period | undefined {
+  return evidence
+    .flatMap((one): Period[] => {
+      if (one.kind === 'short-lived') return [];
+      return [one.kind === 'ocsp' ? one.verdict : (one.delta ?? one.crl)];
+    })
+    .toSorted((a, b) => b.thisUpdate.getTime() - a.thisUpdate.getTime())[0];
+}
