@@ -1,4 +1,5 @@
 import { AddressError, parsePrefix } from '@mecai/addresses';
+import { databaseConfig } from '@mecai/database';
 import { isName } from '@mecai/proto';
 import { hostPort, mutualTls, path, spiffeId } from '@mecai/runtime';
 import * as z from 'zod';
@@ -29,7 +30,11 @@ export const coordinatorConfig = z.strictObject({
   /** Where requesters connect, HTTPS. */
   listen: hostPort(),
   tls: z.strictObject({ certificate: path(), key: path() }),
+  /** How the world reaches it, for what it tells people; where it listens by default. */
+  publicUrl: z.url({ protocol: /^https$/ }).optional(),
   admin: hostPort(),
+  /** Certificate log and outbox; Postgres where there are several coordinators. */
+  database: databaseConfig().default({ engine: 'sqlite', file: 'coordinator.sqlite' }),
   nats: z.strictObject({
     servers: z.array(z.string().min(1)).min(1),
     /** File with the nkey seed. */
@@ -77,6 +82,8 @@ export const coordinatorConfig = z.strictObject({
       target: bucket(120, 40),
       /** Chains of everyone. */
       global: bucket(60_000, 2_000),
+      /** Requests of one requester for anything but vouchers: pages, objections, subscriptions. */
+      routes: bucket(60, 30),
       /** Requests in progress. */
       inFlight: count(1, 100_000).default(2_000),
     })

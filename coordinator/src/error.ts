@@ -1,6 +1,9 @@
 export type CoordinatorErrorCode =
+  /** What somebody asked over HTTPS makes no sense, or may not be. */
+  | 'bad-request'
   | 'signer-unavailable'
   | 'nats-unavailable'
+  | 'database-unavailable'
   /** JetStream did not confirm an audit record. */
   | 'record-not-stored'
   /** Not known whether the records exist. */

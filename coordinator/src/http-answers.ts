@@ -6,7 +6,6 @@ import {
   type VoucherResponse,
   encodeVoucherResponse,
   encodeVoucherResponseJson,
-  maxRequestOctets,
   mediaTypes,
   vrpLimits,
 } from '@mecai/voucher';
@@ -36,16 +35,35 @@ export const problems = {
     detail: `the request was not there after ${withinMs} ms`,
     headers: { connection: 'close' },
   }),
-  tooLarge: {
+  tooLarge: (octets: number): Problem => ({
     status: 413,
     title: 'Content too large',
-    detail: `a request has at most ${maxRequestOctets} octets`,
-  },
+    detail: `a request has at most ${octets} octets`,
+  }),
   mediaType: {
     status: 415,
     title: 'Unsupported media type',
     detail: `send ${mediaTypes.request} or ${mediaTypes.json}`,
     headers: { accept: `${mediaTypes.request}, ${mediaTypes.json}` },
+  },
+  onlyType: (type: string): Problem => ({
+    status: 415,
+    title: 'Unsupported media type',
+    detail: `send ${type}`,
+    headers: { accept: type },
+  }),
+  bad: (detail: string): Problem => ({ status: 400, title: 'Bad request', detail }),
+  tooMany: (seconds: number): Problem => ({
+    status: 429,
+    title: 'Too many requests',
+    detail: 'too many requests for this requester',
+    headers: { 'retry-after': String(seconds) },
+  }),
+  unavailable: {
+    status: 503,
+    title: 'Unavailable',
+    detail: 'a part of the authority is away',
+    headers: { 'retry-after': '10' },
   },
   busy: (inFlight: number): Problem => ({
     status: 503,

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import { contains, parseAddress, parsePrefix } from '@mecai/addresses';
-import { maxRequestOctets, mediaTypes } from '@mecai/voucher';
+import { mediaTypes } from '@mecai/voucher';
 import type { Requester } from './vrp-handler.ts';
 
 /** After a request that is too large so much more is read: a client that is still sending misses our answer. */
@@ -11,7 +11,7 @@ const maxDiscardedOctets = 2 * 1024 * 1024;
 export type Body = Buffer | 'too-large' | 'too-slow' | 'cut-off';
 
 /** The body, once it is whole, or why it is not. Never rejects. */
-export function readBody(request: IncomingMessage, withinMs: number): Promise<Body> {
+export function readBody(request: IncomingMessage, withinMs: number, maxOctets: number): Promise<Body> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let octets = 0;
@@ -27,7 +27,7 @@ export function readBody(request: IncomingMessage, withinMs: number): Promise<Bo
       octets += chunk.length;
       if (over) {
         if (octets > maxDiscardedOctets) request.destroy();
-      } else if (octets > maxRequestOctets) end('too-large');
+      } else if (octets > maxOctets) end('too-large');
       else chunks.push(chunk);
     });
     request.once('end', () => {
@@ -38,7 +38,7 @@ export function readBody(request: IncomingMessage, withinMs: number): Promise<Bo
       if (!over) end('cut-off');
     });
     request.once('error', () => undefined);
-    if (Number(request.headers['content-length'] ?? 0) > maxRequestOctets) end('too-large');
+    if (Number(request.headers['content-length'] ?? 0) > maxOctets) end('too-large');
   });
 }
 

@@ -5,6 +5,9 @@
  *                    Accept says
  *   GET  /vrp/nonce  a nonce for key proofs, application/octet-stream or application/json
  *
+ *
+ * and what its routes offer (see http-routes.ts).
+ *
  * | status | when                                                                                   |
  * | ------ | -------------------------------------------------------------------------------------- |
  * | 200    | every chain has a result, whatever it is                                               |
@@ -20,10 +23,17 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { VoucherError, decodeVoucherRequest, decodeVoucherRequestJson, mediaTypes } from '@mecai/voucher';
+import {
+  VoucherError,
+  decodeVoucherRequest,
+  decodeVoucherRequestJson,
+  maxRequestOctets,
+  mediaTypes,
+} from '@mecai/voucher';
 import type { Logger } from '@mecai/runtime';
 import { problems, sendAnswer, sendProblem } from './http-answers.ts';
 import { mediaType, prefersJson, readBody, requesterOf } from './http-requests.ts';
+import type { PathServer } from './http-routes.ts';
 import type { Nonces } from './nonces.ts';
 import { type Answer, type VrpHandler, refuse } from './vrp-handler.ts';
 
@@ -41,6 +51,8 @@ export async function startVrpServer(options: {
   readonly tls: { readonly certificate: Buffer; readonly key: Buffer };
   readonly handler: Pick<VrpHandler, 'handle'>;
   readonly nonces: Nonces;
+  /** Besides the VRP. */
+  readonly routes?: PathServer;
   /** Requests being decided at the same time. */
   readonly maxInFlight: number;
   /** For TLS handshake, headers and body, each. */
@@ -83,20 +95,23 @@ export async function startVrpServer(options: {
   });
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const path = request.url?.split('?', 1)[0];
+    const [path = ''] = request.url?.split('?', 1) ?? [];
     if (path === '/vrp/nonce') {
       if (request.method !== 'GET') return sendProblem(response, problems.notAllowed('GET'));
       return sendNonce(request, response, nonces.issue(Date.now(), randomBytes));
     }
-    if (path !== '/vrp') return sendProblem(response, problems.notHere);
+    if (path !== '/vrp') {
+      const serveRoute = options.routes?.(path);
+      return serveRoute ? serveRoute(request, response) : sendProblem(response, problems.notHere);
+    }
     if (request.method !== 'POST') return sendProblem(response, problems.notAllowed('POST'));
     const type = mediaType(request.headers['content-type']);
     if (type !== mediaTypes.request && type !== mediaTypes.json) {
       return sendProblem(response, problems.mediaType);
     }
-    const body = await readBody(request, requestWithinMs);
+    const body = await readBody(request, requestWithinMs, maxRequestOctets);
     if (body === 'cut-off') return undefined;
-    if (body === 'too-large') return sendProblem(response, problems.tooLarge);
+    if (body === 'too-large') return sendProblem(response, problems.tooLarge(maxRequestOctets));
     if (body === 'too-slow') return sendProblem(response, problems.tooSlow(requestWithinMs));
     // Counted only from here on: slow senders keep nobody else out.
     if (inFlight >= maxInFlight) return sendProblem(response, problems.busy(inFlight));

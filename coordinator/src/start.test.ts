@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { Decision } from '@mecai/proto';
@@ -82,6 +82,7 @@ function configFile(changes: Record<string, unknown>): string {
     signer: { address: `127.0.0.1:${server.port}`, id: signerId, tls: files.coordinator },
     registry: 'registry.json',
     probe: brief,
+    database: { engine: 'sqlite', file: 'test.sqlite' },
     ...changes,
   };
   writeFileSync(file, JSON.stringify(config));
@@ -133,6 +134,14 @@ const took = async (act: () => Promise<unknown>) => {
 };
 
 describe('configuration', () => {
+  it('puts the database where it says, and without a word into a file beside itself', async () => {
+    await ready({ database: { engine: 'sqlite', file: 'elsewhere/log.sqlite' } });
+    expect(existsSync(join(nats.directory, 'elsewhere/log.sqlite'))).toBe(true);
+    await running!.stop();
+    await ready({ database: undefined });
+    expect(existsSync(join(nats.directory, 'coordinator.sqlite'))).toBe(true);
+  });
+
   it('name: whose answers are heard, and who is on record', async () => {
     const url = await ready();
     expect((await ask(url)).result.status).toBe('issued');

@@ -15,13 +15,16 @@ import {
 import { coordinatorConfig } from './config.ts';
 import { type Decided, type Question, decide } from './decide.ts';
 import { CoordinatorError } from './error.ts';
+import { type Route, serveRoutes } from './http-routes.ts';
 import { startVrpServer } from './http-server.ts';
 import { type NatsLink, openNatsLink } from './nats-link.ts';
 import { Nonces } from './nonces.ts';
 import { Perspectives } from './perspectives.ts';
+import { RateLimiter } from './rate-limits.ts';
 import { Records } from './records.ts';
 import { Revocation, revocationSource } from './revocation.ts';
 import { SignerClient } from './signer-client.ts';
+import { Store } from './store.ts';
 import { VrpHandler } from './vrp-handler.ts';
 
 /** How late a voucher may learn of a CRL that has been renewed; looking costs a tenth of a voucher. */
@@ -112,6 +115,16 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     return decide({ ...parts, log, now: Date.now }, question);
   }
 
+  const store = new Store({
+    config: config.database,
+    migrations: {},
+    log,
+    now: Date.now,
+    random: Math.random,
+    fail,
+  });
+  const routes: Route[] = [];
+
   const nonces = new Nonces(randomBytes(32));
   const server = await startVrpServer({
     ...splitHostPort(config.listen),
@@ -125,11 +138,16 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       decide: decided,
     }),
     nonces,
+    routes: serveRoutes({ routes, limiter: new RateLimiter(config.limits.routes), log, now: Date.now }),
     maxInFlight: config.limits.inFlight,
     log,
   });
   const admin = await startAdminServer(splitHostPort(config.admin), {
-    missing: () => [...(natsThere ? [] : ['NATS']), ...(signerThere ? [] : ['signer'])],
+    missing: () => [
+      ...(natsThere ? [] : ['NATS']),
+      ...(signerThere ? [] : ['signer']),
+      ...(store.there ? [] : ['database']),
+    ],
     status: () => ({
       name: config.name,
       registryVersion: registry.version,
@@ -161,6 +179,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       signer.close();
       await connecting;
       await link?.close();
+      await store.close();
       await admin.close();
     },
   };
