@@ -7,7 +7,9 @@ export type CoordinatorErrorCode =
   /** JetStream did not confirm an audit record. */
   | 'record-not-stored'
   /** Not known whether the records exist. */
-  | 'dns-failed';
+  | 'dns-failed'
+  /** The registry could not be asked, or answers something else. */
+  | 'rdap-failed';
 
 export class CoordinatorError extends Error {
   override readonly name = 'CoordinatorError';

@@ -1,0 +1,57 @@
+import type { Migration } from '@mecai/database';
+
+/** Component `notice` of the coordinators' database. */
+export const noticeMigrations: readonly Migration[] = [
+  {
+    name: 'notices, outbox, subscriptions',
+    sql: `
+      create table notice (
+        id text primary key,
+        -- JSON of what was seen
+        content text not null,
+        enqueued_at bigint not null,
+        -- JSON list of names whose contacts are still to be looked up
+        names text not null,
+        -- JSON list of those for which that came to nothing in the end
+        failed text not null,
+        tries bigint not null,
+        -- null when all names are done
+        next_at bigint,
+        leased_until bigint not null,
+        lease text not null
+      );
+      create index notice_due on notice (next_at);
+      create table letter (
+        id text primary key,
+        subject text not null,
+        text text not null
+      );
+      create table delivery (
+        id text primary key,
+        medium text not null,
+        recipient text not null,
+        source text not null,
+        -- a notice, a letter or a transaction number
+        about text not null,
+        rank bigint not null,
+        state text not null,
+        enqueued_at bigint not null,
+        tries bigint not null,
+        next_at bigint not null,
+        leased_until bigint not null,
+        lease text not null,
+        settled_at bigint,
+        detail text not null,
+        unique (about, recipient)
+      );
+      create index delivery_due on delivery (state, medium, next_at, rank);
+      create table subscription (
+        id text primary key,
+        domain text not null,
+        recipient text not null,
+        confirmed_at bigint not null,
+        unique (domain, recipient)
+      );
+    `,
+  },
+];
