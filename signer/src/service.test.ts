@@ -65,6 +65,7 @@ async function serve(world: World = createWorld()): Promise<SignerService> {
     },
     crlOctets: 1_048_576,
     describe: () => description,
+    directory: (version) => (version < 2 ? Buffer.from('signed directory') : undefined),
     log,
   });
   stops.push(() => service.close());
@@ -142,6 +143,24 @@ const describing = (client: SignerServiceClient) =>
   new Promise<DescribeResponse | ServiceError>((resolve) =>
     client.describe({}, (error, response) => resolve(error ?? response)),
   );
+
+describe('the perspective directory', () => {
+  const ask = (client: SignerServiceClient, version: number) =>
+    new Promise<string | number>((resolve) => {
+      client.getDirectory({ version }, (error, response) =>
+        resolve(error ? error.code : response.document.toString()),
+      );
+    });
+
+  it('goes to coordinators, by its version', async () => {
+    const service = await serve();
+    const client = connect(service, known);
+    expect(await ask(client, 0)).toBe('signed directory');
+    expect(await ask(client, 2)).toBe(status.NOT_FOUND);
+    const stranger = connect(service, svid(internalCa, 'spiffe://mecai.test/agent'));
+    expect(await ask(stranger, 0)).toBe(status.PERMISSION_DENIED);
+  });
+});
 
 describe('who may ask', () => {
   const late = (issuer: TestCertificate) => svid(issuer, coordinator);

@@ -10,6 +10,8 @@ import {
 import {
   type DescribeRequest,
   type DescribeResponse,
+  type GetDirectoryRequest,
+  type GetDirectoryResponse,
   type IssueRequest,
   type IssueResponse,
   OperatorServiceService,
@@ -47,6 +49,8 @@ export async function startService(options: {
   /** The largest CRL that is taken in. */
   readonly crlOctets: number;
   readonly describe: () => DescribeResponse;
+  /** A version of the perspective directory, 0 for the latest. */
+  readonly directory: (version: number) => Uint8Array | undefined;
   readonly log: Logger;
 }): Promise<SignerService> {
   const { tls, coordinators, issuance, log } = options;
@@ -59,7 +63,8 @@ export async function startService(options: {
   type Call =
     | ServerDuplexStream<IssueRequest, IssueResponse>
     | ServerReadableStream<SupplyRequest, SupplyResponse>
-    | ServerUnaryCall<DescribeRequest, DescribeResponse>;
+    | ServerUnaryCall<DescribeRequest, DescribeResponse>
+    | ServerUnaryCall<GetDirectoryRequest, GetDirectoryResponse>;
   const identity = (
     call: Pick<Call, 'getAuthContext' | 'getPeer'>,
     allowed: readonly string[],
@@ -102,6 +107,20 @@ export async function startService(options: {
     ) {
       if (caller(call) === undefined) respond(denied);
       else respond(null, options.describe());
+    },
+    getDirectory(
+      call: ServerUnaryCall<GetDirectoryRequest, GetDirectoryResponse>,
+      respond: sendUnaryData<GetDirectoryResponse>,
+    ) {
+      if (caller(call) === undefined) return respond(denied);
+      try {
+        const document = options.directory(call.request.version);
+        if (document) respond(null, { document: Buffer.from(document) });
+        else respond({ code: status.NOT_FOUND, details: 'no such version' });
+      } catch (error) {
+        log.error({ err: error }, 'directory not signed');
+        respond({ code: status.UNAVAILABLE, details: 'the directory could not be signed' });
+      }
     },
   });
   server.addService(

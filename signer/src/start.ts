@@ -15,6 +15,7 @@ import { openHsm } from './ceremony.ts';
 import { readCertificates } from './certificates.ts';
 import { chainPolicyOf } from './chain-policy.ts';
 import { signerConfig } from './config.ts';
+import { Directories } from './directories.ts';
 import { DistrustList } from './distrust-list.ts';
 import { Draws } from './draws.ts';
 import { Issuance } from './issuance.ts';
@@ -34,6 +35,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
   const { certificate, intermediates } = va;
   const registry = parseRegistry(readText(config.registry));
   const distrust = new DistrustList();
+  const directories = new Directories();
   const chainPolicy = await chainPolicyOf(config, distrust);
   const trustContexts = chainPolicy.contexts.map(({ id }) => id);
   prepareTrial({ va, policy: config.quorum, registry, trustContexts }, randomBytes(16), new Date());
@@ -46,7 +48,10 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
       troubleSince ??= new Date();
       log.error({ err: error }, 'audit log');
     },
-    (record) => distrust.replay(record),
+    (record) => {
+      distrust.replay(record);
+      directories.replay(record);
+    },
   );
   opened.defer(() => auditLog.close());
   if (tail.torn > 0)
@@ -56,6 +61,9 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     troubleSince = undefined;
     return sequence;
   };
+  const published = { registry, policy: config.quorum, trustContexts };
+  // What vouchers name: it rises with the rule and the trust contexts as well.
+  const drawnFrom = { ...registry, version: await directories.publish(published, new Date(), audit) };
 
   const draws = new Draws(config.draws, (draw) => {
     audit({
@@ -70,7 +78,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
 
   const revocationEvidence = new RevocationEvidence({ octets: config.revocation.cacheOctets });
   const issuance = new Issuance({
-    registry: () => registry,
+    registry: () => drawnFrom,
     policy: config.quorum,
     chainPolicy,
     revocation: config.revocation.policy,
@@ -108,6 +116,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     issuance,
     crlOctets: config.revocation.crlOctets,
     describe,
+    directory: (version) => directories.document(version, va, (bytes) => hsm.sign(bytes)),
     log,
   });
   opened.defer(() => service.close());
@@ -122,6 +131,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
       distrusted: distrust.list(false).length,
       revocationEvidence: revocationEvidence.size,
       registryVersion: registry.version,
+      directoryVersion: drawnFrom.version,
       perspectives: registry.agents.size,
       vaCertificateUntil: va.notAfter.toISOString(),
     }),

@@ -3,7 +3,17 @@
  * extension each one's vouchers travel. The vendor signs it as a JWS (packages/voucher/src/jws.ts says why).
  */
 import { parseCertificate } from '@mecai/pki';
-import { type Jws, JsonReader, parseJson, parseJws, signJws, verifyJws, VoucherError } from '@mecai/voucher';
+import {
+  type Jws,
+  JsonReader,
+  parseJson,
+  parseJws,
+  readTime,
+  signJws,
+  timeText,
+  verifyJws,
+  VoucherError,
+} from '@mecai/voucher';
 import type { KeyObject } from 'node:crypto';
 import { ClientError } from '../error.ts';
 
@@ -50,8 +60,6 @@ const maxOctets = 2 * 1024 * 1024;
 const limits = { vas: 256, roots: 4, rootOctets: 16_384, caKeys: 256 } as const;
 /** First octet 255: private use (RFC 8446 section 11); 65281 is renegotiation_info (RFC 5746). */
 const codepoints = { least: 0xff00, most: 0xffff, taken: 0xff01 } as const;
-
-const timePattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
 
 /**
  * {
@@ -116,16 +124,6 @@ function readVa(reader: JsonReader): VaEntry {
     codepoint: type,
   };
 }
-
-function readTime(reader: JsonReader): Date {
-  const text = reader.matching(timePattern, 'time such as 2026-11-22T12:00:00Z');
-  const time = new Date(text);
-  // Date accepts 30 February and moves it.
-  reader.check(!Number.isNaN(time.getTime()) && timeText(time) === text, 'no such time');
-  return time;
-}
-
-const timeText = (time: Date): string => time.toISOString().replace(/\.\d{3}Z$/, 'Z');
 
 export const encodeVaList = ({ version, issuer, issuedAt, expires, vas }: VaList): Uint8Array =>
   Buffer.from(

@@ -44,3 +44,5 @@ export { JsonReader } from './json-reader.ts';
 export * from './jws.ts';
 export * from './staple-container.ts';
 export * from './voucher-bundle.ts';
+export { readTime, timeText } from './json-time.ts';
+export * from './directory.ts';

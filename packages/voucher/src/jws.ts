@@ -3,6 +3,7 @@
  * section 3.1). The octets that travel are those that were signed, so that nothing has to be brought into a
  * canonical form; the strict JSON reader takes both parts; every JOSE library can check the signature.
  */
+import { DerReader } from '@mecai/pki';
 import { type KeyObject, sign, verify } from 'node:crypto';
 import { VoucherError } from './error.ts';
 import { parseJson } from './json-parser.ts';
@@ -82,7 +83,7 @@ export function verifyJws(jws: Jws, key: KeyObject): void {
 
 export interface PreparedJws {
   readonly toBeSigned: Uint8Array;
-  /** The document, from r and s as `Jws.signature` has them. */
+  /** The document, from a DER ECDSA-Sig-Value. */
   finish(signature: Uint8Array): string;
 }
 
@@ -99,8 +100,19 @@ export function prepareJws(
   const input = `${header.toString('base64url')}.${Buffer.from(payload).toString('base64url')}`;
   return {
     toBeSigned: Buffer.from(input, 'latin1'),
-    finish: (signature) => `${input}.${Buffer.from(signature).toString('base64url')}`,
+    finish: (signature) => `${input}.${concatenated(signature, algorithms[algorithm].octets / 2)}`,
   };
+}
+
+/** Ecdsa-Sig-Value ::= SEQUENCE { r INTEGER, s INTEGER } (RFC 3279 section 2.2.3), as RFC 7518 section 3.4 has it. */
+function concatenated(signature: Uint8Array, octets: number): string {
+  const reader = DerReader.whole(signature);
+  const numbers = [reader.integerBytes(), reader.integerBytes()].map((one) => {
+    const unsigned = one[0] === 0 ? one.subarray(1) : one;
+    return Buffer.concat([Buffer.alloc(octets - unsigned.length), unsigned]);
+  });
+  reader.end();
+  return Buffer.concat(numbers).toString('base64url');
 }
 
 /** `prepareJws` with a key at hand, on P-256 or P-384. */
@@ -108,7 +120,7 @@ export function signJws(payload: Uint8Array, typ: string, key: KeyObject, signer
   const algorithm = jwsAlgorithmOf(key);
   const prepared = prepareJws(payload, typ, algorithm, signer);
   const { hash } = algorithms[algorithm];
-  return prepared.finish(sign(hash, prepared.toBeSigned, { key, dsaEncoding: 'ieee-p1363' }));
+  return prepared.finish(sign(hash, prepared.toBeSigned, key));
 }
 
 /** @throws VoucherError `not-encodable` for a key on another curve */

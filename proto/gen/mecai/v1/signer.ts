@@ -210,6 +210,16 @@ export interface DescribeResponse {
   policy: QuorumPolicy | undefined;
 }
 
+export interface GetDirectoryRequest {
+  /** 0: the latest. */
+  version: number;
+}
+
+export interface GetDirectoryResponse {
+  /** JWS of packages/voucher (directory.ts), compact form. */
+  document: Uint8Array;
+}
+
 /** The rule is in packages/corroboration; these are its settings. */
 export interface QuorumPolicy {
   perspectives: number;
@@ -1307,6 +1317,98 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
   },
 };
 
+function createBaseGetDirectoryRequest(): GetDirectoryRequest {
+  return { version: 0 };
+}
+
+export const GetDirectoryRequest: MessageFns<GetDirectoryRequest> = {
+  encode(message: GetDirectoryRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== 0) {
+      writer.uint32(8).uint32(message.version);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetDirectoryRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetDirectoryRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetDirectoryResponse(): GetDirectoryResponse {
+  return { document: new Uint8Array(0) };
+}
+
+export const GetDirectoryResponse: MessageFns<GetDirectoryResponse> = {
+  encode(message: GetDirectoryResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.document.length !== 0) {
+      writer.uint32(10).bytes(message.document);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetDirectoryResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetDirectoryResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.document = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseQuorumPolicy(): QuorumPolicy {
   return { perspectives: 0, minRegions: 0, minNetworks: 0, minDistanceKm: 0, matchIntermediates: false };
 }
@@ -2021,6 +2123,17 @@ export const SignerServiceService = {
     responseSerialize: (value: DescribeResponse): Buffer => Buffer.from(DescribeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DescribeResponse => DescribeResponse.decode(value),
   },
+  /** A version of the perspective directory; NOT_FOUND if there is none. */
+  getDirectory: {
+    path: "/mecai.v1.SignerService/GetDirectory" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetDirectoryRequest): Buffer => Buffer.from(GetDirectoryRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetDirectoryRequest => GetDirectoryRequest.decode(value),
+    responseSerialize: (value: GetDirectoryResponse): Buffer =>
+      Buffer.from(GetDirectoryResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetDirectoryResponse => GetDirectoryResponse.decode(value),
+  },
 } as const;
 
 export interface SignerServiceServer extends UntypedServiceImplementation {
@@ -2030,6 +2143,8 @@ export interface SignerServiceServer extends UntypedServiceImplementation {
   supply: handleClientStreamingCall<SupplyRequest, SupplyResponse>;
   /** What this signer signs with, and under which policy. */
   describe: handleUnaryCall<DescribeRequest, DescribeResponse>;
+  /** A version of the perspective directory; NOT_FOUND if there is none. */
+  getDirectory: handleUnaryCall<GetDirectoryRequest, GetDirectoryResponse>;
 }
 
 export interface SignerServiceClient extends Client {
@@ -2067,6 +2182,22 @@ export interface SignerServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DescribeResponse) => void,
+  ): ClientUnaryCall;
+  /** A version of the perspective directory; NOT_FOUND if there is none. */
+  getDirectory(
+    request: GetDirectoryRequest,
+    callback: (error: ServiceError | null, response: GetDirectoryResponse) => void,
+  ): ClientUnaryCall;
+  getDirectory(
+    request: GetDirectoryRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetDirectoryResponse) => void,
+  ): ClientUnaryCall;
+  getDirectory(
+    request: GetDirectoryRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetDirectoryResponse) => void,
   ): ClientUnaryCall;
 }
 
