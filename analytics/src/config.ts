@@ -26,6 +26,10 @@ export const configSchema = z.strictObject({
         .string()
         .regex(/^[a-z][a-z0-9_]{0,62}$/, 'lower-case letters, digits and _')
         .default('mecai'),
+      /** Tables are replicated over this cluster (one shard); absent: one server. */
+      cluster: z
+        .strictObject({ name: z.string().regex(/^[A-Za-z0-9_.-]{1,63}$/, 'letters, digits, _ . -') })
+        .optional(),
     }),
   ]),
   batch: z

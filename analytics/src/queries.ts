@@ -21,7 +21,7 @@ export async function countRows(store: Store): Promise<Counts> {
 }
 
 // Addresses as people write them, times in milliseconds since 1970.
-const observations = `SELECT * REPLACE (
+const observations = `SELECT * EXCEPT (stored_at) REPLACE (
     replaceRegexpOne(toString(address), '^::ffff:', '') AS address,
     toUnixTimestamp64Milli(received_at) AS received_at,
     toUnixTimestamp64Milli(observed_at) AS observed_at

@@ -1,5 +1,6 @@
 import { verifyObservationSignature } from '@mecai/corroboration';
-import { Decision, Mismatch, Observation } from '@mecai/proto';
+import { Decision, KeyType, Mismatch, Observation } from '@mecai/proto';
+import { type SignedVoucher, parseSignedVoucher } from '@mecai/voucher';
 import type { Agents } from './agents.ts';
 import {
   Unfit,
@@ -7,6 +8,7 @@ import {
   few,
   hex,
   ipv6,
+  keyTypeText,
   maxCertificates,
   rowId,
   sha256,
@@ -15,7 +17,7 @@ import {
   time,
 } from './fields.ts';
 import type { Arrival } from './read-observation.ts';
-import type { Read } from './rows.ts';
+import type { Read, VoucherRow } from './rows.ts';
 
 /** A record's place: which stream, which incarnation of it, which message. */
 export interface Place {
@@ -46,6 +48,7 @@ function decision(arrival: Arrival & Place, coordinator: string): Read {
   if (record.coordinator !== coordinator) return { fault: 'other-sender' };
   const targets = few(maxCertificates, record.targets, 'targets').map(targetFields);
   const perspectives = few(1000, record.perspectives, 'perspectives');
+  const voucher = voucherRow(arrival, record);
   return {
     table: 'decisions',
     row: {
@@ -67,19 +70,50 @@ function decision(arrival: Arrival & Place, coordinator: string): Read {
       'perspective.address': perspectives.map(({ address }) => ipv6OrNone(address)),
       'perspective.verdict': perspectives.map(({ verdict }) => short(64, verdict, 'verdict')),
       'perspective.code': perspectives.map(({ code }) => short(64, code, 'code')),
-      voucher_base64: Buffer.from(record.voucher).toString('base64'),
+      voucher: voucher?.id ?? '',
       requester: ipv6OrNone(record.requester),
       authenticated: record.authenticated,
       audit_sequence: record.auditSequence,
     },
     earliest: arrival.receivedAt,
-    certificates: [],
+    ...(voucher && { voucher }),
+  };
+}
+
+function voucherRow({ receivedAt }: Arrival, record: Decision): VoucherRow | undefined {
+  if (record.voucher.length === 0) return undefined;
+  let signed: SignedVoucher;
+  try {
+    signed = parseSignedVoucher(record.voucher);
+  } catch {
+    throw new Unfit('malformed', 'voucher');
+  }
+  const { voucher, contentHash } = signed;
+  const chain = [voucher.leaf, ...voucher.intermediates].map(hex);
+  const [target] = record.targets;
+  return {
+    id: hex(contentHash),
+    received_at: receivedAt,
+    coordinator: record.coordinator,
+    serial: hex(voucher.serial),
+    produced_at: Math.floor(voucher.producedAt.getTime() / 1000),
+    not_after: Math.floor(voucher.notAfter.getTime() / 1000),
+    address: [voucher.ipv4, voucher.ipv6].flatMap((address) => (address ? [ipv6(address)] : [])),
+    port: voucher.port,
+    server_name: target?.serverName ?? '',
+    start_tls: target?.startTls ?? '',
+    key_type: keyTypeText(target?.keyType ?? KeyType.KEY_TYPE_UNSPECIFIED),
+    chain,
+    leaf: chain[0]!,
+    trust_contexts: voucher.trustContexts,
+    der_base64: Buffer.from(record.voucher).toString('base64'),
   };
 }
 
 function mismatch(arrival: Arrival & Place, coordinator: string, agents: Agents): Read {
   const record = Mismatch.decode(arrival.data);
   if (record.coordinator !== coordinator) return { fault: 'other-sender' };
+  const agent = agents.find(record.agent);
   return {
     table: 'mismatches',
     row: {
@@ -89,6 +123,9 @@ function mismatch(arrival: Arrival & Place, coordinator: string, agents: Agents)
       nonce: hex(record.nonce),
       coordinator,
       agent: short(64, record.agent, 'agent'),
+      country: agent?.country ?? '',
+      rir: agent?.rir ?? '',
+      asn: agent?.asn ?? 0,
       ...targetFields(record.target),
       expected: few(maxCertificates, record.expected, 'expected').map(digest),
       observed: few(maxCertificates, record.observed, 'observed').map(digest),
@@ -96,7 +133,6 @@ function mismatch(arrival: Arrival & Place, coordinator: string, agents: Agents)
       evidence_valid: evidenceValid(record, agents),
     },
     earliest: arrival.receivedAt,
-    certificates: [],
   };
 }
 

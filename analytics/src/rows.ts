@@ -1,5 +1,8 @@
 /** Rows as inserted: the members of each are the columns that the schema (migrations.ts) describes. */
 
+/** First opinion about an observation; see `observations.verdict` in SCHEMA.md. */
+export type Verdict = 'match' | 'mismatch' | 'new' | 'inconclusive';
+
 export interface ObservationRow {
   readonly id: string;
   /** Times: milliseconds since 1970. */
@@ -9,15 +12,19 @@ export interface ObservationRow {
   readonly coordinator: string;
   readonly agent: string;
   readonly country: string;
-  readonly rir: string;
+  readonly region: string;
   readonly city: string;
+  readonly rir: string;
   readonly asn: number;
   readonly address: string;
+  readonly target_country: string;
+  readonly target_asn: number;
   readonly port: number;
   readonly server_name: string;
   readonly start_tls: string;
   readonly key_type: string;
   readonly chain: readonly string[];
+  readonly leaf: string;
   readonly leaf_spki: string;
   readonly leaf_key: string;
   readonly issuer: string;
@@ -36,6 +43,10 @@ export interface ObservationRow {
   readonly first_byte_us: number;
   readonly proof_us: number;
   readonly end_us: number;
+  readonly verified: boolean;
+  readonly verdict: Verdict;
+  readonly rules_version: number;
+  readonly weight: number;
 }
 
 export interface CertificateRow {
@@ -51,6 +62,25 @@ export interface CertificateRow {
   readonly spki: string;
   readonly key: string;
   readonly fault: string;
+  readonly der_base64: string;
+}
+
+export interface VoucherRow {
+  readonly id: string;
+  readonly received_at: number;
+  readonly coordinator: string;
+  readonly serial: string;
+  /** Seconds since 1970. */
+  readonly produced_at: number;
+  readonly not_after: number;
+  readonly address: readonly string[];
+  readonly port: number;
+  readonly server_name: string;
+  readonly start_tls: string;
+  readonly key_type: string;
+  readonly chain: readonly string[];
+  readonly leaf: string;
+  readonly trust_contexts: readonly string[];
   readonly der_base64: string;
 }
 
@@ -73,7 +103,7 @@ export interface DecisionRow {
   readonly 'perspective.address': readonly string[];
   readonly 'perspective.verdict': readonly string[];
   readonly 'perspective.code': readonly string[];
-  readonly voucher_base64: string;
+  readonly voucher: string;
   readonly requester: string;
   readonly authenticated: boolean;
   readonly audit_sequence: number;
@@ -86,6 +116,9 @@ export interface MismatchRow {
   readonly nonce: string;
   readonly coordinator: string;
   readonly agent: string;
+  readonly country: string;
+  readonly rir: string;
+  readonly asn: number;
   readonly address: string;
   readonly port: number;
   readonly server_name: string;
@@ -97,8 +130,29 @@ export interface MismatchRow {
   readonly evidence_valid: boolean;
 }
 
+export interface ClientReportRow {
+  readonly id: string;
+  readonly received_at: number;
+  readonly reported_at: number;
+  readonly coordinator: string;
+  readonly reporter: string;
+  readonly code: string;
+  readonly address: string;
+  readonly port: number;
+  readonly server_name: string;
+  readonly chain: readonly string[];
+  readonly detail: string;
+}
+
+export interface EvidenceRow {
+  readonly observation: string;
+  readonly received_at: number;
+  readonly agent: string;
+  readonly signed_base64: string;
+}
+
 /** Tables whose rows come one from a message each. */
-export const eventTables = ['observations', 'decisions', 'mismatches'] as const;
+export const eventTables = ['observations', 'decisions', 'mismatches', 'client_reports'] as const;
 export type EventTable = (typeof eventTables)[number];
 
 interface Event<Table extends EventTable, Row> {
@@ -106,13 +160,17 @@ interface Event<Table extends EventTable, Row> {
   readonly row: Row;
   /** The row, had it been stored before, cannot have `received_at` earlier than this. */
   readonly earliest: number;
-  readonly certificates: readonly CertificateRow[];
+  /** Rows that it brings along; each may be stored again. */
+  readonly certificates?: readonly CertificateRow[];
+  readonly voucher?: VoucherRow;
+  readonly evidence?: EvidenceRow;
 }
 
 export type StoredEvent =
   | Event<'observations', ObservationRow>
   | Event<'decisions', DecisionRow>
-  | Event<'mismatches', MismatchRow>;
+  | Event<'mismatches', MismatchRow>
+  | Event<'client_reports', ClientReportRow>;
 
 /** Why a message is not stored. */
 export type Fault =

@@ -10,7 +10,15 @@ import { createChdbConnection } from 'chdb/connection';
 import type { StoreConfig } from './config.ts';
 import { AnalyticsError } from './error.ts';
 import { migrationTable, migrations } from './migrations.ts';
-import { type CertificateRow, type EventTable, type StoredEvent, eventTables } from './rows.ts';
+import {
+  type CertificateRow,
+  type EventTable,
+  type EvidenceRow,
+  type StoredEvent,
+  type VoucherRow,
+  eventTables,
+} from './rows.ts';
+import { type Cluster, rendered } from './schema/cluster.ts';
 
 export interface StoreOptions {
   readonly store: StoreConfig;
@@ -20,8 +28,8 @@ export interface StoreOptions {
 }
 
 type Connection = NonNullable<ClickHouseClientConfigOptions['connection']>;
-type Row = StoredEvent['row'] | CertificateRow;
-type Table = EventTable | 'certificates';
+type Row = StoredEvent['row'] | CertificateRow | VoucherRow | EvidenceRow;
+type Table = EventTable | 'certificates' | 'vouchers' | 'evidence';
 
 /** ClickHouse, inside this process or at a URL: the same client, the same SQL. */
 export class Store {
@@ -29,10 +37,12 @@ export class Store {
   readonly #insertMs: number;
   /** The embedded engine has one session, whose settings the statements share: inserts take turns. */
   #turn: Promise<void> = Promise.resolve();
+  readonly #cluster: Cluster | undefined;
 
-  private constructor(client: ClickHouseClient, insertMs: number) {
+  private constructor(client: ClickHouseClient, insertMs: number, cluster: Cluster | undefined) {
     this.#client = client;
     this.#insertMs = insertMs;
+    this.#cluster = cluster;
   }
 
   /**
@@ -41,7 +51,7 @@ export class Store {
    * @throws AnalyticsError `store-absent`; `newer-schema`
    */
   static async open(options: StoreOptions, log: Logger): Promise<Store> {
-    const store = new Store(await connect(options.store), options.insertMs);
+    const store = new Store(await connect(options.store), options.insertMs, clusterOf(options.store));
     try {
       await store.#migrate(log);
       for (const table of eventTables) await store.#retain(table, options.retentionDays);
@@ -112,7 +122,7 @@ export class Store {
   }
 
   async #migrate(log: Logger): Promise<void> {
-    await this.command(migrationTable);
+    await this.command(rendered(migrationTable, this.#cluster));
     const [done] = await this.query<{ last: number }>('SELECT max(number) AS last FROM migrations');
     const last = done?.last ?? 0;
     const newest = migrations.at(-1)?.number ?? 0;
@@ -124,7 +134,7 @@ export class Store {
     }
     for (const { number, name, statements } of migrations) {
       if (number <= last) continue;
-      for (const query of statements) await this.command(query);
+      for (const query of statements) await this.command(rendered(query, this.#cluster));
       await this.command('INSERT INTO migrations (number, name) SELECT {number:UInt32}, {name:String}', {
         number,
         name,
@@ -143,9 +153,12 @@ export class Store {
     if (now === (days === 0 ? undefined : String(days))) return;
     const change =
       days === 0 ? 'REMOVE TTL' : `MODIFY TTL toDateTime(received_at) + toIntervalDay(${Math.trunc(days)})`;
-    await this.command(`ALTER TABLE ${table} ${change}`);
+    await this.command(rendered(`ALTER TABLE ${table} @cluster ${change}`, this.#cluster));
   }
 }
+
+const clusterOf = (store: StoreConfig): Cluster | undefined =>
+  store.kind === 'server' ? store.cluster : undefined;
 
 // Failures are thrown, and logged where they are caught.
 const log = { level: ClickHouseLogLevel.OFF };
@@ -164,7 +177,7 @@ async function connect(config: StoreConfig): Promise<ClickHouseClient> {
       );
     }
   }
-  const { url, user, passwordFile, database } = config;
+  const { url, user, passwordFile, database, cluster } = config;
   const login = {
     url,
     username: user,
@@ -175,7 +188,7 @@ async function connect(config: StoreConfig): Promise<ClickHouseClient> {
   const bootstrap = createClient(login);
   try {
     await bootstrap.command({
-      query: 'CREATE DATABASE IF NOT EXISTS {database:Identifier}',
+      query: rendered('CREATE DATABASE IF NOT EXISTS {database:Identifier} @cluster', cluster),
       query_params: { database },
     });
   } catch (error) {

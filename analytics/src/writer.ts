@@ -87,6 +87,7 @@ export class Writer {
   async #attempt({ store, recent, certificates }: Opened, candidates: readonly Candidate[], again: boolean) {
     let stored = 0;
     await storeCertificates(store, certificates, candidates);
+    await storeVouchers(store, candidates);
     for (const table of eventTables) {
       const ids = recent[table];
       const ofTable = candidates.filter(({ event }) => event.table === table);
@@ -133,6 +134,7 @@ export class Writer {
         observations: await loadRecent(store, 'observations'),
         decisions: await loadRecent(store, 'decisions'),
         mismatches: await loadRecent(store, 'mismatches'),
+        client_reports: await loadRecent(store, 'client_reports'),
       };
       return { store, recent, certificates: new Set() };
     } catch (error) {
@@ -160,6 +162,7 @@ const newestQuery: Record<EventTable, string> = {
   observations: newest('observations'),
   decisions: newest('decisions'),
   mismatches: newest('mismatches'),
+  client_reports: newest('client_reports'),
 };
 
 function newest(table: EventTable): string {
@@ -183,6 +186,7 @@ const presentQuery: Record<EventTable, string> = {
   observations: present('observations'),
   decisions: present('decisions'),
   mismatches: present('mismatches'),
+  client_reports: present('client_reports'),
 };
 
 function present(table: EventTable): string {
@@ -226,7 +230,7 @@ async function storeCertificates(
 ): Promise<void> {
   const missing = new Map<string, CertificateRow>();
   for (const { event } of candidates) {
-    for (const certificate of event.certificates) {
+    for (const certificate of event.certificates ?? []) {
       const { fingerprint } = certificate;
       if (!known.has(fingerprint) && !missing.has(fingerprint)) missing.set(fingerprint, certificate);
     }
@@ -240,4 +244,14 @@ async function storeCertificates(
   await store.insert('certificates', [...missing.values()], [...missing.keys()]);
   if (known.size + fingerprints.length > knownCertificates) known.clear();
   for (const fingerprint of fingerprints) known.add(fingerprint);
+}
+
+/** Before the decisions, for the same reason; one that is stored already is replaced by itself. */
+async function storeVouchers(store: Store, candidates: readonly Candidate[]): Promise<void> {
+  const vouchers = candidates.flatMap(({ event: { voucher } }) => (voucher ? [voucher] : []));
+  await store.insert(
+    'vouchers',
+    vouchers,
+    vouchers.map(({ id }) => id),
+  );
 }

@@ -12,6 +12,7 @@ import {
   natsPermissions,
   subjects,
 } from '@mecai/proto';
+import { testVa, testVoucher } from '@mecai/voucher/testing';
 import { type NatsConnection, connect, nkeyAuthenticator, nkeys } from '@nats-io/transport-node';
 import { type NatsServer, startNatsServer } from '../../../test/src/parts/nats-server.ts';
 
@@ -152,6 +153,8 @@ export const encodeObservation = (observation: Observation, key: KeyObject): Uin
 
 export const subjectOf = (agent: string): string => subjects.observation(agent, 'va1');
 
+const voucher = testVa().issue(testVoucher);
+
 export const makeDecision = (n: number, decidedAt: number): Decision => ({
   nonce: nonceOf(n),
   decidedAt,
@@ -173,7 +176,7 @@ export const makeDecision = (n: number, decidedAt: number): Decision => ({
     { agent: 'lima', address: Uint8Array.of(192, 0, 2, 1), verdict: 'match', code: '' },
     { agent: 'oslo', address: Uint8Array.of(192, 0, 2, 1), verdict: 'inconclusive', code: 'refused' },
   ],
-  voucher: Uint8Array.of(0x30, 0, 0xff),
+  voucher,
   requester: Uint8Array.of(198, 51, 100, 7),
   authenticated: true,
   auditSequence: n,

@@ -5,6 +5,8 @@ import { type Perspective, type Rir, rirs } from './quorum.ts';
 
 export interface Agent extends Perspective {
   readonly city: string;
+  /** ISO 3166-2 subdivision; empty where the registry has none. */
+  readonly region: string;
   readonly publicKey: KeyObject;
 }
 
@@ -16,7 +18,7 @@ export interface Registry {
 
 /**
  * Registry file: `{"version": 1, "agents": [{"name", "publicKey", "city", "country", "latitude", "longitude",
- * "rir", "asn"}]}`. `publicKey` is a P-256 SubjectPublicKeyInfo, DER in base64.
+ * "rir", "asn"}]}`, and `region` (ISO 3166-2) where it is known. `publicKey` is a P-256 SubjectPublicKeyInfo, DER in base64.
  *
  * @throws CorroborationError `bad-registry`, naming the entry and the member
  */
@@ -44,9 +46,10 @@ export function parseRegistry(text: string): Registry {
 }
 
 const members = ['name', 'publicKey', 'city', 'country', 'latitude', 'longitude', 'rir', 'asn'] as const;
+const optional = ['region'] as const;
 
 function parseAgent(value: unknown, where: string): Agent {
-  const entry = record(value, where, members);
+  const entry = record(value, where, [...members, ...optional]);
   const text = (member: string, valid: (text: string) => boolean, expected: string) => {
     const found = entry[member];
     if (typeof found !== 'string' || !valid(found)) throw bad(`${where}.${member}: ${expected}`);
@@ -78,6 +81,10 @@ function parseAgent(value: unknown, where: string): Agent {
       .update(publicKey.export({ format: 'der', type: 'spki' }))
       .digest('hex'),
     city: text('city', (found) => found.length > 0 && found.length <= 64, 'a city name'),
+    region:
+      entry['region'] === undefined
+        ? ''
+        : text('region', (found) => /^[A-Z]{2}-[A-Z0-9]{1,3}$/.test(found), 'ISO 3166-2'),
     country: text('country', (found) => /^[A-Z]{2}$/.test(found), 'ISO 3166-1 alpha-2'),
     latitude: number('latitude', -90, 90),
     longitude: number('longitude', -180, 180),

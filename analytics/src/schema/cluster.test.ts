@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { migrationTable, migrations } from '../migrations.ts';
+import { rendered } from './cluster.ts';
+
+const statements = [migrationTable, ...migrations.flatMap((step) => step.statements)];
+
+describe('a statement of the schema', () => {
+  it.each(statements.map((statement) => [statement.slice(0, 60), statement]))(
+    'for a cluster is replicated and run everywhere: %s',
+    (_, statement) => {
+      const text = rendered(statement, { name: 'eu' });
+      expect(text).toMatch(/^CREATE (TABLE|MATERIALIZED VIEW) IF NOT EXISTS \w+ ON CLUSTER 'eu'/);
+      expect(text).not.toContain('@');
+      // A view has no engine, its table has.
+      if (text.startsWith('CREATE TABLE')) {
+        expect(text).toMatch(
+          /ENGINE = Replicated\w*MergeTree\('\/clickhouse\/tables\/\{shard\}\/\{database\}/,
+        );
+      }
+    },
+  );
+
+  it('keeps the parameters of its engine', () => {
+    const statement = 'CREATE TABLE a @cluster (b Int8) ENGINE = @ReplacingMergeTree(b) ORDER BY b @durable';
+    expect(rendered(statement, { name: 'eu' })).toContain(
+      "ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', b)",
+    );
+    expect(rendered(statement, { name: 'eu' })).toContain('replicated_deduplication_window');
+    expect(rendered(statement, undefined)).toMatch(
+      /^CREATE TABLE a \(b Int8\) ENGINE = ReplacingMergeTree\(b\)/,
+    );
+    expect(rendered(statement, undefined)).toContain('non_replicated_deduplication_window');
+  });
+});
