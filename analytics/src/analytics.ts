@@ -52,7 +52,7 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
     records: new Follower({
       ...common,
       stream: streams.records.name,
-      read: (arrival) => readRecord(arrival, agents),
+      read: (arrival) => readRecord(arrival, { agents, certificates }),
     }),
   };
   let nats: NatsConnection | undefined;

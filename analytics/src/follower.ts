@@ -12,8 +12,7 @@ import {
 import type { NatsConnection } from '@nats-io/transport-node';
 import { Batcher } from './batcher.ts';
 import { bury } from './dead-letters.ts';
-import type { Place } from './read-record.ts';
-import type { Arrival } from './read-observation.ts';
+import type { Arrival } from './arrival.ts';
 import type { Read } from './rows.ts';
 import type { Candidate, Writer } from './writer.ts';
 
@@ -23,7 +22,7 @@ export interface FollowerOptions {
   readonly name: string;
   readonly batch: { readonly rows: number; readonly ms: number };
   readonly redeliverMs: number;
-  readonly read: (arrival: Arrival & Place) => Read;
+  readonly read: (arrival: Arrival) => Read;
   readonly writer: Writer;
   readonly log: Logger;
   /** Given up for good: what waiting does not heal. */

@@ -1,7 +1,7 @@
 import { aggregates } from './schema/aggregates.ts';
 import { incidentEvidence, incidents } from './schema/incidents.ts';
 import { certificates, evidence, observations, verdicts } from './schema/observations.ts';
-import { clientReports, decisions, mismatches, vouchers } from './schema/records.ts';
+import { clientReports, clientStatistics, decisions, mismatches, vouchers } from './schema/records.ts';
 
 /**
  * The schema, as numbered steps that only go forward. A step that was released is never changed: what follows
@@ -20,7 +20,11 @@ export interface Migration {
 
 export const migrations: readonly Migration[] = [
   { number: 1, name: 'observations', statements: [observations, certificates, evidence, verdicts] },
-  { number: 2, name: 'records', statements: [decisions, vouchers, mismatches, clientReports] },
+  {
+    number: 2,
+    name: 'records',
+    statements: [decisions, vouchers, mismatches, clientReports, clientStatistics],
+  },
   { number: 3, name: 'aggregates', statements: aggregates },
   { number: 4, name: 'incidents', statements: [incidents, incidentEvidence] },
 ];

@@ -1,24 +1,17 @@
 import { type Agent, verifyObservationSignature } from '@mecai/corroboration';
 import { Observation, SignedObservation } from '@mecai/proto';
 import type { Agents } from './agents.ts';
+import type { Arrival } from './arrival.ts';
 import type { CertificateCache } from './certificate-cache.ts';
 import { Unfit, atMost, cut, few, hex, maxCertificates, rowId, short, targetFields, time } from './fields.ts';
 import type { ObservationRow, Read } from './rows.ts';
-
-/** One message of a stream. */
-export interface Arrival {
-  readonly subject: string;
-  readonly data: Uint8Array;
-  /** When JetStream stored it, milliseconds since 1970. */
-  readonly receivedAt: number;
-}
 
 /** How far the clock of an agent may be ahead before its repetitions are only searched for among late ones. */
 const clockToleranceMs = 30_000;
 
 /** Messages on `mecai.observation.<agent>.<coordinator>`: decoded, verified against the registry, made a row. */
 export function readObservation(
-  { subject, data, receivedAt }: Arrival,
+  { subject, data, receivedAt }: Pick<Arrival, 'subject' | 'data' | 'receivedAt'>,
   { agents, certificates }: { agents: Agents; certificates: CertificateCache },
 ): Read {
   const [, , subjectAgent, coordinator, ...rest] = subject.split('.');

@@ -2,6 +2,7 @@ import { verifyObservationSignature } from '@mecai/corroboration';
 import { Decision, KeyType, Mismatch, Observation } from '@mecai/proto';
 import { type SignedVoucher, parseSignedVoucher } from '@mecai/voucher';
 import type { Agents } from './agents.ts';
+import type { CertificateCache } from './certificate-cache.ts';
 import {
   Unfit,
   cut,
@@ -16,34 +17,35 @@ import {
   targetFields,
   time,
 } from './fields.ts';
-import type { Arrival } from './read-observation.ts';
+import { type Arrival, recordId } from './arrival.ts';
+import { readReport } from './read-report.ts';
 import type { Read, VoucherRow } from './rows.ts';
 
-/** A record's place: which stream, which incarnation of it, which message. */
-export interface Place {
-  readonly stream: string;
-  readonly sequence: number;
-}
-
 /**
- * Messages on `mecai.decision.<coordinator>` and `mecai.mismatch.<coordinator>`. Coordinators do not sign them:
+ * Messages on `mecai.decision.<coordinator>`, `mecai.mismatch.…` and `mecai.report.…`. Coordinators do not sign them:
  * that the subject is theirs alone is seen to by nats-server.
  */
-export function readRecord(arrival: Arrival & Place, agents: Agents): Read {
+export function readRecord(
+  arrival: Arrival,
+  { agents, certificates }: { agents: Agents; certificates: CertificateCache },
+): Read {
   const [, kind, coordinator, ...rest] = arrival.subject.split('.');
   if (!coordinator || rest.length > 0) return { fault: 'other-sender' };
   try {
-    return kind === 'decision' ? decision(arrival, coordinator) : mismatch(arrival, coordinator, agents);
+    switch (kind) {
+      case 'decision':
+        return decision(arrival, coordinator);
+      case 'mismatch':
+        return mismatch(arrival, coordinator, agents);
+      default:
+        return readReport(arrival, coordinator, certificates);
+    }
   } catch (error) {
     return { fault: error instanceof Unfit ? error.fault : 'malformed' };
   }
 }
 
-// Two records may well be equal in every octet, so their place is part of what they are.
-const recordId = ({ stream, sequence, data }: Arrival & Place) =>
-  rowId(Buffer.from(`${stream} ${sequence}\0`), data);
-
-function decision(arrival: Arrival & Place, coordinator: string): Read {
+function decision(arrival: Arrival, coordinator: string): Read {
   const record = Decision.decode(arrival.data);
   if (record.coordinator !== coordinator) return { fault: 'other-sender' };
   const targets = few(maxCertificates, record.targets, 'targets').map(targetFields);
@@ -110,7 +112,7 @@ function voucherRow({ receivedAt }: Arrival, record: Decision): VoucherRow | und
   };
 }
 
-function mismatch(arrival: Arrival & Place, coordinator: string, agents: Agents): Read {
+function mismatch(arrival: Arrival, coordinator: string, agents: Agents): Read {
   const record = Mismatch.decode(arrival.data);
   if (record.coordinator !== coordinator) return { fault: 'other-sender' };
   const agent = agents.find(record.agent);

@@ -2,7 +2,17 @@ import { type KeyObject, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Decision, KeyType, Mismatch, Observation, SignedObservation, type Target } from '@mecai/proto';
+import {
+  type CheckStatistics,
+  ClientReport,
+  Decision,
+  type FailedCheck,
+  KeyType,
+  Mismatch,
+  Observation,
+  SignedObservation,
+  type Target,
+} from '@mecai/proto';
 import { createLogger } from '@mecai/runtime';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -20,6 +30,7 @@ const log = createLogger('read', 'silent');
 const now = Date.now();
 let key: KeyObject;
 let agents: Agents;
+let sequence = 0;
 const certificates = new CertificateCache();
 
 beforeAll(() => {
@@ -94,7 +105,6 @@ it('makes rows that ClickHouse takes, or faults, of whatever registered agents a
     { store: { kind: 'embedded', directory: join(directory, 'store') }, retentionDays: 0, insertMs: 10_000 },
     { log, signal: new AbortController().signal },
   );
-  let sequence = 0;
   let rows = 0;
   let faults = 0;
   const decision: fc.Arbitrary<Decision> = fc.record({
@@ -109,16 +119,40 @@ it('makes rows that ClickHouse takes, or faults, of whatever registered agents a
     perspectives: fc.array(fc.record({ agent: words, address, verdict: words, code: words }), {
       maxLength: 3,
     }),
-    voucher: bytes(100),
+    voucher: mostly(fc.constant(new Uint8Array()), bytes(100)),
     requester: mostly(fc.oneof(octets(4), octets(0)), bytes(20)),
     authenticated: fc.boolean(),
     auditSequence: ms,
+  });
+  const failedCheck: fc.Arbitrary<FailedCheck> = fc.record({
+    id: octets(32),
+    times: fc.nat(),
+    target: mostly(target, fc.constant(undefined)),
+    chain: fc.array(bytes(20), { maxLength: 3 }),
+    seenAt: ms,
+    codes: fc.array(words, { maxLength: 3 }),
+    vas: fc.array(words, { maxLength: 3 }),
+    mode: words,
+    vouchers: fc.array(bytes(50), { maxLength: 2 }),
+  });
+  const statistics: fc.Arbitrary<CheckStatistics> = fc.record({
+    day: ms,
+    counts: fc.array(fc.record({ code: words, checks: fc.nat() }), { maxLength: 3 }),
+  });
+  const report: fc.Arbitrary<ClientReport> = fc.record({
+    content: fc.oneof(
+      fc.record({ $case: fc.constant('failedCheck' as const), failedCheck }),
+      fc.record({ $case: fc.constant('statistics' as const), statistics }),
+    ),
+    coordinator: fc.constant('va1'),
+    receivedAt: ms,
   });
   await fc.assert(
     fc.asyncProperty(
       fc.array(observation, { maxLength: 40 }),
       fc.array(decision, { maxLength: 10 }),
-      async (some, records) => {
+      fc.array(report, { maxLength: 10 }),
+      async (some, records, reports) => {
         const reads = [
           ...some.map((one) =>
             readObservation(
@@ -126,18 +160,8 @@ it('makes rows that ClickHouse takes, or faults, of whatever registered agents a
               { agents, certificates },
             ),
           ),
-          ...records.map((one) =>
-            readRecord(
-              {
-                subject: 'mecai.decision.va1',
-                data: Decision.encode(one).finish(),
-                receivedAt: now,
-                stream: 'RECORDS',
-                sequence: sequence++,
-              },
-              agents,
-            ),
-          ),
+          ...records.map((one) => record('decision', Decision.encode(one).finish())),
+          ...reports.map((one) => record('report', ClientReport.encode(one).finish())),
         ];
         const events = reads.filter(stored);
         faults += reads.length - events.length;
@@ -149,22 +173,38 @@ it('makes rows that ClickHouse takes, or faults, of whatever registered agents a
     { numRuns: 60 },
   );
   const counts = await countRows(writer.store!);
-  expect(counts.observations + counts.decisions).toBe(rows);
+  const [reported] = await writer.store!.query<{ rows: number }>(
+    'SELECT (SELECT count() FROM client_reports) + (SELECT count() FROM client_statistics) AS rows',
+  );
+  expect(reported!.rows).toBeGreaterThan(10);
+  expect(counts.observations + counts.decisions + reported!.rows).toBe(rows);
   expect(rows).toBeGreaterThan(50);
   expect(faults).toBeGreaterThan(50);
   await writer.close();
 });
 
+function record(kind: string, data: Uint8Array): Read {
+  const arrival = { receivedAt: now, stream: 'RECORDS', sequence: sequence++ };
+  return readRecord({ ...arrival, subject: `mecai.${kind}.va1`, data }, { agents, certificates });
+}
+
 it('makes faults of bytes that are nothing', () => {
   fc.assert(
-    fc.property(bytes(200), fc.constantFrom('observation', 'decision', 'mismatch'), (data, kind) => {
-      const arrival = { subject: `mecai.${kind}.lima.va1`, data, receivedAt: now };
-      const read =
-        kind === 'observation'
-          ? readObservation(arrival, { agents, certificates })
-          : readRecord({ ...arrival, subject: `mecai.${kind}.va1`, stream: 'RECORDS', sequence: 1 }, agents);
-      expect(stored(read)).toBe(false);
-    }),
+    fc.property(
+      bytes(200),
+      fc.constantFrom('observation', 'decision', 'mismatch', 'report'),
+      (data, kind) => {
+        const arrival = { subject: `mecai.${kind}.lima.va1`, data, receivedAt: now };
+        const read =
+          kind === 'observation'
+            ? readObservation(arrival, { agents, certificates })
+            : readRecord(
+                { ...arrival, subject: `mecai.${kind}.va1`, stream: 'RECORDS', sequence: 1 },
+                { agents, certificates },
+              );
+        expect(stored(read)).toBe(false);
+      },
+    ),
     { numRuns: 1000 },
   );
 });
@@ -198,7 +238,7 @@ it('says of the evidence of a mismatch whether it holds', () => {
     const data = Mismatch.encode({ ...record, ...changes }).finish();
     const read = readRecord(
       { subject: 'mecai.mismatch.va1', data, receivedAt: now, stream: 'RECORDS', sequence: 1 },
-      agents,
+      { agents, certificates },
     );
     return stored(read) && read.table === 'mismatches' ? read.row.evidence_valid : undefined;
   };

@@ -133,15 +133,30 @@ export interface MismatchRow {
 export interface ClientReportRow {
   readonly id: string;
   readonly received_at: number;
-  readonly reported_at: number;
+  readonly seen_at: number;
   readonly coordinator: string;
-  readonly reporter: string;
-  readonly code: string;
+  readonly report: string;
+  readonly times: number;
+  readonly mode: string;
+  readonly codes: readonly string[];
   readonly address: string;
   readonly port: number;
   readonly server_name: string;
+  readonly start_tls: string;
   readonly chain: readonly string[];
-  readonly detail: string;
+  readonly leaf: string;
+  readonly vas: readonly string[];
+  readonly vouchers: readonly string[];
+}
+
+export interface ClientStatisticsRow {
+  readonly id: string;
+  readonly received_at: number;
+  readonly coordinator: string;
+  /** Days since 1970. */
+  readonly day: number;
+  readonly 'count.code': readonly string[];
+  readonly 'count.checks': readonly number[];
 }
 
 export interface EvidenceRow {
@@ -152,7 +167,13 @@ export interface EvidenceRow {
 }
 
 /** Tables whose rows come one from a message each. */
-export const eventTables = ['observations', 'decisions', 'mismatches', 'client_reports'] as const;
+export const eventTables = [
+  'observations',
+  'decisions',
+  'mismatches',
+  'client_reports',
+  'client_statistics',
+] as const;
 export type EventTable = (typeof eventTables)[number];
 
 interface Event<Table extends EventTable, Row> {
@@ -170,7 +191,8 @@ export type StoredEvent =
   | Event<'observations', ObservationRow>
   | Event<'decisions', DecisionRow>
   | Event<'mismatches', MismatchRow>
-  | Event<'client_reports', ClientReportRow>;
+  | Event<'client_reports', ClientReportRow>
+  | Event<'client_statistics', ClientStatisticsRow>;
 
 /** Why a message is not stored. */
 export type Fault =

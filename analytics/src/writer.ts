@@ -89,7 +89,7 @@ export class Writer {
     await storeCertificates(store, certificates, candidates);
     await storeVouchers(store, candidates);
     for (const table of eventTables) {
-      const ids = recent[table];
+      const ids = recent.get(table)!;
       const ofTable = candidates.filter(({ event }) => event.table === table);
       const present = await findPresent(store, table, ids, ofTable, again);
       const fresh: StoredEvent[] = [];
@@ -130,12 +130,8 @@ export class Writer {
     });
     if (store instanceof AnalyticsError) return store;
     try {
-      const recent = {
-        observations: await loadRecent(store, 'observations'),
-        decisions: await loadRecent(store, 'decisions'),
-        mismatches: await loadRecent(store, 'mismatches'),
-        client_reports: await loadRecent(store, 'client_reports'),
-      };
+      const recent = new Map<EventTable, RecentIds>();
+      for (const table of eventTables) recent.set(table, await loadRecent(store, table));
       return { store, recent, certificates: new Set() };
     } catch (error) {
       await store.close();
@@ -153,26 +149,19 @@ export class Writer {
 
 interface Opened {
   readonly store: Store;
-  readonly recent: Readonly<Record<EventTable, RecentIds>>;
+  readonly recent: ReadonlyMap<EventTable, RecentIds>;
   /** Fingerprints known to be stored. */
   readonly certificates: Set<string>;
 }
 
-const newestQuery: Record<EventTable, string> = {
-  observations: newest('observations'),
-  decisions: newest('decisions'),
-  mismatches: newest('mismatches'),
-  client_reports: newest('client_reports'),
-};
-
-function newest(table: EventTable): string {
+function newestQuery(table: EventTable): string {
   return `SELECT id, toUnixTimestamp64Milli(received_at) AS receivedAt FROM ${table}
     WHERE received_at >= (SELECT max(received_at) FROM ${table}) - INTERVAL 1 HOUR
     ORDER BY received_at DESC LIMIT {limit:UInt32}`;
 }
 
 async function loadRecent(store: Store, table: EventTable): Promise<RecentIds> {
-  const rows = await store.query<{ id: string; receivedAt: number }>(newestQuery[table], {
+  const rows = await store.query<{ id: string; receivedAt: number }>(newestQuery(table), {
     limit: recentCapacity,
   });
   rows.reverse();
@@ -182,14 +171,7 @@ async function loadRecent(store: Store, table: EventTable): Promise<RecentIds> {
   return new RecentIds(rows, since, recentCapacity);
 }
 
-const presentQuery: Record<EventTable, string> = {
-  observations: present('observations'),
-  decisions: present('decisions'),
-  mismatches: present('mismatches'),
-  client_reports: present('client_reports'),
-};
-
-function present(table: EventTable): string {
+function presentQuery(table: EventTable): string {
   return `SELECT id FROM ${table}
     WHERE id IN {ids:Array(String)} AND received_at >= fromUnixTimestamp64Milli({earliest:Int64})`;
 }
@@ -210,7 +192,7 @@ async function findPresent(
   }
   for (let i = 0; i < doubtful.length; i += asked) {
     const some = doubtful.slice(i, i + asked);
-    const found = await store.query<{ id: string }>(presentQuery[table], {
+    const found = await store.query<{ id: string }>(presentQuery(table), {
       ids: some.map(({ row }) => row.id),
       earliest: Math.max(0, Math.min(...some.map(({ earliest }) => earliest))),
     });

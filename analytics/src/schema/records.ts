@@ -84,17 +84,37 @@ COMMENT 'One row for each chain seen that was not the one a requester claimed, p
 export const clientReports = `CREATE TABLE IF NOT EXISTS client_reports @cluster (
   id String COMMENT 'First 16 octets of a SHA-256 over place in the stream and record' CODEC(ZSTD(1)),
   received_at DateTime64(3, 'UTC') COMMENT 'When JetStream stored the report' CODEC(Delta, ZSTD(1)),
-  reported_at DateTime64(3, 'UTC') COMMENT 'When the client says it happened' CODEC(Delta, ZSTD(1)),
+  seen_at DateTime64(3, 'UTC') COMMENT 'When the check failed, by the clock of the client, whole minutes' CODEC(Delta, ZSTD(1)),
   coordinator LowCardinality(String) COMMENT 'Coordinator that took the report',
-  reporter LowCardinality(String) COMMENT 'Kind of reporter: client, stapler',
-  code LowCardinality(String) COMMENT 'Why it reports: reason code of the client library',
-  address IPv6 COMMENT 'Address it was connected to; :: when withheld',
-  port UInt16 COMMENT 'Port; 0 when withheld',
-  server_name String COMMENT 'Host name; empty when withheld' CODEC(ZSTD(1)),
-  chain Array(String) COMMENT 'SHA-256 of each certificate the server sent' CODEC(ZSTD(1)),
-  detail String COMMENT 'In words, at most 1,000 characters, as the client put it' CODEC(ZSTD(1))
+  report String COMMENT 'SHA-256 over what the client chose: the same failure has the same one' CODEC(ZSTD(1)),
+  times UInt64 COMMENT 'How often the same was reported within a day; it comes again at 2, 4, 8 …: max() it by report',
+  mode LowCardinality(String) COMMENT 'report-only, warn, enforce',
+  codes Array(LowCardinality(String)) COMMENT 'Why the check failed: failure codes of the client library',
+  address IPv6 COMMENT 'Address the client was connected to',
+  port UInt16 COMMENT 'Port',
+  server_name String COMMENT 'Host name' CODEC(ZSTD(1)),
+  start_tls LowCardinality(String) COMMENT 'STARTTLS protocol; empty: TLS from the first octet',
+  chain Array(String) COMMENT 'SHA-256 of each certificate as the server sent them; DER in certificates' CODEC(ZSTD(1)),
+  leaf String COMMENT 'First of chain; empty: none' CODEC(ZSTD(1)),
+  vas Array(LowCardinality(String)) COMMENT 'VAs the client had chosen, as named in its list',
+  vouchers Array(String) COMMENT 'vouchers.id of the vouchers that failed; of one that cannot be read, the SHA-256 of all of it' CODEC(ZSTD(1))
 ) ENGINE = @MergeTree
 PARTITION BY toYYYYMM(received_at)
-ORDER BY (toStartOfHour(received_at), code, received_at)
+ORDER BY (toStartOfHour(received_at), server_name, received_at)
 @durable
-COMMENT 'Reports of clients about connections they did not like; unsigned, so never evidence by themselves'`;
+COMMENT 'Failed checks that clients reported; nobody signed them, so they are never evidence by themselves'`;
+
+export const clientStatistics = `CREATE TABLE IF NOT EXISTS client_statistics @cluster (
+  id String COMMENT 'First 16 octets of a SHA-256 over place in the stream and record' CODEC(ZSTD(1)),
+  received_at DateTime64(3, 'UTC') COMMENT 'When JetStream stored the report' CODEC(Delta, ZSTD(1)),
+  coordinator LowCardinality(String) COMMENT 'Coordinator that took the report',
+  day Date COMMENT 'Day that it is about, UTC',
+  count Nested(
+    code LowCardinality(String),
+    checks UInt64
+  ) COMMENT 'Checks of one client on that day, by accepted or failure code'
+) ENGINE = @MergeTree
+PARTITION BY toYYYYMM(received_at)
+ORDER BY (day, received_at)
+@durable
+COMMENT 'How many checks of clients came to what; unsigned'`;
