@@ -21,6 +21,7 @@ export default defineConfig({
       project('packages/voucher'),
       project('packages/tls-probe'),
       project('packages/corroboration'),
+      project('packages/placement'),
       project('packages/runtime'),
       project('packages/database'),
       project('proto'),
