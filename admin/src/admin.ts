@@ -3,6 +3,7 @@ import { PkiError } from '@mecai/pki';
 import { RuntimeError } from '@mecai/runtime';
 import { AdminError } from './error.ts';
 import { distrust } from './distrust.ts';
+import { plan } from './plan/plan.ts';
 
 export interface Command {
   readonly usage: string;
@@ -13,7 +14,7 @@ export interface Command {
   run(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<void>;
 }
 
-const commands: Readonly<Record<string, Command>> = { distrust };
+const commands: Readonly<Record<string, Command>> = { distrust, plan };
 
 export const usage = [
   `usage: mecai-admin <command> …, with <command> one of ${Object.keys(commands).join(', ')}`,

@@ -1,7 +1,8 @@
 /** How many hijacks a set of perspectives withstands: routing decides who is misled, the quorum rule what follows. */
 import {
-  type QuorumPolicy,
   CorroborationError,
+  type Perspective,
+  type QuorumPolicy,
   drawPerspectives,
   evaluateQuorum,
 } from '@mecai/corroboration';
@@ -92,7 +93,7 @@ export function resilience(policy: QuorumPolicy, captures: Captures, chosen: rea
   return { resisted: resisted / (attacks * count), noticed: noticed / (attacks * count) };
 }
 
-function draw(policy: QuorumPolicy, registered: readonly Site[], i: number) {
+function draw(policy: QuorumPolicy, registered: readonly Perspective[], i: number): readonly Perspective[] {
   try {
     return drawPerspectives(policy, registered, Buffer.from('placement'), Buffer.from([i]));
   } catch (cause) {
@@ -102,7 +103,7 @@ function draw(policy: QuorumPolicy, registered: readonly Site[], i: number) {
 }
 
 /** For each set of misled perspectives, as bits in the order drawn: 1 where the attacker's chain is corroborated. */
-function voucherByPattern(policy: QuorumPolicy, drawn: readonly Site[]): Uint8Array {
+function voucherByPattern(policy: QuorumPolicy, drawn: readonly Perspective[]): Uint8Array {
   return Uint8Array.from({ length: 1 << drawn.length }, (_, pattern) => {
     const judgements = new Map(
       drawn.map(({ name }, bit) => [name, { verdict: (pattern >> bit) & 1 ? 'match' : 'mismatch' } as const]),

@@ -20,7 +20,11 @@ function followed(links: Links, byVictim: number, byAttacker: number, kind: Hija
     victim: positionOf(graph, byVictim),
     attacker: positionOf(graph, byAttacker),
   });
-  const words = { [nobody]: '-', [victim]: 'victim', [attacker]: 'attacker' };
+  const words: Readonly<Record<number, string>> = {
+    [nobody]: '-',
+    [victim]: 'victim',
+    [attacker]: 'attacker',
+  };
   return Object.fromEntries(Array.from(graph.asns, (asn, at) => [asn, words[origin[at]!]]));
 }
 
@@ -191,7 +195,7 @@ function literally(graph: AsGraph, { victim: v, attacker: a, kind }: Announcemen
     readonly via: number;
     readonly who: number;
   }
-  const routes = new Array<Route | undefined>(graph.asns.length);
+  const routes = Array.from<Route | undefined>({ length: graph.asns.length });
   const own = new Map<number, Route>([
     [v, { rank: 0, length: 0, via: v, who: victim }],
     [a, { rank: 0, length: kind === 'forged-origin' ? 1 : 0, via: a, who: attacker }],

@@ -3,14 +3,18 @@
  * HSM signature, lint, audit log, JetStream. Everything shares the machine's cores with the load itself.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { Agent, request } from 'node:https';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAddress } from '@mecai/addresses';
+import { inboxPrefix, streams } from '@mecai/proto';
+import { probe } from '@mecai/tls-probe';
 import { decodeVoucherResponse, encodeVoucherRequest, mediaTypes } from '@mecai/voucher';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect as connectNats, nkeyAuthenticator } from '@nats-io/transport-node';
 import {
   type Network,
   type TestCertificate,
@@ -67,6 +71,7 @@ for (const agentProcesses of [1, 6]) {
         'µs per voucher',
       );
     }
+    if (agentProcesses === 6) await reportOctets(network, directory, chain);
     if (full.failures > 0) report(`${setting}: failures`, full.failures, 'requests');
   } finally {
     agent.destroy();
@@ -123,6 +128,53 @@ async function ask(url: string, agent: Agent, body: Uint8Array): Promise<string>
 
 function percentile(values: readonly number[], share: number): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length * share)]!;
+}
+
+/** What one voucher leaves on disks and sends over networks. */
+async function reportOctets(
+  network: Network,
+  directory: string,
+  chain: readonly TestCertificate[],
+): Promise<void> {
+  report(
+    'octets of the chain',
+    chain.reduce((sum, { der }) => sum + der.length, 0),
+    'octets',
+  );
+  const nats = await connectNats({
+    servers: network.nats.url,
+    authenticator: nkeyAuthenticator(readFileSync(network.files.operatorSeed)),
+    inboxPrefix: inboxPrefix('operator'),
+  });
+  const manager = await jetstreamManager(nats);
+  const state = async (stream: string) => (await manager.streams.info(stream)).state;
+  const observations = await state(streams.observations.name);
+  const records = await state(streams.records.name);
+  await nats.close();
+  const auditLog = statSync(join(directory, 'audit.jsonl')).size;
+  report('octets of one observation in JetStream', observations.bytes / observations.messages, 'octets');
+  report('octets of one decision record in JetStream', records.bytes / records.messages, 'octets');
+  report('octets of the audit log', auditLog / records.messages, 'octets per voucher');
+  const { sent, received } = await probeOctets();
+  report('octets of one probe, sent', sent, 'octets');
+  report('octets of one probe, received', received, 'octets');
+}
+
+/** Of TLS and what lies below it in the connection, without TCP's and IP's own headers. */
+async function probeOctets(): Promise<{ sent: number; received: number }> {
+  const counted = { sent: 0, received: 0 };
+  const between = createServer((client) => {
+    const server = connect(port, addresses[0]);
+    client.on('data', (data) => (counted.sent += data.length)).pipe(server);
+    server.on('data', (data) => (counted.received += data.length)).pipe(client);
+  });
+  between.listen(0, '127.0.0.1');
+  await once(between, 'listening');
+  const at = between.address() as AddressInfo;
+  const { error } = await probe({ address: '127.0.0.1', port: at.port, serverName });
+  if (error) throw new Error(error.detail);
+  between.close();
+  return counted;
 }
 
 /** CPU seconds so far, by part. */

@@ -1,0 +1,45 @@
+import type { Load, Sheet } from './sheet.ts';
+
+/** A number people can read: three digits that count, and thousands set apart. */
+function shown(value: number): string {
+  if (value === 0) return '0';
+  const rounded = value >= 1000 ? Math.round(value) : Number(value.toPrecision(3));
+  return rounded.toLocaleString('en-US').replaceAll(',', ' ');
+}
+
+export function sheetWords(load: Load, sheet: Sheet, examplePrices: boolean): string {
+  const { vouchersPerSecond, probesPerSecond, roles, hsm, probeTraffic, natsTraffic, storage, monthly } =
+    sheet;
+  const row = (...cells: readonly string[]) =>
+    cells.map((cell, i) => (i === 0 ? cell.padEnd(14) : cell.padStart(10))).join('');
+  const money = (value: number) => `${shown(value)} ${monthly.currency}`.padStart(18);
+  return [
+    `${shown(load.endpoints)} endpoints, ${shown(load.vouchersPerDay)} vouchers a day each, ` +
+      `${load.perspectives} perspectives a voucher, one voucher authority`,
+    '',
+    `vouchers   ${shown(vouchersPerSecond.mean)} a second, ${shown(vouchersPerSecond.peak)} at the peak`,
+    `probes     ${shown(probesPerSecond.mean)} a second, ${shown(probesPerSecond.peak)} at the peak`,
+    '',
+    row('role', 'cores', 'machines'),
+    ...roles.map(({ role, cores, machines }) => row(role, shown(cores), shown(machines))),
+    row('HSM', '', shown(hsm.devices)),
+    '',
+    `HSM        ${shown(hsm.signaturesPerSecond)} signatures a second at the peak`,
+    `probes     ${shown(probeTraffic.sent)} Mbit/s sent and ${shown(probeTraffic.received)} received at the peak, all regions`,
+    `NATS       ${shown(natsTraffic)} Mbit/s at the peak, all servers`,
+    `storage    ${shown(storage.observations)} TB of observations (${load.retentionDays} days, 3 copies), ` +
+      `${shown(storage.auditLogPerYear)} TB of audit log a year`,
+    '',
+    `a month    ${money(monthly.cores)}   machines of ${load.coresPerMachine} cores`,
+    `           ${money(monthly.hsm)}   HSMs`,
+    `           ${money(monthly.traffic)}   traffic sent`,
+    `           ${money(monthly.storage)}   storage`,
+    `           ${money(monthly.total)}   in all: ${shown(monthly.perMillionVouchers)} ${monthly.currency} a million vouchers`,
+    '',
+    `At the peak a core is ${shown(load.utilization * 100)} % busy, and one HSM makes ${shown(load.hsmRate)} signatures a second.`,
+    examplePrices
+      ? 'Prices are examples, in the range of what clouds ask: give yours with --prices.'
+      : 'Prices as given.',
+    'CPU and octets are what the benches measured; --figures takes those of your machines.',
+  ].join('\n');
+}
