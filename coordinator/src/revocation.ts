@@ -37,6 +37,11 @@ const settledMs = 600_000;
 /** Documents remembered, and links. */
 const maxRemembered = 100_000;
 
+/** In the place of a nonce. */
+const ofVa = new Uint8Array();
+/** The signer keeps what is about the VA apart. */
+const about = (nonce: Uint8Array) => (nonce.length === 0 ? 'VA' : 'chain');
+
 export class Revocation {
   readonly #parts: RevocationParts;
   /** What this signer has, or does not want, and when it said so: milliseconds of the monotonic clock. */
@@ -44,6 +49,7 @@ export class Revocation {
   readonly #supplying = new Map<string, Promise<void>>();
   /** Links of which all is settled, and until when: milliseconds of the monotonic clock. */
   #known = new Map<string, number>();
+  #vaLinks: readonly Link[] = [];
   /** One supply at a time: the signer reads large ones into memory. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -63,7 +69,9 @@ export class Revocation {
    */
   async bring({ nonce, links }: Pick<Drawn, 'nonce' | 'links'>): Promise<void> {
     const now = performance.now();
-    const ids = links.map(({ certificate, issuer }) => `${hash(certificate)} ${hash(issuer)}`);
+    const ids = links.map(
+      ({ certificate, issuer }) => `${about(nonce)} ${hash(certificate)} ${hash(issuer)}`,
+    );
     if (ids.every((id) => (this.#known.get(id) ?? 0) > now)) return;
     const signal = AbortSignal.timeout(this.#parts.deadlineMs);
     const known = this.#known;
@@ -81,9 +89,16 @@ export class Revocation {
     signal.removeEventListener('abort', giveUp);
   }
 
+  /** Brings the signer what there is about the VA's own certificates, now and with each refresh. */
+  async bringOfVa(links: readonly Link[]): Promise<void> {
+    this.#vaLinks = links;
+    await this.bring({ nonce: ofVa, links: [...links] });
+  }
+
   /** Renews what is due. */
-  refreshDue(): Promise<void> {
-    return this.#parts.source.refreshDue();
+  async refreshDue(): Promise<void> {
+    await this.#parts.source.refreshDue();
+    await this.bringOfVa(this.#vaLinks);
   }
 
   /** @returns whether nothing was left open */
@@ -108,7 +123,7 @@ export class Revocation {
   }
 
   async #supply(nonce: Uint8Array, link: number, document: Document): Promise<void> {
-    const { id } = document;
+    const id = `${about(nonce)} ${document.id}`;
     for (;;) {
       if (performance.now() - (this.#settled.get(id) ?? Number.NEGATIVE_INFINITY) < settledMs) return;
       const underWay = this.#supplying.get(id);
@@ -116,14 +131,14 @@ export class Revocation {
       // It went in the name of another draw, maybe to a signer that is gone: this one's own turn comes after it.
       await underWay.catch(() => undefined);
     }
-    const supplying = this.#inTurn(() => this.#send(nonce, link, document)).finally(() =>
+    const supplying = this.#inTurn(() => this.#send(nonce, link, document, id)).finally(() =>
       this.#supplying.delete(id),
     );
     this.#supplying.set(id, supplying);
     await supplying;
   }
 
-  async #send(nonce: Uint8Array, link: number, { kind, der, id }: Document): Promise<void> {
+  async #send(nonce: Uint8Array, link: number, { kind, der }: Document, id: string): Promise<void> {
     const settled = this.#settled;
     const { accepted, detail } = await this.#parts.signer.supply(nonce, link, kind, der);
     if (!accepted) this.#parts.log.warn({ detail }, 'the signer refuses revocation evidence');

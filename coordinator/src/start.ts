@@ -73,11 +73,12 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     const description = await untilItWorks('signer', () => signer.describe(), { log, signal });
     signerThere = true;
     policy = description.policy;
-    const { registryVersion } = description;
+    const { registryVersion, links } = description;
     log.info({ policy, registryVersion }, 'signer reached');
     if (registryVersion !== registry.version) {
       log.warn({ signer: registryVersion, coordinator: registry.version }, 'registry versions differ');
     }
+    await revocation.bringOfVa(links);
   }
   describe().catch(failUnlessEnding);
 

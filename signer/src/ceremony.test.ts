@@ -165,6 +165,11 @@ describe('install-certificate', () => {
       () => pem(files.certify(csr(), { keyUsage: 0x04 }), files.vaIntermediate),
     ],
     [
+      'no source of its status',
+      'it names neither a CRL nor an OCSP responder',
+      () => pem(files.certify(csr(), { crlUrl: undefined }), files.vaIntermediate),
+    ],
+    [
       'the past',
       'not now',
       () =>

@@ -237,6 +237,27 @@ const tests: Record<string, () => Promise<void>> = {
     expect(await asIs(revocation({ policy: 'require' }))).toBe('revocation-unknown');
     expect(await asIs(revocation({ policy: 'allow-unknown' }))).toBe('issued');
   },
+  async 'revocation.vaPolicy'() {
+    expect(await asIs(revocation({ vaPolicy: 'require' }))).toBe('internal');
+    expect(await asIs(revocation({ vaPolicy: 'allow-unknown' }))).toBe('issued');
+  },
+  async 'revocation.newestCrls'() {
+    /** CRLs in use after one with this number was handed in to a signer that has just started. */
+    const inUse = async (file: string, number: number) => {
+      const server = await start(revocation({ newestCrls: files.at(file) }));
+      const client = ask(server);
+      const drawn = await client.draw();
+      if (typeof drawn === 'string') throw new Error(drawn);
+      const thisUpdate = new Date(Date.now() - 60_000 + number * 1_000);
+      const crl = testCrl(webIntermediate, { number, thisUpdate });
+      expect(await client.supply(drawn, 0, crl)).toEqual({ accepted: true, detail: '' });
+      const answer = await fetch(`${server.admin}/status`);
+      return (JSON.parse(await answer.text()) as { revocationEvidence: number }).revocationEvidence;
+    };
+    expect(await inUse('one.crls', 5)).toBe(1);
+    expect(await inUse('one.crls', 4)).toBe(0);
+    expect(await inUse('other.crls', 4)).toBe(1);
+  },
   async 'revocation.crlOctets'() {
     const crl = testCrl(webIntermediate, { number: 1, padding: 100 });
     const supplied = async (crlOctets: number) => {

@@ -61,6 +61,10 @@ export const signerConfig = z
       .strictObject({
         /** Whether a chain is vouched for when nothing current says that none of it is revoked. */
         policy: z.enum(['require', 'allow-unknown']).default('require'),
+        /** The same for the VA's own certificates, whose status vouchers carry where it is known. */
+        vaPolicy: z.enum(['require', 'allow-unknown']).default('allow-unknown'),
+        /** File that keeps the newest CRL of each issuer in mind; `<auditLog>.crls` by default. */
+        newestCrls: path().optional(),
         /** The largest CRL that is taken in. */
         crlOctets: count(1_024, 67_108_864).default(67_108_864),
         /** CRLs and OCSP responses kept. */

@@ -25,6 +25,7 @@ import { RefusedError, refusalName } from './refusal.ts';
 import { type Revocation, type RevocationRefusal, checkRevocation } from './revocation-check.ts';
 import type { RevocationEvidence } from './revocation-evidence.ts';
 import { checkSubject, endpointsOf } from './subject.ts';
+import type { VaRevocation } from './va-revocation.ts';
 import { voucherContent } from './voucher-content.ts';
 
 export interface IssuanceParts {
@@ -33,6 +34,7 @@ export interface IssuanceParts {
   readonly chainPolicy: Pick<ChainPolicy, 'assess'>;
   readonly revocation: RevocationPolicy;
   readonly revocationEvidence: RevocationEvidence;
+  readonly vaRevocation: VaRevocation;
   readonly draws: Draws;
   readonly drawTtlMs: number;
   readonly voucherSigner: VoucherSigner;
@@ -65,12 +67,14 @@ export class Issuance {
 
   /** @throws RefusedError */
   draw(subject: Subject, coordinator: string): Drawn {
-    const { now, draws, random, registry, allowedTargets, vaNotAfter } = this.#parts;
+    const { now, draws, random, registry, allowedTargets, vaNotAfter, vaRevocation } = this.#parts;
     const time = now();
     if (time >= vaNotAfter) {
       const since = new Date(vaNotAfter).toISOString();
       throw new RefusedError(RefusalCode.REFUSAL_CODE_INTERNAL, `the VA certificate expired at ${since}`);
     }
+    const revoked = vaRevocation.refusal(time);
+    if (revoked !== undefined) throw new RefusedError(RefusalCode.REFUSAL_CODE_INTERNAL, revoked);
     checkSubject(subject, allowedTargets);
     const digests = subject.chain.map(sha256);
     const endpoints = endpointsOf(subject, digests[0]!);
@@ -190,9 +194,10 @@ export class Issuance {
   }
 
   /**
-   * Takes in a CRL or OCSP response about a certificate of an open draw.
+   * Takes in a CRL or OCSP response about a certificate of an open draw, or of this VA.
    *
-   * @param link position in `Drawn.links`
+   * @param nonce of the draw; empty for this VA
+   * @param link position in `Drawn.links`, or in `DescribeResponse.links`
    * @throws RefusedError `unknown-draw`, `malformed`
    */
   supply(
@@ -200,15 +205,17 @@ export class Issuance {
     link: number,
     coordinator: string,
   ): (kind: 'crl' | 'ocsp', der: Uint8Array) => void {
-    const { now, draws, revocationEvidence } = this.#parts;
-    const draw = draws.find(nonce, coordinator, now());
-    if (!draw) throw new RefusedError(RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW, 'no such draw is open');
-    const about = draw.links[link];
-    if (!about) throw new RefusedError(RefusalCode.REFUSAL_CODE_MALFORMED, `the draw has no link ${link}`);
+    const { now, draws, revocationEvidence, vaRevocation } = this.#parts;
+    const ofVa = nonce.length === 0;
+    const links = ofVa ? vaRevocation.links : draws.find(nonce, coordinator, now())?.links;
+    if (!links) throw new RefusedError(RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW, 'no such draw is open');
+    const about = links[link];
+    if (!about) throw new RefusedError(RefusalCode.REFUSAL_CODE_MALFORMED, `there is no link ${link}`);
     return (kind, der) => {
       const time = new Date(now());
       try {
-        if (kind === 'crl') revocationEvidence.addCrl(der, about, time);
+        if (ofVa) vaRevocation.add(kind, der, about, time);
+        else if (kind === 'crl') revocationEvidence.addCrl(der, about, time);
         else revocationEvidence.addOcsp(der, about, time);
       } catch (error) {
         if (!(error instanceof PkiError)) throw error;
@@ -263,11 +270,14 @@ export class Issuance {
     voucher: Voucher,
     time: number,
   ): { bytes: Uint8Array; prepared: PreparedVoucher } | { failure: string; cause?: unknown } {
-    const { voucherSigner, sign, lint } = this.#parts;
+    const { voucherSigner, sign, lint, vaRevocation } = this.#parts;
+    const refusal = vaRevocation.refusal(time);
+    if (refusal !== undefined) return { failure: refusal };
+    const revocation = vaRevocation.documents(time);
     try {
       const prepared = voucherSigner.prepare(voucher, new Date(time));
-      const bytes = prepared.finish(sign(prepared.toBeSigned));
-      const problems = lint(bytes, voucher);
+      const bytes = prepared.finish(sign(prepared.toBeSigned), revocation);
+      const problems = lint(bytes, voucher, revocation);
       if (problems.length === 0) return { bytes, prepared };
       return { failure: `lint: ${problems.map(({ rule, message }) => `${rule}: ${message}`).join('; ')}` };
     } catch (cause) {

@@ -18,8 +18,8 @@ export interface RevocationRefusal {
   readonly detail: string;
 }
 
-/** OCSP responses in one voucher, octets: the rest of the 65,500 is for certificates and perspectives. */
-const responseOctets = 32_768;
+/** OCSP responses about the chain in one voucher, octets: the rest of the 65,500 is for the VA's own and more. */
+const responseOctets = 24_576;
 
 /**
  * A trust context is lost when a certificate on its path is revoked. Without any context left the chain is refused
@@ -36,11 +36,11 @@ export function checkRevocation(
     if (!context.trusted) return context;
     const revoked = context.links.find((link) => statuses[link]!.status === 'revoked');
     if (revoked === undefined) return context;
-    return { ...context, trusted: false, reason: `revoked: ${describe(statuses[revoked]!)}` };
+    return { ...context, trusted: false, reason: `revoked: ${describeStatus(statuses[revoked]!)}` };
   });
   const left = judged.filter(({ trusted }) => trusted);
   if (left.length === 0) {
-    const detail = describe(statuses.find(({ status }) => status === 'revoked')!);
+    const detail = describeStatus(statuses.find(({ status }) => status === 'revoked')!);
     return { refusal: { code: RefusalCode.REFUSAL_CODE_REVOKED, detail } };
   }
   const counting = [...new Set(left.flatMap((context) => context.links))];
@@ -49,7 +49,7 @@ export function checkRevocation(
     policy,
   );
   if (unsettled) {
-    const detail = describe(unsettled);
+    const detail = describeStatus(unsettled);
     return { refusal: { code: RefusalCode.REFUSAL_CODE_REVOCATION_UNKNOWN, detail } };
   }
   return {
@@ -105,7 +105,7 @@ const reasons = [
   'aACompromise',
 ];
 
-function describe({ certificate, status, revokedAt, reason }: CertificateStatus): string {
+export function describeStatus({ certificate, status, revokedAt, reason }: CertificateStatus): string {
   const which = `${nameText(certificate.subject)} (SHA-256 ${sha256Hex(certificate.der)})`;
   switch (status) {
     case 'revoked': {

@@ -15,8 +15,9 @@ import {
   verifyCrl,
   verifyOcsp,
 } from '@mecai/pki';
-import { sha256 } from './digest.ts';
+import { sha256, sha256Hex } from './digest.ts';
 import type { Link } from './link.ts';
+import { NewestCrls } from './newest-crls.ts';
 
 export interface EvidenceLimits {
   /** Octets of CRLs and responses kept; what was not asked for longest goes first. */
@@ -33,6 +34,7 @@ const overhead = 1_024;
 
 export class RevocationEvidence {
   readonly #limits: EvidenceLimits;
+  readonly #newest: NewestCrls;
   /** By issuer, then by scope. */
   readonly #crls = new Map<string, Map<string, Crl>>();
   /** By certificate and issuer. */
@@ -41,8 +43,10 @@ export class RevocationEvidence {
   readonly #kept = new Map<string, Kept>();
   #octets = 0;
 
-  constructor(limits: EvidenceLimits) {
+  /** @param newest remembers more than is kept here, and for longer */
+  constructor(limits: EvidenceLimits, newest: NewestCrls = NewestCrls.inMemory()) {
     this.#limits = limits;
+    this.#newest = newest;
   }
 
   get size(): number {
@@ -66,8 +70,9 @@ export class RevocationEvidence {
     verifyCrl(crl, link.issuer);
     assertCurrent(crl, now);
     const scope = crlScopeKey(crl);
-    const known = ofIssuer?.get(scope);
-    if (known && (crl.number < known.number || crl.thisUpdate < known.thisUpdate)) return false;
+    const source = `${sha256Hex(Buffer.concat([link.issuer.subject, link.issuer.spki]))} ${scope}`;
+    if (this.#newest.isOld(source, crl)) return false;
+    this.#newest.note(source, crl);
     const crls = ofIssuer ?? new Map<string, Crl>();
     const key = `${link.issuerHash} ${scope}`;
     this.#forget(key);
@@ -97,6 +102,10 @@ export class RevocationEvidence {
     if (verdict.status === 'unknown')
       throw new PkiError('unverified', 'OCSP: the responder does not know it');
     if (known && verdict.thisUpdate < known.thisUpdate) return false;
+    // Of responses only those are remembered for longer that revoke: there is one for each certificate.
+    const statement = { number: 0n, thisUpdate: verdict.thisUpdate };
+    if (this.#newest.isOld(key, statement)) return false;
+    if (verdict.status === 'revoked') this.#newest.note(key, statement);
     this.#forget(key);
     this.#responses.set(key, verdict);
     this.#keep(key, {

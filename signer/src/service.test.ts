@@ -36,6 +36,7 @@ const description: DescribeResponse = {
   registryVersion: 3,
   trustContexts: ['MOZ'],
   policy,
+  links: [],
 };
 
 const stops: (() => unknown)[] = [];

@@ -19,9 +19,11 @@ import { Directories } from './directories.ts';
 import { DistrustList } from './distrust-list.ts';
 import { Draws } from './draws.ts';
 import { Issuance } from './issuance.ts';
+import { NewestCrls } from './newest-crls.ts';
 import { RevocationEvidence } from './revocation-evidence.ts';
 import { startService } from './service.ts';
 import { prepareTrial } from './trial.ts';
+import { VaRevocation, vaLinks } from './va-revocation.ts';
 import { checkVaChain } from './va-chain.ts';
 
 /** Puts the signer together. It opens one listening port, one file for appending, and the HSM: nothing else. */
@@ -76,13 +78,23 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
   const sweep = setInterval(() => draws.expire(Date.now()), 1000);
   opened.defer(() => clearInterval(sweep));
 
-  const revocationEvidence = new RevocationEvidence({ octets: config.revocation.cacheOctets });
+  const newestCrls = NewestCrls.open(config.revocation.newestCrls ?? `${config.auditLog}.crls`, (error) =>
+    log.error({ err: error }, 'newest CRLs not kept'),
+  );
+  opened.defer(() => newestCrls.close());
+  const revocationEvidence = new RevocationEvidence({ octets: config.revocation.cacheOctets }, newestCrls);
+  const vaRevocation = new VaRevocation(
+    vaLinks(readCertificates(config.vaCertificate), config.ownCa.flatMap(readCertificates)),
+    new RevocationEvidence({ octets: config.revocation.cacheOctets }, newestCrls),
+    config.revocation.vaPolicy,
+  );
   const issuance = new Issuance({
     registry: () => drawnFrom,
     policy: config.quorum,
     chainPolicy,
     revocation: config.revocation.policy,
     revocationEvidence,
+    vaRevocation,
     draws,
     drawTtlMs: config.draws.ttlMs,
     voucherSigner: voucherSigner({ certificate, intermediates }),
@@ -106,6 +118,10 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     registryVersion: registry.version,
     trustContexts,
     policy: config.quorum,
+    links: vaRevocation.links.map(({ certificate: about, issuer }) => ({
+      certificate: about.der,
+      issuer: issuer.der,
+    })),
   });
   const service = await startService({
     listen: config.listen,
@@ -122,6 +138,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
   opened.defer(() => service.close());
   const admin = await startAdminServer(splitHostPort(config.admin), {
     missing: () => [
+      ...[vaRevocation.refusal(Date.now())].filter((why) => why !== undefined),
       ...(troubleSince ? [`audit log since ${troubleSince.toISOString()}`] : []),
       ...(va.notAfter <= new Date() ? [`VA certificate since ${va.notAfter.toISOString()}`] : []),
     ],

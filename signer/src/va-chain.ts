@@ -1,5 +1,5 @@
 import { X509Certificate, createPublicKey } from 'node:crypto';
-import type { Certificate } from '@mecai/pki';
+import { type Certificate, namesRevocationSource, needsNoRevocation } from '@mecai/pki';
 import { VoucherError, voucherLinter } from '@mecai/voucher';
 import { SignerError } from './error.ts';
 
@@ -13,8 +13,8 @@ export interface VaChain {
 }
 
 /**
- * The VA certificate is for this key, for vouchers, good now, and leads through the intermediates given, each
- * signed by the next. Whether clients trust the root above is theirs to say.
+ * The VA certificate is for this key, for vouchers, good now, says where its revocation status is to be had, and
+ * leads through the intermediates given, each signed by the next. Whether clients trust the root above is theirs to say.
  *
  * @param spki SubjectPublicKeyInfo of the key in the HSM, DER
  * @throws SignerError `wrong-certificate`
@@ -35,6 +35,9 @@ export function checkVaChain(
     if (cause instanceof VoucherError) throw wrong(cause.message, cause);
     throw cause;
   }
+  if (!namesRevocationSource(first) && !needsNoRevocation(first)) {
+    throw wrong('it names neither a CRL nor an OCSP responder');
+  }
   for (const [i, { notBefore, notAfter }] of chain.entries()) {
     if (now >= notBefore && now < notAfter) continue;
     const which = i === 0 ? '' : `intermediate ${i} is `;
@@ -52,7 +55,7 @@ const wrong = (why: string, cause?: unknown) =>
   new SignerError('wrong-certificate', `VA certificate: ${why}`, { cause });
 
 /** Names, CA bit, key usage and key identifiers fit, and the signature holds. */
-function issued(issuer: Certificate, subject: Certificate): boolean {
+export function issued(issuer: Certificate, subject: Certificate): boolean {
   const [above, below] = [new X509Certificate(issuer.der), new X509Certificate(subject.der)];
   try {
     return above.ca && below.checkIssued(above) && below.verify(above.publicKey);

@@ -80,7 +80,13 @@ export async function startSignerServer(
     ) {
       if (state.deaf) return;
       const { policy } = signer;
-      respond(null, { certificates: [], registryVersion: state.registryVersion, trustContexts: [], policy });
+      respond(null, {
+        certificates: [],
+        registryVersion: state.registryVersion,
+        trustContexts: [],
+        policy,
+        links: [],
+      });
     },
   });
   const credentials = ServerCredentials.createSsl(

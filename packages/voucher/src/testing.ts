@@ -32,6 +32,8 @@ export interface TestCertificateOptions {
   readonly keyUsage?: number;
   readonly extendedKeyUsage?: readonly string[];
   readonly dnsNames?: readonly string[];
+  /** Where the CRL is. */
+  readonly crlUrl?: string | undefined;
   /** Further extensions, whole TLVs. */
   readonly extensions?: readonly Uint8Array[];
 }
@@ -76,6 +78,13 @@ export function testCertificate(options: TestCertificateOptions): TestCertificat
   if (dnsNames) {
     const names = dnsNames.map((name) => der.tlv(implicit(2), Buffer.from(name, 'ascii')));
     extensions.push(testExtension(extensionOids.subjectAltName, false, der.sequence(...names)));
+  }
+  if (options.crlUrl !== undefined) {
+    const name = der.tlv(implicit(6), Buffer.from(options.crlUrl, 'ascii'));
+    const point = der.tlv(constructed(0), der.tlv(constructed(0), name));
+    extensions.push(
+      testExtension(extensionOids.crlDistributionPoints, false, der.sequence(der.sequence(point))),
+    );
   }
   const tbs = der.sequence(
     der.tlv(constructed(0), der.integer(2)),

@@ -118,6 +118,7 @@ export function createSignerFiles(): SignerFiles {
       issuer: vaIntermediate,
       key: { publicKey: requestedKey(csr), privateKey: vaRoot.privateKey },
       serial: 77,
+      crlUrl: 'http://crl.test/va.crl',
       keyUsage: keyUsages.digitalSignature,
       extendedKeyUsage: [oids.voucherSigning],
       ...changes,

@@ -8,7 +8,7 @@ import {
   parseRegistry,
   signObservation,
 } from '@mecai/corroboration';
-import { parseCertificate, createTrustStore } from '@mecai/pki';
+import { parseCertificate, createTrustStore, type RevocationPolicy } from '@mecai/pki';
 import type { Observation, SignedObservation } from '@mecai/proto';
 import type { Drawn, Subject } from '@mecai/proto/signer';
 import { voucherLinter } from '@mecai/voucher';
@@ -19,6 +19,7 @@ import { DistrustList } from '../distrust-list.ts';
 import { type DrawLimits, Draws } from '../draws.ts';
 import { Issuance, type IssuanceParts } from '../issuance.ts';
 import { RevocationEvidence } from '../revocation-evidence.ts';
+import { VaRevocation, vaLinks } from '../va-revocation.ts';
 import { serverCertificate, testCa } from './certificates.ts';
 
 export const coordinator = 'spiffe://mecai.test/coordinator-1';
@@ -86,6 +87,18 @@ export interface World {
   time: number;
 }
 
+/** Of the VA of these tests, of whose certificates nothing is known yet. */
+export const vaRevocationOf = (policy: RevocationPolicy): VaRevocation => {
+  const [first, second, root] = [va.certificate, va.intermediate, va.root].map(({ der }) =>
+    parseCertificate(der),
+  );
+  return new VaRevocation(
+    vaLinks([first!, second!], [root!]),
+    new RevocationEvidence({ octets: 1_048_576 }),
+    policy,
+  );
+};
+
 /** Six of eight perspectives unless told otherwise. */
 export function createWorld(
   changes: Partial<IssuanceParts> & {
@@ -118,6 +131,7 @@ export function createWorld(
     ),
     revocation: 'allow-unknown',
     revocationEvidence: new RevocationEvidence({ octets: 268_435_456 }),
+    vaRevocation: vaRevocationOf('allow-unknown'),
     draws: new Draws({ ...drawLimits, ...limits }, (draw) =>
       records.push({ event: 'draw-abandoned', endpoints: draw.endpoints }),
     ),

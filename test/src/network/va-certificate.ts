@@ -3,10 +3,10 @@ import { createPublicKey } from 'node:crypto';
 import { constructed, DerReader, tags } from '@mecai/pki';
 import { oids } from '@mecai/voucher';
 import { keyUsages, testCertificate } from '@mecai/voucher/testing';
-import { pem, type TestCertificate } from './certificates.ts';
+import { pem, type TestCa } from './certificates.ts';
 
 /** Signs the request as a CA would: takes name and key, decides the rest itself. */
-export function vaCertificate(issuer: TestCertificate, csrFile: string): string {
+export function vaCertificate(issuer: TestCa, csrFile: string): string {
   const der = execFileSync('openssl', ['req', '-in', csrFile, '-outform', 'DER', '-verify'], {
     stdio: 'pipe',
   });
@@ -22,6 +22,7 @@ export function vaCertificate(issuer: TestCertificate, csrFile: string): string 
       issuer,
       key: { publicKey, privateKey: issuer.privateKey },
       serial: 77,
+      ...(issuer.crlUrl !== undefined && { crlUrl: issuer.crlUrl }),
       keyUsage: keyUsages.digitalSignature,
       extendedKeyUsage: [oids.voucherSigning],
     }),

@@ -145,9 +145,9 @@ export interface Link {
 
 /** A CRL has up to 64 MiB: it comes in pieces, each well below the limit of a message. */
 export interface SupplyRequest {
-  /** In the first message; what the later ones say is ignored. */
+  /** In the first message; what the later ones say is ignored. Empty: about the VA's own certificates. */
   nonce: Uint8Array;
-  /** Position in `Drawn.links`. */
+  /** Position in `Drawn.links`, or in `DescribeResponse.links`. */
   link: number;
   kind: RevocationEvidenceKind;
   /** The next octets of the CRL or response, DER. */
@@ -207,7 +207,11 @@ export interface DescribeResponse {
   certificates: Uint8Array[];
   registryVersion: number;
   trustContexts: string[];
-  policy: QuorumPolicy | undefined;
+  policy:
+    | QuorumPolicy
+    | undefined;
+  /** The VA's certificates whose revocation status vouchers carry, the VA certificate first. */
+  links: Link[];
 }
 
 export interface GetDirectoryRequest {
@@ -1239,7 +1243,7 @@ export const DescribeRequest: MessageFns<DescribeRequest> = {
 };
 
 function createBaseDescribeResponse(): DescribeResponse {
-  return { certificates: [], registryVersion: 0, trustContexts: [], policy: undefined };
+  return { certificates: [], registryVersion: 0, trustContexts: [], policy: undefined, links: [] };
 }
 
 export const DescribeResponse: MessageFns<DescribeResponse> = {
@@ -1255,6 +1259,9 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
     }
     if (message.policy !== undefined) {
       QuorumPolicy.encode(message.policy, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.links) {
+      Link.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1302,6 +1309,14 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
             }
 
             message.policy = QuorumPolicy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.links.push(Link.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -2103,7 +2118,10 @@ export const SignerServiceService = {
     responseSerialize: (value: IssueResponse): Buffer => Buffer.from(IssueResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): IssueResponse => IssueResponse.decode(value),
   },
-  /** Gives the signer revocation evidence about a certificate of an open draw. One CRL or response a call. */
+  /**
+   * Gives the signer revocation evidence about a certificate of an open draw, or of the VA. One CRL or response a
+   * call.
+   */
   supply: {
     path: "/mecai.v1.SignerService/Supply" as const,
     requestStream: true as const,
@@ -2139,7 +2157,10 @@ export const SignerServiceService = {
 export interface SignerServiceServer extends UntypedServiceImplementation {
   /** One long stream per coordinator. Requests carry an id; answers come in any order. */
   issue: handleBidiStreamingCall<IssueRequest, IssueResponse>;
-  /** Gives the signer revocation evidence about a certificate of an open draw. One CRL or response a call. */
+  /**
+   * Gives the signer revocation evidence about a certificate of an open draw, or of the VA. One CRL or response a
+   * call.
+   */
   supply: handleClientStreamingCall<SupplyRequest, SupplyResponse>;
   /** What this signer signs with, and under which policy. */
   describe: handleUnaryCall<DescribeRequest, DescribeResponse>;
@@ -2152,7 +2173,10 @@ export interface SignerServiceClient extends Client {
   issue(): ClientDuplexStream<IssueRequest, IssueResponse>;
   issue(options: Partial<CallOptions>): ClientDuplexStream<IssueRequest, IssueResponse>;
   issue(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<IssueRequest, IssueResponse>;
-  /** Gives the signer revocation evidence about a certificate of an open draw. One CRL or response a call. */
+  /**
+   * Gives the signer revocation evidence about a certificate of an open draw, or of the VA. One CRL or response a
+   * call.
+   */
   supply(callback: (error: ServiceError | null, response: SupplyResponse) => void): ClientWritableStream<SupplyRequest>;
   supply(
     metadata: Metadata,
