@@ -18,6 +18,8 @@ export interface Answer {
   readonly status: number;
   /** Media type in lower case, without parameters; empty if there is none. */
   readonly type: string;
+  /** Retry-After in seconds (RFC 9110 section 10.2.3), if it is given so. */
+  readonly retryAfter?: number;
   readonly body: Buffer;
 }
 
@@ -53,7 +55,13 @@ function attempt(options: Exchange, timeout: AbortSignal): Promise<Answer> {
       response.on('error', fail);
       response.on('end', () => {
         const type = (response.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
-        resolve({ status: response.statusCode ?? 0, type, body: Buffer.concat(chunks) });
+        const wait = response.headers['retry-after'];
+        resolve({
+          status: response.statusCode ?? 0,
+          type,
+          ...(wait !== undefined && /^\d{1,9}$/.test(wait) && { retryAfter: Number(wait) }),
+          body: Buffer.concat(chunks),
+        });
       });
     });
     request.on('error', fail);

@@ -26,7 +26,7 @@ export * from './crl.ts';
 export * from './crl-status.ts';
 export { CrlEntries, type CrlEntry } from './crl-entries.ts';
 export { type OcspOptions, type OcspVerdict, verifyOcsp } from './ocsp.ts';
-export { encodeOcspRequest } from './ocsp-request.ts';
+export { encodeOcspRequest, issuerHashes } from './ocsp-request.ts';
 export { ocspOctets, parseOcspResponse, type BasicResponse, type SingleResponse } from './ocsp-response.ts';
 export * from './fetch.ts';
 export * from './revocation.ts';

@@ -46,3 +46,4 @@ export * from './staple-container.ts';
 export * from './voucher-bundle.ts';
 export { readTime, timeText } from './json-time.ts';
 export * from './directory.ts';
+export * from './renewal.ts';

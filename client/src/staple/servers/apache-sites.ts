@@ -39,7 +39,7 @@ function listenOn(host: string, port: number, text: string): Listen {
   const bare = host.replace(/^\[|\]$/g, '');
   // Apache has no default_server: the first virtual host of an address is it, by order.
   const common = { port, text, isDefault: false };
-  if (bare === '*' || bare === '_default_' || bare === '0.0.0.0') return { address: '*', ...common };
+  if (bare === '*' || bare === '_default_') return { address: '*', ...common };
   return isIPv4(bare) || isIPv6(bare) ? { address: bare, ...common } : common;
 }
 

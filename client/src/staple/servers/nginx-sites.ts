@@ -56,7 +56,7 @@ function written(text: string): Written {
   const portOnly = /^\d{1,5}$/.test(text);
   const host = portOnly ? '*' : (match?.[1] ?? '').replace(/^\[|\]$/g, '');
   const port = Number(portOnly ? text : (match?.[2] ?? 80));
-  if (host === '*' || host === '0.0.0.0') return { address: '*', port, text };
+  if (host === '*') return { address: '0.0.0.0', port, text };
   if (isIPv4(host) || isIPv6(host)) return { address: host, port, text };
   return { port, text };
 }

@@ -7,7 +7,7 @@ export interface Place {
 
 /** Address and port as written, for one listening socket. */
 export interface Listen {
-  /** A literal address; `*` and `::` for all of IPv4 and IPv6; absent if it is something else. */
+  /** A literal address; `0.0.0.0`, `::` and `*` for all of IPv4, of IPv6, of both; absent if it is something else. */
   readonly address?: string;
   readonly port: number;
   /** As written. */
