@@ -40,13 +40,21 @@ export interface Seen {
 /** What a test wants answered in place of vouchers. */
 export type Override = (request: IncomingMessage, response: ServerResponse) => void;
 
-export async function startTestVa() {
+export interface TestVaOptions {
+  /** When vouchers are produced; the time of `testVoucher` by default. */
+  readonly now?: () => Date;
+}
+
+export async function startTestVa({ now = () => testVoucher.producedAt }: TestVaOptions = {}) {
   const va = testVa();
   const tlsCa = testCertificate({ subject: 'Test TLS CA', ca: true, keyUsage: keyUsages.keyCertSign });
   const server = testCertificate({ subject: 'VA server', issuer: tlsCa, dnsNames: ['localhost'] });
   const nonces = new Set<string>();
   const seen: Seen[] = [];
-  const state: { override: Override | undefined } = { override: undefined };
+  const state: { override: Override | undefined; renewal: string | undefined } = {
+    override: undefined,
+    renewal: undefined,
+  };
 
   const https = createServer(
     {
@@ -69,6 +77,8 @@ export async function startTestVa() {
     tlsCaPem: pem(tlsCa.der),
     seen,
     answerWith: (override?: Override) => void (state.override = override),
+    /** What its renewal information says; without any it has no such resource. */
+    announce: (renewal?: string) => void (state.renewal = renewal),
     close: () => {
       https.close();
       https.closeAllConnections();
@@ -81,6 +91,13 @@ export async function startTestVa() {
       nonces.add(nonce.toString('hex'));
       response.writeHead(200, { 'content-type': 'application/octet-stream' }).end(nonce);
       return;
+    }
+    if (request.url === '/vrp/renewal') {
+      const { renewal } = state;
+      if (renewal === undefined) return void response.writeHead(404).end();
+      return void response
+        .writeHead(200, { 'content-type': mediaTypes.json, 'retry-after': '10' })
+        .end(renewal);
     }
     const chunks: Buffer[] = [];
     for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
@@ -102,12 +119,16 @@ export async function startTestVa() {
 
   function vouchersFor({ ipv4, port: serverPort, chains }: ReceivedVoucherRequest): VoucherResponse {
     const { ipv4: _4, ipv6: _6, ...rest } = testVoucher;
+    const producedAt = new Date(Math.floor(now().getTime() / 1_000) * 1_000);
+    const notAfter = new Date(producedAt.getTime() + 86_400_000);
     return {
       results: chains.map(([leaf, ...intermediates]) => ({
         leaf: sha256(leaf!),
         status: 'issued',
         voucher: va.issue({
           ...rest,
+          producedAt,
+          notAfter,
           ipv4: ipv4!,
           port: serverPort,
           leaf: sha256(leaf!),

@@ -1,6 +1,7 @@
 /** The `mecai` command line. */
 import { inspectCommand } from './inspect-command.ts';
 import { requestCommand } from './request-command.ts';
+import { stapleCommand } from './staple-command.ts';
 import { type Command, CommandError, type ExitCode, exitCodes, type Terminal } from './usage.ts';
 import { verifyCommand } from './verify-command.ts';
 
@@ -8,6 +9,7 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ['request', requestCommand],
   ['inspect', inspectCommand],
   ['verify', verifyCommand],
+  ['staple', stapleCommand],
 ]);
 
 const overview = `mecai: vouchers, a second opinion on TLS certificates

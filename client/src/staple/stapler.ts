@@ -9,7 +9,7 @@ import type { RenewalSource } from './renewal-source.ts';
 import type { Rhythm } from './schedule.ts';
 import { newRecord, type StateDirectory, type TargetState, type VaRecord } from './state.ts';
 import { isSelfSigned, type Plan, type Target } from './targets.ts';
-import { type Answered, early, heldVoucher, recorded } from './vouchers.ts';
+import { type Answered, early, heldVouchers, recorded } from './vouchers.ts';
 
 export interface StaplerParts {
   /** Throws `StapleError`; the VAs to ask, in the order of the list. */
@@ -246,14 +246,7 @@ export class Stapler {
 
   /** Vouchers that hold, of the VAs that are still asked. */
   #held(target: Target): ReadonlyMap<string, Uint8Array> {
-    const held = new Map<string, Uint8Array>();
-    const records = this.#stateOf(target);
-    for (const { id } of this.#vas) {
-      const record = records.get(id);
-      const voucher = record && heldVoucher(record, this.#parts.now());
-      if (voucher) held.set(id, voucher);
-    }
-    return held;
+    return heldVouchers(this.#stateOf(target), this.#vas, this.#parts.now());
   }
 
   #nextRequest(): number {

@@ -7,7 +7,7 @@ import { ClientError } from '../error.ts';
 import { printable, requestVoucher } from '../request.ts';
 import type { VaEntry } from '../va-list/va-list.ts';
 import { isWithdrawn, nextRequest, type Outcome, type Rhythm } from './schedule.ts';
-import { newRecord, type VaRecord } from './state.ts';
+import { newRecord, type TargetState, type VaRecord } from './state.ts';
 import { addressesOf, type Target } from './targets.ts';
 
 export interface Asking {
@@ -115,9 +115,18 @@ function kept(voucher: Uint8Array, random: () => number): NonNullable<VaRecord['
   };
 }
 
-/** The voucher of a record, if it still holds. */
-export function heldVoucher({ voucher }: VaRecord, now: number): Uint8Array | undefined {
-  return voucher && voucher.notAfter > now ? Buffer.from(voucher.der, 'base64') : undefined;
+/** The vouchers of these VAs that still hold, by VA. */
+export function heldVouchers(
+  state: TargetState,
+  vas: readonly VaEntry[],
+  now: number,
+): ReadonlyMap<string, Uint8Array> {
+  const held = new Map<string, Uint8Array>();
+  for (const { id } of vas) {
+    const voucher = state.get(id)?.voucher;
+    if (voucher && voucher.notAfter > now) held.set(id, Buffer.from(voucher.der, 'base64'));
+  }
+  return held;
 }
 
 /** For a chain that cannot be read nothing is asked early. */

@@ -22,7 +22,7 @@ export function readApache(
   });
   // What no virtual host takes goes to the main server.
   const [engine] = main.filter(({ name }) => name === 'sslengine');
-  const own = engine ? siteOf([], main, ports, engine, serverRoot, found) : [];
+  const own = engine ? siteOf(main, main, ports, engine, serverRoot, found) : [];
   return { kind: 'apache', sites: [...sites, ...own], unread: found };
 }
 
