@@ -7,6 +7,7 @@ import { hash } from 'node:crypto';
 import { VoucherError } from './error.ts';
 import { parseJson } from './json-parser.ts';
 import { JsonReader } from './json-reader.ts';
+import { readTime, timeText } from './json-time.ts';
 
 export const renewalSelectors = ['certificate', 'spki', 'issuer'] as const;
 /**
@@ -34,15 +35,13 @@ export const renewalLimits = { entries: 1_000, octets: 524_288 } as const;
 /** Path of the document, from the VA's URL: `<url>/renewal`, next to `<url>/nonce`. */
 export const renewalPath = 'renewal';
 
-const time = (date: Date) => date.toISOString();
-
 /**
  * {
  *   "version": 1,
  *   "renew": [{
- *     "producedBefore": "2026-11-22T12:00:00.000Z",
+ *     "producedBefore": "2026-11-22T12:00:00Z",
  *     "issuer": "<hex SHA-256>",        or "certificate" or "spki", or none of them: all vouchers
- *     "start": "2026-11-22T12:00:00.000Z", "end": "2026-11-22T13:00:00.000Z"
+ *     "start": "2026-11-22T12:00:00Z", "end": "2026-11-22T13:00:00Z"
  *   }]
  * }
  */
@@ -50,10 +49,10 @@ export const encodeRenewalInformation = ({ entries }: RenewalInformation): strin
   JSON.stringify({
     version: 1,
     renew: entries.map(({ producedBefore, about, start, end }) => ({
-      producedBefore: time(producedBefore),
+      producedBefore: timeText(producedBefore),
       ...(about && { [about.selector]: Buffer.from(about.sha256).toString('hex') }),
-      start: time(start),
-      end: time(end),
+      start: timeText(start),
+      end: timeText(end),
     })),
   });
 
@@ -89,17 +88,6 @@ function readEntry(reader: JsonReader): RenewalEntry {
     start,
     end,
   };
-}
-
-function readTime(reader: JsonReader): Date {
-  const text = reader.matching(
-    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/,
-    'time such as 2026-11-22T12:00:00.000Z',
-  );
-  const date = new Date(text);
-  // Date accepts 30 February and moves it.
-  reader.check(!Number.isNaN(date.getTime()) && time(date) === text, 'no such time');
-  return date;
 }
 
 /**
