@@ -10,6 +10,8 @@ import {
   VoucherVerifier,
 } from '@mecai/voucher';
 import { hash } from 'node:crypto';
+import { brokenCount, type Choice } from './choice/choose.ts';
+import type { VaEntry } from './va-list/va-list.ts';
 
 export type CheckCode =
   /** The voucher itself does not hold; see VoucherErrorCode. */
@@ -26,10 +28,18 @@ export type CheckCode =
   | 'same-ca'
   | 'trust-context-missing'
   /** The perspectives shown are fewer, or less spread out, than the client wants. */
-  | 'weak-quorum';
+  | 'weak-quorum'
+  /** The perspectives shown are not where the rules of choice want them. */
+  | 'wrong-perspectives'
+  /** From a VA that was not chosen for this connection. */
+  | 'va-not-chosen'
+  /** From a VA that the client vendor distrusts. */
+  | 'va-distrusted'
+  /** Nothing current says that the VA certificate is not revoked. */
+  | 'va-status-unknown';
 
-export interface CheckFailure {
-  readonly code: CheckCode;
+export interface CheckFailure<Code extends string = CheckCode> {
+  readonly code: Code;
   /** For people. */
   readonly message: string;
 }
@@ -38,12 +48,21 @@ export interface CheckFailure {
 export interface Expectations {
   /** DER certificates as the server sent them, leaf first. */
   readonly chain?: readonly Uint8Array[];
+  /**
+   * The TLS stack does not tell what was sent, only the chain that it made of it (Node's does not): then the
+   * voucher's intermediates may be more, and in any order.
+   */
+  readonly rebuiltChain?: boolean;
   /** The address connected to, as text. Throws `AddressError` for what is none. */
   readonly address?: string;
   readonly port?: number;
   /** A trust context identifier that the voucher must name. */
   readonly trustContext?: string;
   readonly quorum?: Partial<ShownQuorum>;
+  /** The VAs that were chosen, and what their perspectives must meet. */
+  readonly choice?: Choice;
+  /** Something current must say that the VA certificate is not revoked; that it is revoked is never accepted. */
+  readonly vaStatus?: 'require' | 'if-known';
 }
 
 export interface CheckOptions {
@@ -72,26 +91,55 @@ export function checkVoucher(
     if (!(error instanceof VoucherError) || error.code === 'not-encodable') throw error;
     return { failures: [{ code: error.code, message: error.message }] };
   }
-  const rules = [chainFailures, addressFailures, trustContextFailures, quorumFailures];
+  const rules = [vaFailures, chainFailures, addressFailures, trustContextFailures, quorumFailures];
   return { failures: rules.flatMap((rule) => rule(verified, expectations)), verified };
 }
 
 const failure = (code: CheckCode, message: string): CheckFailure => ({ code, message });
 
-function chainFailures({ content, path }: VerifiedVoucher, { chain }: Expectations): CheckFailure[] {
+/** The VA whose root the voucher leads to; each root stands for one VA in a list. */
+export const vaOf = ({ path }: VerifiedVoucher, vas: readonly VaEntry[]): VaEntry | undefined =>
+  vas.find(({ roots }) => roots.some((root) => same(root, path.at(-1)!.der)));
+
+function vaFailures(verified: VerifiedVoucher, { choice, vaStatus }: Expectations): CheckFailure[] {
+  const failures: CheckFailure[] = [];
+  if (choice) {
+    const va = vaOf(verified, choice.list.vas);
+    if (va?.status === 'distrusted') {
+      failures.push(failure('va-distrusted', `${choice.list.issuer} distrusts ${va.name}`));
+    } else if (!va || !choice.vas.includes(va)) {
+      const names = choice.vas.map(({ name }) => name).join(', ');
+      failures.push(failure('va-not-chosen', `from ${va?.name ?? 'an unknown VA'}; chosen were ${names}`));
+    }
+    const broken = brokenCount(verified.content.perspectives, choice.perspectives);
+    if (broken !== undefined) failures.push(failure('wrong-perspectives', broken));
+  }
+  if (vaStatus === 'require' && verified.vaStatus.status !== 'good') {
+    failures.push(
+      failure('va-status-unknown', 'nothing current says that the VA certificate is not revoked'),
+    );
+  }
+  return failures;
+}
+
+function chainFailures(verified: VerifiedVoucher, expectations: Expectations): CheckFailure[] {
+  const { content, path } = verified;
+  const { chain, rebuiltChain = false, choice } = expectations;
   if (!chain) return [];
   const [leaf, ...intermediates] = chain.map((one) => hash('sha256', one, 'buffer'));
   const failures: CheckFailure[] = [];
   if (!leaf || !same(leaf, content.leaf)) {
     failures.push(failure('other-leaf', 'the voucher is about another server certificate'));
   }
-  const alike =
-    intermediates.length === content.intermediates.length &&
-    intermediates.every((one, i) => same(one, content.intermediates[i]!));
+  const alike = rebuiltChain
+    ? intermediates.every((one) => content.intermediates.some((vouched) => same(one, vouched)))
+    : intermediates.length === content.intermediates.length &&
+      intermediates.every((one, i) => same(one, content.intermediates[i]!));
   if (!alike) failures.push(failure('other-intermediates', 'the voucher is about other intermediates'));
   try {
     const certificates = chain.map((one) => parseCertificate(one));
-    if (certificates.length > 0 && isSameCa(certificates, path.slice(1))) {
+    const caKeys = (choice && vaOf(verified, choice.list.vas)?.caKeys) ?? [];
+    if (certificates.length > 0 && isSameCa(certificates, path.slice(1), caKeys)) {
       failures.push(failure('same-ca', "the VA's own CA issued the server certificate or one above it"));
     }
   } catch (error) {
@@ -101,9 +149,19 @@ function chainFailures({ content, path }: VerifiedVoucher, { chain }: Expectatio
   return failures;
 }
 
-/** By key and by signature. A CA under several keys and names takes a list of owners to recognise. */
-const isSameCa = ([leaf, ...ancestors]: readonly Certificate[], vaCas: readonly Certificate[]): boolean =>
-  issuedByOwnCa({ leaf: leaf!, ancestors, chain: [], exhausted: false }, vaCas);
+/** By key and by signature; a CA under several keys and names by the list of keys, SHA-256 of each. */
+function isSameCa(
+  certificates: readonly Certificate[],
+  vaCas: readonly Certificate[],
+  caKeys: readonly Uint8Array[],
+): boolean {
+  const [leaf, ...ancestors] = certificates;
+  return (
+    issuedByOwnCa({ leaf: leaf!, ancestors, chain: [], exhausted: false }, vaCas) ||
+    (caKeys.length > 0 &&
+      certificates.some(({ spki }) => caKeys.some((key) => same(key, hash('sha256', spki, 'buffer')))))
+  );
+}
 
 function addressFailures({ content }: VerifiedVoucher, { address, port }: Expectations): CheckFailure[] {
   const failures: CheckFailure[] = [];

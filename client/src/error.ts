@@ -14,7 +14,13 @@ export type ClientErrorCode =
   | 'va-list-unsigned'
   | 'va-list-expired'
   /** An older VA list than one seen before. */
-  | 'va-list-rolled-back';
+  | 'va-list-rolled-back'
+  /** The rules of choice, or the policy around them, are not what their grammar asks for. */
+  | 'rules-malformed'
+  /** The rules leave fewer VAs than have to vouch. */
+  | 'too-few-vas'
+  /** A rule is about a country that is not known. */
+  | 'country-unknown';
 
 export class ClientError extends Error {
   override readonly name = 'ClientError';

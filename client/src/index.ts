@@ -11,3 +11,7 @@ export { ClientError, type ClientErrorCode } from './error.ts';
 export { type RequestOptions, requestVoucher, vaAgent, type VaAgentOptions } from './request.ts';
 export * from './va-list/va-list.ts';
 export * from './candidates.ts';
+export * from './choice/rules.ts';
+export { chooseVas, type Choice, type ChooseOptions, type Surroundings } from './choice/choose.ts';
+export * from './checker.ts';
+export { type KnownStatus, RevocationCache, type RevocationCacheOptions } from './revocation-cache.ts';

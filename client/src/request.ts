@@ -100,8 +100,10 @@ export async function requestVoucher(
 }
 
 function vaUrl(url: string | URL): URL {
-  const parsed = URL.parse(url.toString());
-  if (parsed?.protocol !== 'https:') throw new ClientError('bad-url', `not an https URL: ${url.toString()}`);
+  const text = url.toString();
+  // URL.parse came with Node 22.
+  const parsed = URL.canParse(text) ? new URL(text) : undefined;
+  if (parsed?.protocol !== 'https:') throw new ClientError('bad-url', `not an https URL: ${text}`);
   return parsed;
 }
 

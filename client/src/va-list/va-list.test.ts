@@ -6,14 +6,17 @@ import { describe, expect, test } from 'vitest';
 import { ClientError } from '../error.ts';
 import { encodeVaList, parseVaList, readVaList, signVaList, type VaEntry, type VaList } from './va-list.ts';
 
-const root = testCertificate({ subject: 'VA root', ca: true, keyUsage: keyUsages.keyCertSign }).der;
+const root = rootOf(1);
+function rootOf(serial: number): Uint8Array {
+  return testCertificate({ subject: 'VA root', ca: true, keyUsage: keyUsages.keyCertSign, serial }).der;
+}
 const va = (id: string, codepoint: number, fields: Partial<VaEntry> = {}): VaEntry => ({
   id,
   name: `VA ${id}`,
   operator: 'Example CA',
   country: 'DE',
   vrp: `https://${id}.example/vrp`,
-  roots: [root],
+  roots: [rootOf(codepoint % 100)],
   caKeys: [hash('sha256', 'key', 'buffer')],
   status: 'active',
   codepoint,
@@ -24,7 +27,11 @@ const list: VaList = {
   issuer: 'Example Browser',
   issuedAt: new Date('2026-11-01T00:00:00Z'),
   expires: new Date('2027-02-01T00:00:00Z'),
-  vas: [va('one', 65_300), va('two', 65_301, { status: 'retired' }), va('three', 65_302, { caKeys: [] })],
+  vas: [
+    va('one', 65_300, { roots: [root] }),
+    va('two', 65_301, { status: 'retired' }),
+    va('three', 65_302, { caKeys: [] }),
+  ],
 };
 const vendor = testKey();
 const keys = new Map([['vendor-1', vendor.publicKey]]);
@@ -93,12 +100,14 @@ describe('a list counts for nothing', () => {
     expect(code(() => read(Buffer.from(other)))).toBe('va-list-malformed');
   });
   test('whose vendor gave one thing to two VAs', () => {
+    const first = va('one', 65_300);
     for (const second of [
       va('one', 65_310),
       va('four', 65_300),
       va('four', 65_310, { vrp: 'https://one.example/vrp' }),
+      va('four', 65_310, { roots: first.roots }),
     ]) {
-      expect(code(() => sign({ vas: [va('one', 65_300), second] }))).toBe('va-list-malformed');
+      expect(code(() => sign({ vas: [first, second] }))).toBe('va-list-malformed');
     }
   });
   test.each<[string, Partial<VaEntry>]>([

@@ -17,12 +17,12 @@ import {
 import type { KeyObject } from 'node:crypto';
 import { ClientError } from '../error.ts';
 
-export const vaStatuses = ['active', 'retired', 'distrusted'] as const;
+export const vaStandings = ['active', 'retired', 'distrusted'] as const;
 /**
  * `active`: chosen and believed. `retired`: no longer chosen, kept so that its name and codepoint are not given
  * to another. `distrusted`: likewise, and clients say why a voucher of its is refused.
  */
-export type VaStatus = (typeof vaStatuses)[number];
+export type VaStanding = (typeof vaStandings)[number];
 
 export interface VaEntry {
   /** Stable from list to list, `[a-z0-9-]{1,32}`. */
@@ -38,7 +38,7 @@ export interface VaEntry {
   readonly roots: readonly Uint8Array[];
   /** SHA-256 of the SubjectPublicKeyInfo of the operator's CA certificates, so that it never vouches for itself. */
   readonly caKeys: readonly Uint8Array[];
-  readonly status: VaStatus;
+  readonly status: VaStanding;
   /** Private TLS extension in which its vouchers are stapled. */
   readonly codepoint: number;
 }
@@ -72,7 +72,7 @@ const codepoints = { least: 0xff00, most: 0xffff, taken: 0xff01 } as const;
  *   }]
  * }
  *
- * Names, URLs and codepoints are each used once; `caKeys` may be left out.
+ * Names, URLs, roots and codepoints are each used once; `caKeys` may be left out.
  *
  * @throws ClientError `va-list-malformed`
  */
@@ -87,6 +87,8 @@ export function parseVaList(payload: Uint8Array): VaList {
     for (const unique of ['id', 'vrp', 'codepoint'] as const) {
       root.check(new Set(vas.map((va) => va[unique])).size === vas.length, `one ${unique} for two VAs`);
     }
+    const roots = vas.flatMap((va) => va.roots.map(base64));
+    root.check(new Set(roots).size === roots.length, 'one root twice: it would not tell which VA signed');
     return {
       version: root.member('version').integer(1, Number.MAX_SAFE_INTEGER),
       issuer: root.member('issuer').text(128),
@@ -120,7 +122,7 @@ function readVa(reader: JsonReader): VaEntry {
         return der;
       }),
     caKeys: (reader.optional('caKeys')?.array(0, limits.caKeys) ?? []).map((one) => one.bytes(32, 32)),
-    status: reader.member('status').word(vaStatuses),
+    status: reader.member('status').word(vaStandings),
     codepoint: type,
   };
 }
