@@ -158,6 +158,26 @@ describe('an observation', () => {
     ]);
   });
 
+  it('carries each SCT once: lists of the TLS extension apart, the others where they were found', async () => {
+    const [chain, ocsp, list] = [Uint8Array.of(1), Uint8Array.of(2), Uint8Array.of(3)];
+    const prober: Prober = () =>
+      Promise.resolve({
+        ...seen,
+        chain: [chain],
+        ocspResponses: [{ certificate: 0, der: ocsp }],
+        sctLists: (['certificate', 'tls', 'ocsp'] as const).map((source) => ({
+          source,
+          certificate: 0,
+          list,
+        })),
+      });
+    const [observation] = await observed(observer({ prober }), task([target(1)]));
+    const bytes = (octets: Uint8Array) => [...octets];
+    expect(observation!.sctLists.map(bytes)).toEqual([[3]]);
+    expect(observation!.chain.map(bytes)).toEqual([[1]]);
+    expect(observation!.ocsp.map(({ response }) => bytes(response))).toEqual([[2]]);
+  });
+
   it('is made of each address', async () => {
     const found = await observed(
       observer({ prober: first }),

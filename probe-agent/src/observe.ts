@@ -162,7 +162,8 @@ function reported(result: ProbeResult): Partial<Observation> {
       alpn: result.alpn ?? '',
     },
     ocsp: result.ocspResponses.map(({ certificate, der }) => ({ certificate, response: der })),
-    sctLists: [...result.sctLists],
+    // Those inside certificates and OCSP responses travel there.
+    sctLists: result.sctLists.filter(({ source }) => source === 'tls').map(({ list }) => list),
     timings: {
       connect: Math.round(timings.connect ?? 0),
       firstByte: Math.round(timings.firstByte ?? 0),

@@ -10,14 +10,23 @@ import { Reader } from './reader.ts';
 //   opaque compressed_certificate_message<1..2^24-1>;
 // } CompressedCertificate;                               RFC 8879 section 4
 
-type Decompress = (bytes: Buffer, options: { maxOutputLength: number }) => Buffer;
+interface DecompressOptions {
+  readonly maxOutputLength: number;
+  /** From Node 26 on; older runtimes take no notice. */
+  readonly rejectGarbageAfterEnd: true;
+}
+type Decompress = (bytes: Buffer, options: DecompressOptions) => Buffer;
 
 const decompressors = new Map<number, Decompress>([
   [2, zlib.brotliDecompressSync],
   [1, zlib.inflateSync],
 ]);
-// From Node 22.15 on.
-if (typeof zlib.zstdDecompressSync === 'function') decompressors.set(3, zlib.zstdDecompressSync);
+// From Node 22.15 on. A frame may ask for a window of 128 MB; who refuses more than 8 loses no real peer
+// (RFC 8878 section 3.1.1.1.2).
+if (typeof zlib.zstdDecompressSync === 'function') {
+  const params = { [zlib.constants.ZSTD_d_windowLogMax]: 23 };
+  decompressors.set(3, (bytes, options) => zlib.zstdDecompressSync(bytes, { ...options, params }));
+}
 
 /** Offered in compress_certificate, in order of preference. */
 export const compressionAlgorithms: readonly number[] = [...decompressors.keys()];
@@ -40,7 +49,7 @@ export function decompressCertificate(whole: Buffer, limit: number): Buffer {
   if (size > limit) throw tooLarge(`a certificate message of ${size} bytes, compressed`);
   let body: Buffer;
   try {
-    body = decompress(compressed, { maxOutputLength: size });
+    body = decompress(compressed, { maxOutputLength: size, rejectGarbageAfterEnd: true });
   } catch (cause) {
     throw badCertificate('the compressed certificate message does not decompress', cause);
   }

@@ -17,6 +17,7 @@ export const extensionTypes = {
   compressCertificate: 27,
   supportedVersions: 43,
   cookie: 44,
+  certificateAuthorities: 47,
   signatureAlgorithmsCert: 50,
   keyShare: 51,
   renegotiationInfo: 0xff01,
@@ -66,6 +67,15 @@ export function readAlpn(data: Buffer, offered: readonly string[]): string {
   list.end();
   if (!offered.includes(name)) throw illegal('the server chose a protocol that ALPN did not offer');
   return name;
+}
+
+// ECPointFormat ec_point_format_list<1..2^8-1>;   RFC 8422 section 5.1.2
+/** @throws ProbeFailure unless uncompressed(0) is among a server's point formats */
+export function checkPointFormats(data: Buffer): void {
+  const reader = new Reader(data, 'ec_point_formats');
+  const formats = reader.vector8(1);
+  reader.end();
+  if (!formats.includes(0)) throw illegal('the server takes no uncompressed points');
 }
 
 /** @throws ProbeFailure where the extension must have no content */

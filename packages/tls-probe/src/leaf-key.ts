@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
+import { element, publicKeyElement, sequence } from './der.ts';
 import { badCertificate } from './failure.ts';
 
 /** The public key of an end-entity certificate. */
@@ -9,37 +10,6 @@ export interface LeafKey {
   readonly curve?: string;
 }
 
-// Certificate  ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }
-// TBSCertificate ::= SEQUENCE { version [0] EXPLICIT OPTIONAL, serialNumber INTEGER, signature SEQUENCE,
-//   issuer SEQUENCE, validity SEQUENCE, subject SEQUENCE, subjectPublicKeyInfo SEQUENCE, … }
-// RFC 5280 section 4.1. Only the way to the key is walked here; judging the rest is the validator's work.
-
-const sequence = 0x30;
-const integer = 0x02;
-const explicitVersion = 0xa0;
-
-interface Element {
-  readonly start: number;
-  readonly content: number;
-  readonly end: number;
-}
-
-function element(der: Uint8Array, at: number, limit: number, tag: number): Element {
-  if (at + 2 > limit || der[at] !== tag) throw badCertificate('the certificate is not the DER it should be');
-  let length = der[at + 1]!;
-  let content = at + 2;
-  if (length >= 0x80) {
-    const size = length & 0x7f;
-    if (size === 0 || size > 3 || content + size > limit) {
-      throw badCertificate('a length in the certificate is not DER');
-    }
-    length = 0;
-    for (let i = 0; i < size; i++) length = (length << 8) | der[content++]!;
-  }
-  if (content + length > limit) throw badCertificate('an element of the certificate is cut short');
-  return { start: at, content, end: content + length };
-}
-
 /**
  * SubjectPublicKeyInfo of a certificate, a view.
  * @throws ProbeFailure `bad-certificate`
@@ -47,12 +17,7 @@ function element(der: Uint8Array, at: number, limit: number, tag: number): Eleme
 export function subjectPublicKeyInfo(der: Buffer): Buffer {
   const certificate = element(der, 0, der.length, sequence);
   if (certificate.end !== der.length) throw badCertificate('bytes follow the certificate');
-  const tbs = element(der, certificate.content, certificate.end, sequence);
-  let at = tbs.content;
-  if (der[at] === explicitVersion) at = element(der, at, tbs.end, explicitVersion).end;
-  at = element(der, at, tbs.end, integer).end;
-  for (let skipped = 0; skipped < 4; skipped++) at = element(der, at, tbs.end, sequence).end;
-  const info = element(der, at, tbs.end, sequence);
+  const info = publicKeyElement(der, element(der, certificate.content, certificate.end, sequence));
   return der.subarray(info.start, info.end);
 }
 

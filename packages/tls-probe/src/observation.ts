@@ -13,7 +13,8 @@ export class Observation {
   signatureScheme: number | undefined;
   alpn: string | undefined;
   readonly ocspResponses: { readonly certificate: number; readonly der: Uint8Array }[] = [];
-  readonly sctLists: Uint8Array[] = [];
+  /** By certificate position; `sctListsOf` adds those inside certificates and OCSP responses. */
+  readonly tlsSctLists: { readonly certificate: number; readonly list: Uint8Array }[] = [];
   readonly extensions = new Map<number, Uint8Array>();
 }
 
@@ -34,12 +35,12 @@ export function recordPrivate(
 
 // opaque SerializedSCT<1..2^16-1>;
 // struct { SerializedSCT sct_list<1..2^16-1>; } SignedCertificateTimestampList;   RFC 6962 section 3.3
-function recordSctList(seen: Observation, data: Buffer): void {
+function recordSctList(seen: Observation, certificate: number, data: Buffer): void {
   const outer = new Reader(data, 'the SCT list');
   const list = new Reader(outer.vector16(1), 'the SCT list');
   outer.end();
   while (list.left > 0) list.vector16(1);
-  seen.sctLists.push(owned(data));
+  seen.tlsSctLists.push({ certificate, list: owned(data) });
 }
 
 /** Answers that a TLS 1.2 ServerHello carries. */
@@ -51,7 +52,7 @@ export function recordHelloExtensions(
 ): void {
   for (const [type, data] of extensions) {
     if (type === extensionTypes.alpn) seen.alpn = readAlpn(data, alpnOffered);
-    else if (type === extensionTypes.signedCertificateTimestamp) recordSctList(seen, data);
+    else if (type === extensionTypes.signedCertificateTimestamp) recordSctList(seen, 0, data);
     else if (type === extensionTypes.serverName || type === extensionTypes.statusRequest) {
       expectNoData(type, data);
     } else recordPrivate(seen, custom, type, data);
@@ -72,7 +73,7 @@ function recordEntryExtensions(
       return true;
     }
     if (type === extensionTypes.signedCertificateTimestamp) {
-      recordSctList(seen, data);
+      recordSctList(seen, position, data);
       return true;
     }
     // What is stapled belongs to the end entity; on an issuer's entry it would overwrite that.

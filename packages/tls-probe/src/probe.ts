@@ -8,6 +8,7 @@ import { LeafKeys } from './leaf-key.ts';
 import { defaultLimits, readLimits } from './limits.ts';
 import { readOffer } from './offer.ts';
 import type { ProbeLimits, ProbeOptions, Prober, ProbeResult, ProbeTarget } from './prober.ts';
+import { sctListsOf } from './sct-lists.ts';
 import type { Random } from './session.ts';
 import { type Preamble, startPreamble } from './preamble.ts';
 
@@ -153,7 +154,7 @@ class Probe {
       ...(seen?.signatureScheme !== undefined && { signatureScheme: seen.signatureScheme }),
       ...(seen?.alpn !== undefined && { alpn: seen.alpn }),
       ocspResponses: seen?.ocspResponses ?? [],
-      sctLists: seen?.sctLists ?? [],
+      sctLists: seen ? sctListsOf(seen) : [],
       extensions: seen?.extensions ?? new Map(),
       timings: { ...this.#timings, end: this.#elapsed() },
       ...(failure && {

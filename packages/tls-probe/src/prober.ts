@@ -95,6 +95,15 @@ export interface ProbeError {
   readonly detail: string;
 }
 
+/** A SignedCertificateTimestampList verbatim (RFC 6962 section 3.3); only that of `tls` has been parsed. */
+export interface SctList {
+  /** Inside the certificate, in the TLS extension, or in the stapled OCSP response. */
+  readonly source: 'certificate' | 'tls' | 'ocsp';
+  /** Position in `chain` of the certificate that it came in or with. */
+  readonly certificate: number;
+  readonly list: Uint8Array;
+}
+
 export interface ProbeResult {
   /** Certificates byte for byte, in the order sent; strays and duplicates kept. */
   readonly chain: readonly Uint8Array[];
@@ -111,8 +120,7 @@ export interface ProbeResult {
   readonly alpn?: string;
   /** Stapled responses verbatim, by certificate position (RFC 8446 section 4.4.2.1; RFC 6066 section 8). */
   readonly ocspResponses: readonly { readonly certificate: number; readonly der: Uint8Array }[];
-  /** SCT lists verbatim from the TLS extension. Those inside certificates and OCSP stay there. */
-  readonly sctLists: readonly Uint8Array[];
+  readonly sctLists: readonly SctList[];
   /** Answers to `ProbeOptions.extensions`. */
   readonly extensions: ReadonlyMap<number, Uint8Array>;
   /**

@@ -6,6 +6,7 @@ import { ProbeFailure } from './failure.ts';
 import { handshakeTypes, message } from './handshake-messages.ts';
 import { changeCipherSpec, contentTypes, plainRecord } from './record-format.ts';
 import { type Issued, type KeyKind, TestCertificates } from './testing/certificates.ts';
+import { fails } from './testing/run13.ts';
 import { vector16, vector24 } from './testing/scripted-server.ts';
 import { type Script12, ScriptedServer12 } from './testing/scripted-server12.ts';
 import { startHandshake } from './testing/setup.ts';
@@ -43,7 +44,6 @@ function failure(script: Script12, handshake = startHandshake()): ProbeFailure {
   throw new Error('the handshake went through');
 }
 
-const fails = (code: string, owedAlert?: number) => expect.objectContaining({ code, owedAlert });
 type Name = Parameters<NonNullable<Script12['rewrite']>>[0];
 const replacing = (name: Name, change: (whole: Buffer) => Buffer) => (found: Name, whole: Buffer) =>
   found === name ? change(whole) : whole;
@@ -91,7 +91,7 @@ describe('TLS 1.2 against a scripted server', () => {
     const offer = { serverName: 'localhost', keyType: 'any' as const, alpn: ['h2'], extensions: [0xfa11] };
     const { seen } = run({ ...ecdsa, extensions, ocsp: Buffer.from('ocsp') }, startHandshake({ offer }));
     expect(seen.alpn).toBe('h2');
-    expect(Buffer.from(seen.sctLists[0]!)).toEqual(sct);
+    expect(seen.tlsSctLists).toEqual([{ certificate: 0, list: new Uint8Array(sct) }]);
     expect(Buffer.from(seen.extensions.get(0xfa11)!).toString()).toBe('voucher');
     expect(seen.ocspResponses.map(({ der }) => Buffer.from(der).toString())).toEqual(['ocsp']);
   });
@@ -238,6 +238,15 @@ describe('a TLS 1.2 server that cheats', () => {
   it('was talked down from 1.3', () => {
     const serverRandom = Buffer.concat([Buffer.alloc(24, 9), Buffer.from('DOWNGRD\x01', 'latin1')]);
     expect(failure({ ...ecdsa, serverRandom })).toEqual(fails('protocol-error', 47));
+  });
+
+  it('takes no uncompressed points', () => {
+    const formats = (bytes: string) => extension(extensionTypes.ecPointFormats, Buffer.from(bytes, 'hex'));
+    expect(run({ ...ecdsa, extensions: formats('020100') }).handshake.finished).toBe(true);
+    expect(failure({ ...ecdsa, extensions: formats('0101') })).toEqual(fails('protocol-error', 47));
+    for (const wrong of ['00', '0200', '010000']) {
+      expect(failure({ ...ecdsa, extensions: formats(wrong) })).toEqual(fails('protocol-error', 50));
+    }
   });
 
   it('sends renegotiation data in a first handshake', () => {

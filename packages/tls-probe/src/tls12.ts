@@ -1,6 +1,6 @@
 import { constants, publicEncrypt, timingSafeEqual } from 'node:crypto';
 import type { Tls12Suite } from './cipher-suites.ts';
-import { extensionTypes } from './extensions.ts';
+import { checkPointFormats, extensionTypes } from './extensions.ts';
 import { badCertificate, badSignature, illegal, malformed, unexpected } from './failure.ts';
 import {
   expectEmpty,
@@ -70,6 +70,8 @@ export class Tls12Handshake implements Continuation {
     if (renegotiation && !renegotiation.equals(Buffer.from([0]))) {
       throw illegal('renegotiation_info must be empty in a first handshake');
     }
+    const formats = extensions.get(extensionTypes.ecPointFormats);
+    if (formats) checkPointFormats(formats);
     const extended = extensions.get(extensionTypes.extendedMasterSecret);
     if (extended && extended.length > 0) throw malformed('extended_master_secret must be empty');
     this.#extendedMasterSecret = extended !== undefined;

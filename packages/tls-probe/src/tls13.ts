@@ -38,6 +38,15 @@ function readSchemes(data: Buffer): void {
   reader.end();
 }
 
+// opaque DistinguishedName<1..2^16-1>;
+// DistinguishedName authorities<3..2^16-1>;   section 4.2.4
+function readAuthorities(data: Buffer): void {
+  const reader = new Reader(data, 'certificate_authorities');
+  const names = new Reader(reader.vector16(3), 'certificate_authorities');
+  reader.end();
+  while (names.left > 0) names.vector16(1);
+}
+
 type Awaited = 'encryptedExtensions' | 'certificate' | 'certificateVerify' | 'finished';
 
 export class Tls13Handshake implements Continuation {
@@ -147,6 +156,7 @@ export class Tls13Handshake implements Continuation {
       const type = extensions.u16();
       const data = extensions.vector16();
       if (type === extensionTypes.signatureAlgorithms) readSchemes(data);
+      else if (type === extensionTypes.certificateAuthorities) readAuthorities(data);
       if (types.has(type)) throw malformed(`extension ${type} stands twice in CertificateRequest`);
       types.add(type);
     }

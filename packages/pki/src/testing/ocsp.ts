@@ -2,13 +2,18 @@
 import { sign } from 'node:crypto';
 import { constructed, der, implicit } from '../index.ts';
 import { issuerHashes } from '../ocsp-request.ts';
-import { ecdsaWithSha256, type Issued, keyIdentifier, now } from './issue.ts';
+import { ecdsaWithSha256, extension, type Issued, keyIdentifier, now } from './issue.ts';
+
+/** RFC 6962 section 3.3 */
+const sctOid = '1.3.6.1.4.1.11129.2.4.5';
 
 export interface OcspShape {
   /** Whose hashes the CertID has, instead of the signer's. */
   readonly about?: Issued;
   readonly thisUpdate?: Date;
   readonly nextUpdate?: Date | undefined;
+  /** SignedCertificateTimestampList for the single response's extensions. */
+  readonly scts?: Uint8Array;
 }
 
 /** `good`, by SHA-1 identifiers, the responder named by key. */
@@ -27,6 +32,9 @@ export function makeOcspResponse(certificate: Issued, signer: Issued, shape: Ocs
     der.tlv(implicit(0)),
     der.generalizedTime(thisUpdate),
     ...(nextUpdate ? [der.tlv(constructed(0), der.generalizedTime(nextUpdate))] : []),
+    ...(shape.scts
+      ? [der.tlv(constructed(1), der.sequence(extension(sctOid, der.octetString(shape.scts))))]
+      : []),
   );
   const responder = der.tlv(constructed(2), der.octetString(keyIdentifier(bitsOf(signer.key.spki))));
   const data = der.sequence(responder, der.generalizedTime(thisUpdate), der.sequence(single));

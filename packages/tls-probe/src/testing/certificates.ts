@@ -4,7 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export type KeyKind = 'p256' | 'p384' | 'p521' | 'rsa' | 'rsa-pss' | 'ed25519' | 'ed448';
+export const keyKinds = ['p256', 'p384', 'p521', 'rsa', 'rsa-pss', 'ed25519', 'ed448'] as const;
+export type KeyKind = (typeof keyKinds)[number];
 
 const keyArguments: Record<KeyKind, readonly string[]> = {
   p256: ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256'],
@@ -22,6 +23,30 @@ export interface Issued {
   readonly certificatePath: string;
   readonly keyPath: string;
   readonly key: KeyObject;
+}
+
+/** A root, an issuer below it, and a leaf of each kind, issued by the root when first asked for. */
+export class TestHierarchy {
+  readonly #files: TestCertificates;
+  readonly #leaves = new Map<KeyKind, Issued>();
+  readonly root: Issued;
+  readonly issuer: Issued;
+
+  constructor(files: TestCertificates) {
+    this.#files = files;
+    // RSA on purpose: who asks for an ECDSA leaf must not exclude its issuer's signature.
+    this.root = files.issue('root', 'rsa');
+    this.issuer = files.issue('issuer', 'p256', this.root);
+  }
+
+  leaf(kind: KeyKind): Issued {
+    let leaf = this.#leaves.get(kind);
+    if (!leaf) {
+      leaf = this.#files.issue(kind, kind, this.root);
+      this.#leaves.set(kind, leaf);
+    }
+    return leaf;
+  }
 }
 
 /** Certificates made by openssl in a directory that is removed by `remove`. */
@@ -54,7 +79,7 @@ export class TestCertificates {
     return this.write(name, certificates.map(({ pem }) => pem).join(''));
   }
 
-  write(name: string, content: string): string {
+  write(name: string, content: string | Uint8Array): string {
     writeFileSync(this.path(name), content);
     return this.path(name);
   }

@@ -1,5 +1,6 @@
 import { createHash, createPrivateKey } from 'node:crypto';
-import { brotliCompressSync, deflateSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, zstdCompressSync } from 'node:zlib';
+import { authority, embeddedSctLeaf, makeOcspResponse, sctList } from '@mecai/pki/testing';
 import { cipherSuites } from '../cipher-suites.ts';
 import { decompressCertificate } from '../compressed-certificate.ts';
 import { extension, extensionTypes } from '../extensions.ts';
@@ -11,6 +12,7 @@ import { Preamble } from '../preamble.ts';
 import { type StartTlsProtocol, startTlsProtocols } from '../prober.ts';
 import { contentTypes, plainRecord } from '../record-format.ts';
 import { RecordReader } from '../record-reader.ts';
+import { embeddedLists, stapledLists } from '../sct-lists.ts';
 import type { Session } from '../session.ts';
 import { preambles } from '../starttls.ts';
 import { Tls13Handshake } from '../tls13.ts';
@@ -182,8 +184,20 @@ const walk: FuzzTarget = {
 
 const compression: FuzzTarget = {
   name: 'compressed-certificate',
-  seeds: [compressed(2, brotliCompressSync), compressed(1, deflateSync)],
+  seeds: [compressed(2, brotliCompressSync), compressed(1, deflateSync), compressed(3, zstdCompressSync)],
   run: (bytes) => void decompressCertificate(bytes, 65_536),
+};
+
+const ct = authority('CT CA');
+const embeddedScts: FuzzTarget = {
+  name: 'embedded-scts',
+  seeds: [Buffer.from(embeddedSctLeaf(ct, new Date(0)).leaf.der)],
+  run: (bytes) => void [...embeddedLists(bytes)],
+};
+const stapledScts: FuzzTarget = {
+  name: 'stapled-scts',
+  seeds: [Buffer.from(makeOcspResponse(ct, ct, { scts: sctList(ct.der, new Date(0)) }))],
+  run: (bytes) => void [...stapledLists(bytes)],
 };
 
 const talks: Record<StartTlsProtocol, string> = {
@@ -217,5 +231,7 @@ export const fuzzTargets: readonly FuzzTarget[] = [
   leaf,
   walk,
   compression,
+  embeddedScts,
+  stapledScts,
   ...startTlsProtocols.map(preamble),
 ];

@@ -71,7 +71,10 @@ export interface Observation {
   possessionProven: boolean;
   tls: TlsParameters | undefined;
   ocsp: StapledOcsp[];
-  /** signed_certificate_timestamp lists verbatim (RFC 6962 section 3.3). */
+  /**
+   * SCT lists of the TLS extension, verbatim (RFC 6962 section 3.3); those inside certificates and OCSP
+   * responses are in `chain` and `ocsp`, and are not repeated here.
+   */
   sctLists: Uint8Array[];
   timings:
     | Timings
