@@ -1,4 +1,4 @@
-import { type Server, createServer } from 'node:http';
+import { type Server, type ServerResponse, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export interface AdminServer {
@@ -8,11 +8,19 @@ export interface AdminServer {
 
 /**
  * For operators and load balancers, on an address of its own: `/healthz` (alive), `/readyz` (200, or 503 naming
- * what is missing), `/status` (JSON).
+ * what is missing), `/status` (JSON), `/metrics` (Prometheus).
  */
 export async function startAdminServer(
   listen: { host: string; port: number },
-  { missing, status }: { missing: () => readonly string[]; status: () => unknown },
+  {
+    missing,
+    status,
+    metrics,
+  }: {
+    readonly missing: () => readonly string[];
+    readonly status: () => unknown;
+    readonly metrics?: () => Promise<string>;
+  },
 ): Promise<AdminServer> {
   const server: Server = createServer((request, response) => {
     const answer = (code: number, body: unknown) => {
@@ -25,7 +33,8 @@ export async function startAdminServer(
     else if (request.url === '/readyz')
       answer(absent.length === 0 ? 200 : 503, { ready: absent.length === 0, missing: absent });
     else if (request.url === '/status') answer(200, status());
-    else answer(404, { error: 'not here', try: ['/healthz', '/readyz', '/status'] });
+    else if (request.url === '/metrics' && metrics) void tell(metrics, response);
+    else answer(404, { error: 'not here', try: ['/healthz', '/readyz', '/status', '/metrics'] });
   });
   server.listen(listen.port, listen.host);
   await new Promise<void>((resolve, reject) => server.once('listening', resolve).once('error', reject));
@@ -38,6 +47,15 @@ export async function startAdminServer(
         server.closeAllConnections();
       }),
   };
+}
+
+async function tell(metrics: () => Promise<string>, response: ServerResponse): Promise<void> {
+  try {
+    const text = await metrics();
+    response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(text);
+  } catch (error) {
+    response.writeHead(500).end(`${error instanceof Error ? error.message : String(error)}\n`);
+  }
 }
 
 /** `host:port`, brackets around IPv6. */

@@ -4,3 +4,4 @@ export * from './error.ts';
 export * from './process.ts';
 export * from './retry.ts';
 export * from './spiffe.ts';
+export * from './telemetry.ts';
