@@ -38,13 +38,18 @@ export interface Notice {
  * @throws DatabaseError
  */
 export async function enqueueNotice(statements: Statements, notice: Notice): Promise<void> {
-  const { dns } = subjectAltNames(parseCertificate(notice.chain[0]!));
-  const names = new Set(dns.map((name) => name.replace(/^\*\./, '')).filter(isDnsName));
+  const names = noticeNames(notice).map((name) => [name, 0]);
   await statements.query(
-    `insert into notice (id, content, enqueued_at, names, failed, tries, next_at, leased_until, lease)
-     values ($1, $2, $3, $4, '[]', 0, $3, 0, '') on conflict (id) do nothing`,
-    [noticeId(notice), encodeNotice(notice), notice.seenAt, JSON.stringify([...names])],
+    `insert into notice (id, content, enqueued_at, names, failed, next_at, leased_until, lease)
+     values ($1, $2, $3, $4, '[]', $3, 0, '') on conflict (id) do nothing`,
+    [noticeId(notice), encodeNotice(notice), notice.seenAt, JSON.stringify(names)],
   );
+}
+
+/** Names that DNS can be asked about, each once, without the asterisk of wildcards. */
+export function noticeNames({ chain }: Pick<Notice, 'chain'>): string[] {
+  const { dns } = subjectAltNames(parseCertificate(chain[0]!));
+  return [...new Set(dns.map((name) => name.replace(/^\*\./, '')).filter(isDnsName))];
 }
 
 /** SHA-256 of the leaf, lower-case hexadecimal; an endpoint behind it where there was one too many. */

@@ -10,11 +10,10 @@ export const noticeMigrations: readonly Migration[] = [
         -- JSON of what was seen
         content text not null,
         enqueued_at bigint not null,
-        -- JSON list of names whose contacts are still to be looked up
+        -- JSON of the names whose contacts are still to be looked up, with the tries so far
         names text not null,
-        -- JSON list of those for which that came to nothing in the end
+        -- JSON of the names for which that came to nothing in the end
         failed text not null,
-        tries bigint not null,
         -- null when all names are done
         next_at bigint,
         leased_until bigint not null,
@@ -24,15 +23,17 @@ export const noticeMigrations: readonly Migration[] = [
       create table letter (
         id text primary key,
         subject text not null,
-        text text not null
+        content text not null
       );
       create table delivery (
         id text primary key,
         medium text not null,
         recipient text not null,
         source text not null,
-        -- a notice, a letter or a transaction number
+        kind text not null,
+        -- id of a notice or letter, or a transaction number
         about text not null,
+        -- lower goes first
         rank bigint not null,
         state text not null,
         enqueued_at bigint not null,
@@ -42,9 +43,9 @@ export const noticeMigrations: readonly Migration[] = [
         lease text not null,
         settled_at bigint,
         detail text not null,
-        unique (about, recipient)
+        unique (kind, about, recipient)
       );
-      create index delivery_due on delivery (state, medium, next_at, rank);
+      create index delivery_due on delivery (state, medium, next_at);
       create table subscription (
         id text primary key,
         domain text not null,

@@ -1,0 +1,72 @@
+/** Takes deliveries out of the outbox and sends them, one medium each. */
+import { randomUUID } from 'node:crypto';
+import type { Database } from '@mecai/database';
+import type { Logger } from '@mecai/runtime';
+import type { Attempt } from '../mail/mailer.ts';
+import { type Claimed, type Delivery, claimDeliveries, postponeDelivery, settleDelivery } from './outbox.ts';
+import type { Medium } from './recipient.ts';
+import { type RetryPolicy, backoffMs } from './retry.ts';
+
+export interface CourierParts {
+  readonly database: Database;
+  readonly medium: Medium;
+  /** In flight at the same time: what a kill may have sent without anybody knowing. */
+  readonly concurrency: number;
+  /** One try, which ends when the signal aborts. Rejects only for mistakes of ours and a database that is away. */
+  readonly send: (delivery: Delivery, signal: AbortSignal) => Promise<Attempt>;
+  /** For one try, milliseconds. */
+  readonly tryMs: number;
+  readonly retry: RetryPolicy & {
+    /** Since it was enqueued. */
+    readonly giveUpMs: number;
+  };
+  readonly log: Logger;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** From 0 to 1. */
+  readonly random: () => number;
+}
+
+/** The lease outlives a try by so much: time to write down what became of it. Milliseconds. */
+const leaseMarginMs = 5_000;
+
+/**
+ * Sends what is due now. A try that has begun ends before `stopping` takes effect.
+ *
+ * @returns how many were tried
+ * @throws DatabaseError
+ */
+export async function courierRound(parts: CourierParts, stopping: AbortSignal): Promise<number> {
+  const { database, medium, concurrency, tryMs, now } = parts;
+  const claimed = await claimDeliveries(database, {
+    medium,
+    count: concurrency,
+    lease: randomUUID(),
+    leaseMs: tryMs + leaseMarginMs,
+    now: now(),
+  });
+  await Promise.all(claimed.map((one) => attempt(parts, one, stopping)));
+  return claimed.length;
+}
+
+async function attempt(parts: CourierParts, claimed: Claimed, stopping: AbortSignal): Promise<void> {
+  const { database, retry, log, now, random } = parts;
+  const { delivery } = claimed;
+  const { id, recipient, kind, about, tries } = delivery;
+  const { outcome, detail } = await parts.send(
+    delivery,
+    AbortSignal.any([AbortSignal.timeout(parts.tryMs), stopping]),
+  );
+  const at = now();
+  if (outcome === 'sent') {
+    const ours = await settleDelivery(database, claimed, 'sent', detail, at);
+    log.info({ id, recipient, kind, about, tries, detail, ours }, 'delivered');
+  } else if (outcome === 'refused' || at - delivery.enqueuedAt >= retry.giveUpMs) {
+    await settleDelivery(database, claimed, 'dead', detail, at);
+    log.warn({ id, recipient, kind, about, tries, detail }, 'not delivered, and not tried again');
+  } else {
+    const wait = backoffMs(retry, tries, random());
+    await postponeDelivery(database, claimed, at + wait, detail);
+    log.info({ id, recipient, kind, about, tries, detail, retryInMs: wait }, 'not delivered yet');
+  }
+}

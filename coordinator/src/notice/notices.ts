@@ -1,0 +1,80 @@
+/** Everything that tells people: looks up contacts, sends what is due, ends in order. */
+import type { Database } from '@mecai/database';
+import { type Logger, reasonOf } from '@mecai/runtime';
+import { type CourierParts, courierRound } from './courier.ts';
+import { type LookupParts, lookupRound } from './lookup.ts';
+import { type DeliveryState, countDeliveries } from './outbox.ts';
+
+export interface NoticesParts {
+  readonly database: Database;
+  readonly lookup: LookupParts;
+  readonly couriers: readonly CourierParts[];
+  /** How often the outbox is looked at; other coordinators fill it, too. Milliseconds. */
+  readonly pollMs: number;
+  readonly log: Logger;
+}
+
+export class Notices {
+  readonly #parts: NoticesParts;
+  readonly #stopping = new AbortController();
+  readonly #loops: Promise<void>[];
+  #woken = Promise.withResolvers<void>();
+  #ended = false;
+
+  constructor(parts: NoticesParts) {
+    this.#parts = parts;
+    const { couriers, lookup } = parts;
+    this.#loops = [
+      this.#loop('contacts', async () => {
+        const some = await lookupRound(lookup);
+        if (some) this.wake();
+        return some;
+      }),
+      ...couriers.map((courier) =>
+        this.#loop(courier.medium, async () => (await courierRound(courier, this.#stopping.signal)) > 0),
+      ),
+    ];
+  }
+
+  /** Something has been enqueued: it need not wait for the next look. */
+  wake(): void {
+    this.#woken.resolve();
+    this.#woken = Promise.withResolvers();
+  }
+
+  counts(): Promise<Record<DeliveryState, number>> {
+    return countDeliveries(this.#parts.database);
+  }
+
+  /** Begins nothing new; what is being sent has so long to end. Then the try counts as failed. */
+  async close(withinMs: number): Promise<void> {
+    this.#ended = true;
+    this.wake();
+    const patience = setTimeout(() => this.#stopping.abort(new Error('stopping')), withinMs);
+    await Promise.all(this.#loops);
+    clearTimeout(patience);
+  }
+
+  /** @param round returns whether there may be more to do at once */
+  async #loop(what: string, round: () => Promise<boolean>): Promise<void> {
+    const { log, pollMs } = this.#parts;
+    while (!this.#ended) {
+      const woken = this.#woken.promise;
+      let more = false;
+      try {
+        more = await round();
+      } catch (error) {
+        // Most likely the database is away; the outbox is still there when it comes back.
+        log.warn({ what, reason: reasonOf(error) }, 'outbox: not now');
+      }
+      if (!more && !this.#ended) await this.#pause(woken, pollMs);
+    }
+  }
+
+  async #pause(woken: Promise<void>, ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, ms);
+    await Promise.race([promise, woken]);
+    clearTimeout(timer);
+  }
+}
