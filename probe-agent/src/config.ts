@@ -57,6 +57,10 @@ export const agentConfig = z.strictObject({
       bindIpv6: z.ipv6().optional(),
       /** Probes at the same time; beyond it the answer is `overloaded`. */
       inFlight: count(1, 10_000).default(2_000),
+      /** The same for campaigns, which also wait while coordinators use more than half of `inFlight`. */
+      campaignInFlight: count(0, 10_000).default(20),
+      /** Probes a second for campaigns; 0: this agent takes no part. */
+      campaignPerSecond: count(0, 10_000).default(10),
     })
     .prefault({}),
   /** Observations kept until JetStream confirms them; the oldest are dropped beyond it. */

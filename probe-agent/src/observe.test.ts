@@ -217,6 +217,53 @@ describe('an agent refuses', () => {
     expect(one.inFlight).toBe(0);
   });
 
+  describe('what campaigns ask', () => {
+    const campaigns = { inFlight: 2, perSecond: 10 };
+    const ask = async (one: Observer, port: number) => {
+      const answers = one.answer(Task.encode(task([target(port)])).finish(), { campaign: true });
+      const [answer] = await Promise.all(answers);
+      return { ...answer, observation: Observation.decode(answer!.signed.observation) };
+    };
+
+    it('beyond their share of probes in flight', async () => {
+      const end = Promise.withResolvers<ProbeResult>();
+      const one = observer({ prober: () => end.promise, campaigns });
+      const taken = [ask(one, 1), ask(one, 2)];
+      expect((await ask(one, 3)).observation.failure).toMatchObject({ class: 'overloaded' });
+      // Those of coordinators are none of it.
+      expect(one.inFlight).toBe(0);
+      end.resolve(seen);
+      expect((await Promise.all(taken)).map(({ campaign }) => campaign)).toEqual([true, true]);
+    });
+
+    it('while coordinators need more than half of it', async () => {
+      const end = Promise.withResolvers<ProbeResult>();
+      const one = observer({ prober: () => end.promise, maxInFlight: 3, campaigns });
+      const taken = observed(one, task([target(1), target(2)]));
+      const { observation } = await ask(one, 3);
+      expect(observation.failure).toMatchObject({ detail: 'coordinators need the agent' });
+      end.resolve(seen);
+      await taken;
+    });
+
+    it('beyond their rate, for a while', async () => {
+      let time = 1_700_000_000_000;
+      const one = observer({ prober: first, campaigns, now: () => time });
+      const failures = async () => {
+        const found = [];
+        for (let i = 0; i < 12; i++) found.push((await ask(one, 1)).observation.failure?.class);
+        return found.filter((failure) => failure === undefined).length;
+      };
+      expect(await failures()).toBe(11);
+      time += 500;
+      expect(await failures()).toBe(5);
+    });
+
+    it('at all, where nothing is set aside for it', async () => {
+      expect((await ask(observer({ prober: never }), 1)).observation.failure?.class).toBe('overloaded');
+    });
+  });
+
   const bad: readonly (readonly [string, Partial<Task>])[] = [
     ['a short nonce', { nonce: randomBytes(31) }],
     ['no target', { targets: [] }],

@@ -18,13 +18,23 @@ export interface ObserverParts {
   readonly bindIpv4?: string | undefined;
   readonly bindIpv6?: string | undefined;
   readonly maxInFlight: number;
+  /** What campaigns may take; nothing when absent. */
+  readonly campaigns?: CampaignLimits;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
 
+/** What campaigns may take of an agent whose first duty are vouchers. */
+export interface CampaignLimits {
+  readonly inFlight: number;
+  readonly perSecond: number;
+}
+
 /** An answer ready to be sent. */
 export interface Answer {
+  /** Who asked: a coordinator, or the process that runs campaigns. */
   readonly coordinator: string;
+  readonly campaign: boolean;
   readonly signed: SignedObservation;
 }
 
@@ -39,6 +49,9 @@ const maxTimeoutMs = 60_000;
 export class Observer {
   readonly #parts: ObserverParts;
   #inFlight = 0;
+  #campaignsInFlight = 0;
+  /** When the next probe for a campaign may begin, at the earliest. */
+  #campaignAt = 0;
   /** Answers promised and not given yet, probed or not. */
   readonly #open = new Set<Promise<Answer>>();
 
@@ -51,11 +64,11 @@ export class Observer {
   }
 
   /** One promise for each target; none rejects. What is not a task gets no answer. */
-  answer(bytes: Uint8Array): readonly Promise<Answer>[] {
+  answer(bytes: Uint8Array, { campaign = false } = {}): readonly Promise<Answer>[] {
     const task = readTask(bytes);
     if (!task) return [];
     return task.targets.map((target) => {
-      const answer = this.#answer(task, target).finally(() => this.#open.delete(answer));
+      const answer = this.#answer(task, target, campaign).finally(() => this.#open.delete(answer));
       this.#open.add(answer);
       return answer;
     });
@@ -66,12 +79,12 @@ export class Observer {
     await Promise.all(this.#open);
   }
 
-  async #answer(task: Task, target: Target): Promise<Answer> {
-    const observation = await this.#observe(task, target);
-    return { coordinator: task.coordinator, signed: signObservation(observation, this.#parts.key) };
+  async #answer(task: Task, target: Target, campaign: boolean): Promise<Answer> {
+    const observation = await this.#observe(task, target, campaign);
+    return { coordinator: task.coordinator, campaign, signed: signObservation(observation, this.#parts.key) };
   }
 
-  async #observe(task: Task, target: Target): Promise<Observation> {
+  async #observe(task: Task, target: Target, campaign: boolean): Promise<Observation> {
     const { name, now, allowedTargets, maxInFlight } = this.#parts;
     const observation = { ...blank, nonce: task.nonce, agent: name, target, observedAt: now() };
     const failed = (cause: string, detail: string): Observation => ({
@@ -82,14 +95,33 @@ export class Observer {
     const forbidden = forbiddenTarget(target.address, allowedTargets);
     if (forbidden !== undefined) return failed('forbidden-target', forbidden);
     if (this.#inFlight >= maxInFlight) return failed('overloaded', `${maxInFlight} probes are in flight`);
-    this.#inFlight++;
+    const late = campaign ? this.#postpone() : undefined;
+    if (late !== undefined) return failed('overloaded', late);
+    const count = (by: number) => {
+      if (campaign) this.#campaignsInFlight += by;
+      else this.#inFlight += by;
+    };
+    count(1);
     try {
       return { ...observation, ...reported(await this.#probe(target, task.timeoutMs)) };
     } catch (error) {
       return failed('local-error', error instanceof Error ? error.message : String(error));
     } finally {
-      this.#inFlight--;
+      count(-1);
     }
+  }
+
+  /** Why a probe for a campaign has to stand back; undefined: it need not. */
+  #postpone(): string | undefined {
+    const { maxInFlight, now, campaigns = { inFlight: 0, perSecond: 0 } } = this.#parts;
+    const { inFlight, perSecond } = campaigns;
+    if (this.#campaignsInFlight >= inFlight) return `${inFlight} probes for campaigns are in flight`;
+    if (this.#inFlight * 2 > maxInFlight) return 'coordinators need the agent';
+    const at = now();
+    // Up to a second's worth may come at once.
+    if (perSecond === 0 || this.#campaignAt > at + 1000) return `${perSecond} probes a second for campaigns`;
+    this.#campaignAt = Math.max(this.#campaignAt, at) + 1000 / perSecond;
+    return undefined;
   }
 
   #probe(target: Target, timeoutMs: number): Promise<ProbeResult> {

@@ -12,6 +12,7 @@ import { type TestNats, startTestNats } from './testing/nats.ts';
 const key = testKey().privateKey;
 const answer = (second = 0): Answer => ({
   coordinator: 'va1',
+  campaign: false,
   signed: signObservation(
     {
       nonce: randomBytes(32),

@@ -48,10 +48,12 @@ export class Outbox {
     return this.#dropped;
   }
 
-  send({ coordinator, signed }: Answer): void {
+  send({ coordinator, campaign, signed }: Answer): void {
     const entry: Entry = {
       id: createHash('sha256').update(signed.observation).digest('base64url'),
-      subject: subjects.observation(this.#agent, coordinator),
+      subject: campaign
+        ? subjects.campaignObservation(this.#agent, coordinator)
+        : subjects.observation(this.#agent, coordinator),
       bytes: SignedObservation.encode(signed).finish(),
       offers: 0,
     };

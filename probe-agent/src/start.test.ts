@@ -129,6 +129,29 @@ async function ask(target: Partial<Target> = {}, timeoutMs = 5_000, agent = 'osl
   return { answer: () => until(() => heard.find(({ observation }) => nonce.equals(observation.nonce))) };
 }
 const answerOf = async (...asked: Parameters<typeof ask>) => (await ask(...asked)).answer();
+/** Has the campaigns ask, and finds the answer where analytics will. */
+async function campaignAnswer() {
+  await until(() => statuses.some((one) => one.agent === 'oslo'));
+  const campaigns = await nats.as('campaigns');
+  const operator = await nats.as('operator');
+  const answers = operator.subscribe('mecai.observation.>', { max: 1 });
+  await operator.flush();
+  const target = {
+    address: Uint8Array.of(127, 0, 0, 1),
+    port: server.port,
+    serverName: 'www.example.org',
+    startTls: '',
+    keyType: KeyType.KEY_TYPE_UNSPECIFIED,
+  };
+  const task = { nonce: randomBytes(32), targets: [target], timeoutMs: 5_000, coordinator: 'campaigns' };
+  campaigns.publish(subjects.campaignTask('oslo'), Task.encode(task).finish());
+  for await (const { subject, data } of answers) {
+    const observation = Observation.decode(SignedObservation.decode(data).observation);
+    expect(Buffer.from(observation.nonce)).toEqual(task.nonce);
+    return { subject, observation };
+  }
+  throw new Error('no answer');
+}
 const status = async () => {
   const text = await (await fetch(`${String(running!.ready['admin'])}/status`)).text();
   const parsed: Record<string, unknown> = JSON.parse(text);
@@ -176,6 +199,15 @@ describe('configuration', () => {
     expect((await answerOf()).observation.failure).toMatchObject({ class: 'overloaded' });
     expect((await first.answer()).observation.failure).toMatchObject({ class: 'timeout-handshake' });
     await silent.close();
+  });
+
+  it('probe.campaignInFlight and probe.campaignPerSecond: what campaigns get', async () => {
+    for (const probe of [{ campaignInFlight: 0 }, { campaignPerSecond: 0 }]) {
+      await start({ probe });
+      expect((await campaignAnswer()).observation.failure).toMatchObject({ class: 'overloaded' });
+      await running!.stop();
+      statuses.length = 0;
+    }
   });
 
   it('allowedTargets: what may be probed although it is special', async () => {
@@ -241,6 +273,16 @@ describe('an agent', () => {
     await start();
     await until(() => statuses.length >= 2);
     expect(statuses[1]!.status.sentAt - statuses[0]!.status.sentAt).toBeGreaterThan(1_500);
+  });
+
+  it('answers campaigns where coordinators do not hear it', async () => {
+    await start();
+    const { observation, subject } = await campaignAnswer();
+    expect(observation.failure).toBeUndefined();
+    expect(observation.chain).not.toEqual([]);
+    expect(subject).toBe('mecai.observation.oslo.campaign.campaigns');
+    await va1.flush();
+    expect(heard).toEqual([]);
   });
 
   it('that is stopped answers what it has accepted, and nothing new', async () => {

@@ -27,7 +27,7 @@ const closeWithinMs = 2_000;
 interface Link {
   readonly nats: NatsConnection;
   readonly outbox: Outbox;
-  readonly tasks: Subscription;
+  readonly tasks: readonly Subscription[];
   readonly beat: NodeJS.Timeout;
 }
 
@@ -49,6 +49,7 @@ export async function startAgent({ log, config: file, environment, fail }: Start
     bindIpv4: config.probe.bindIpv4,
     bindIpv6: config.probe.bindIpv6,
     maxInFlight: config.probe.inFlight,
+    campaigns: { inFlight: config.probe.campaignInFlight, perSecond: config.probe.campaignPerSecond },
     now: Date.now,
   });
 
@@ -68,12 +69,17 @@ export async function startAgent({ log, config: file, environment, fail }: Start
 
   function serve(nats: NatsConnection): Link {
     const outbox = new Outbox(jetstream(nats), config.name, config.outbox, log);
-    const tasks = nats.subscribe(subjects.task(config.name), {
-      callback: (error, message) => {
-        if (error) failUnlessEnding(error);
-        else for (const answer of observer.answer(message.data)) void post(answer);
-      },
-    });
+    const listen = (subject: string, campaign: boolean) =>
+      nats.subscribe(subject, {
+        callback: (error, message) => {
+          if (error) failUnlessEnding(error);
+          else for (const answer of observer.answer(message.data, { campaign })) void post(answer);
+        },
+      });
+    const tasks = [
+      listen(subjects.task(config.name), false),
+      listen(subjects.campaignTask(config.name), true),
+    ];
     async function post(answer: Promise<Answer>): Promise<void> {
       outbox.send(await answer);
     }
@@ -128,7 +134,7 @@ export async function startAgent({ log, config: file, environment, fail }: Start
       await connecting;
       if (link) {
         // No new tasks; what has been accepted is answered, and confirmed.
-        link.tasks.unsubscribe();
+        for (const tasks of link.tasks) tasks.unsubscribe();
         await observer.idle();
         await link.outbox.drain(drainWithinMs);
         clearInterval(link.beat);

@@ -32,8 +32,12 @@ const consume = (stream: string, name: string) => [
 export const natsPermissions = {
   /** Answers its own tasks; does not see other agents' tasks or answers. */
   agent: (name: string): NatsPermissions => ({
-    publish: [subjects.observation(token(name), '*'), subjects.agentStatus(name)],
-    subscribe: [subjects.task(name), inbox(name)],
+    publish: [
+      subjects.observation(token(name), '*'),
+      subjects.campaignObservation(name, '*'),
+      subjects.agentStatus(name),
+    ],
+    subscribe: [subjects.task(name), subjects.campaignTask(name), inbox(name)],
   }),
 
   coordinator: (name: string): NatsPermissions => ({
@@ -59,7 +63,13 @@ export const natsPermissions = {
       ...consume(streams.observations.name, name),
       ...consume(streams.records.name, name),
     ],
-    subscribe: [inbox(name)],
+    subscribe: [subjects.agentStatus('*'), inbox(name)],
+  }),
+
+  /** Asks agents to look once more at what is known. No coordinator hears the answers, so none can count for a voucher. */
+  campaigns: (name: string): NatsPermissions => ({
+    publish: [subjects.campaignTask('*')],
+    subscribe: [subjects.agentStatus('*'), inbox(token(name))],
   }),
 
   /** Administers the streams and reads everything; cannot ask, answer or decide. */

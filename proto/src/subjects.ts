@@ -3,6 +3,8 @@
  *
  *   mecai.task.<agent>                       coordinator → agent
  *   mecai.observation.<agent>.<coordinator>  agent → coordinator, and into the stream OBSERVATIONS
+ *   mecai.campaign.<agent>                   campaigns → agent, served when there is nothing more urgent
+ *   mecai.observation.<agent>.campaign.<campaigns>   agent's answer to that, into the stream OBSERVATIONS
  *   mecai.agent.<agent>                      agent's sign of life, every few seconds
  *   mecai.decision.<coordinator>             into the stream RECORDS
  *   mecai.mismatch.<coordinator>             into the stream RECORDS
@@ -13,6 +15,10 @@ export const isName = (name: string): boolean => /^[a-z0-9][a-z0-9-]{0,62}$/.tes
 export const subjects = {
   task: (agent: string) => `mecai.task.${agent}`,
   observation: (agent: string, coordinator: string) => `mecai.observation.${agent}.${coordinator}`,
+  campaignTask: (agent: string) => `mecai.campaign.${agent}`,
+  /** One token more than those of coordinators, who therefore never hear it. */
+  campaignObservation: (agent: string, campaigns: string) =>
+    `mecai.observation.${agent}.campaign.${campaigns}`,
   agentStatus: (agent: string) => `mecai.agent.${agent}`,
   decision: (coordinator: string) => `mecai.decision.${coordinator}`,
   mismatch: (coordinator: string) => `mecai.mismatch.${coordinator}`,

@@ -17,10 +17,11 @@ const roles = {
   oslo: natsPermissions.agent('oslo'),
   lima: natsPermissions.agent('lima'),
   va1: natsPermissions.coordinator('va1'),
+  campaigns: natsPermissions.campaigns('campaigns'),
   operator: natsPermissions.operator,
 };
 type Role = keyof typeof roles;
-const roleNames = ['oslo', 'lima', 'va1', 'operator'] as const satisfies readonly Role[];
+const roleNames = ['oslo', 'lima', 'va1', 'campaigns', 'operator'] as const satisfies readonly Role[];
 
 export interface TestNats {
   readonly server: NatsServer;
@@ -41,6 +42,7 @@ export async function startTestNats(): Promise<TestNats> {
     oslo: nkeys.createUser(),
     lima: nkeys.createUser(),
     va1: nkeys.createUser(),
+    campaigns: nkeys.createUser(),
     operator: nkeys.createUser(),
   };
   const server = await startNatsServer({
