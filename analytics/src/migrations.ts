@@ -1,4 +1,5 @@
 import { aggregates } from './schema/aggregates.ts';
+import { campaignTargets, campaigns, observationCampaign } from './schema/campaigns.ts';
 import { incidentEvidence, incidents } from './schema/incidents.ts';
 import { certificates, evidence, observations, verdicts } from './schema/observations.ts';
 import { clientReports, clientStatistics, decisions, mismatches, vouchers } from './schema/records.ts';
@@ -27,6 +28,7 @@ export const migrations: readonly Migration[] = [
   },
   { number: 3, name: 'aggregates', statements: aggregates },
   { number: 4, name: 'incidents', statements: [incidents, incidentEvidence] },
+  { number: 5, name: 'campaigns', statements: [campaigns, campaignTargets, observationCampaign] },
 ];
 
 export const migrationTable = `CREATE TABLE IF NOT EXISTS migrations @cluster (

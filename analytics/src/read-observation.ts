@@ -6,15 +6,26 @@ import type { CertificateCache } from './certificate-cache.ts';
 import { Unfit, atMost, cut, few, hex, maxCertificates, rowId, short, targetFields, time } from './fields.ts';
 import type { ObservationRow, Read } from './rows.ts';
 
+/** Who answers whom; without an asker when it is no subject of ours. */
+function addressed(subject: string): { agent?: string; asker?: string; campaign: boolean } {
+  const [, , agent = '', ...rest] = subject.split('.');
+  const campaign = rest[0] === 'campaign' && rest.length === 2;
+  const asker = campaign ? rest[1] : rest[0];
+  return asker && (campaign || rest.length === 1) ? { agent, asker, campaign } : { campaign: false };
+}
+
 /** How far the clock of an agent may be ahead before its repetitions are only searched for among late ones. */
 const clockToleranceMs = 30_000;
 
-/** Messages on `mecai.observation.<agent>.<coordinator>`: decoded, verified against the registry, made a row. */
+/**
+ * Messages on `mecai.observation.<agent>.<coordinator>` and `mecai.observation.<agent>.campaign.<campaigns>`:
+ * decoded, verified against the registry, made a row.
+ */
 export function readObservation(
   { subject, data, receivedAt }: Pick<Arrival, 'subject' | 'data' | 'receivedAt'>,
   { agents, certificates }: { agents: Agents; certificates: CertificateCache },
 ): Read {
-  const [, , subjectAgent, coordinator, ...rest] = subject.split('.');
+  const { agent: subjectAgent, asker, campaign } = addressed(subject);
   let evidence: SignedObservation;
   let observation: Observation;
   try {
@@ -23,7 +34,7 @@ export function readObservation(
   } catch {
     return { fault: 'malformed' };
   }
-  if (!coordinator || rest.length > 0 || observation.agent !== subjectAgent) return { fault: 'other-sender' };
+  if (!asker || observation.agent !== subjectAgent) return { fault: 'other-sender' };
   const agent = agents.find(observation.agent);
   if (!agent) return { fault: 'unknown-agent' };
   const signer = signerOf(evidence, agent, agents);
@@ -35,7 +46,9 @@ export function readObservation(
       received_at: receivedAt,
       observed_at: time(observation.observedAt),
       nonce: nonce(observation.nonce),
-      coordinator,
+      coordinator: asker,
+      // The first half of a campaign's nonces is its id.
+      campaign: campaign ? hex(observation.nonce.subarray(0, 16)) : '',
       agent: signer.name,
       country: signer.country,
       region: signer.region,

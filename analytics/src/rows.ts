@@ -10,6 +10,7 @@ export interface ObservationRow {
   readonly observed_at: number;
   readonly nonce: string;
   readonly coordinator: string;
+  readonly campaign: string;
   readonly agent: string;
   readonly country: string;
   readonly region: string;

@@ -30,6 +30,7 @@ const row = (changes: Partial<ObservationRow> = {}): ObservationRow => ({
   observed_at: now,
   nonce: 'ab'.repeat(32),
   coordinator: 'va1',
+  campaign: '',
   agent: 'lima',
   country: 'PE',
   region: '',
