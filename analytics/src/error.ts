@@ -2,7 +2,15 @@ export type AnalyticsErrorCode =
   /** The store cannot be reached or opened; it may come back by itself. */
   | 'store-absent'
   /** The tables were made by a later version of this program. */
-  | 'newer-schema';
+  | 'newer-schema'
+  /** A query of a user does what no query may. */
+  | 'query-refused'
+  /** A query of a user that the engine does not understand or cannot run. */
+  | 'query-failed'
+  /** A query of a user took too long, too much memory, or found too much. */
+  | 'query-limit'
+  /** Too many queries of users are waiting. */
+  | 'busy';
 
 export class AnalyticsError extends Error {
   override readonly name = 'AnalyticsError';

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import {
   type ClickHouseClient,
   type ClickHouseClientConfigOptions,
@@ -71,6 +72,12 @@ export class Store {
       clickhouse_settings: { output_format_json_quote_64bit_integers: 0 },
     });
     return await result.json<T>();
+  }
+
+  /** The result of a query as the engine writes it; `query` names the format. */
+  async stream(query: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<Readable> {
+    const { stream } = await this.#client.exec({ query, query_params: parameters });
+    return stream;
   }
 
   /** A statement without rows to give back. */

@@ -1,0 +1,57 @@
+/**
+ * The process in which queries of users run when the engine is embedded: `sandbox-process.ts <directory>
+ * <configuration> [<statement>…]`. With statements it runs them and ends; without, it serves its parent over IPC.
+ * It is given no secrets, and is killed when it takes too long.
+ */
+import { Session } from 'chdb';
+import { AnalyticsError } from '../error.ts';
+import { type Catalogue, checkQuery, readCatalogue } from './check.ts';
+import { engineFault } from './faults.ts';
+import { readableTables } from './tables.ts';
+
+export interface SandboxRequest {
+  readonly id: number;
+  readonly query: string;
+  /** Format of the result, as ClickHouse calls it. */
+  readonly format: string;
+}
+
+export type SandboxAnswer =
+  | { readonly id: number; readonly result: Uint8Array }
+  | { readonly id: number; readonly code: AnalyticsError['code']; readonly message: string };
+
+const [directory, configuration, ...statements] = process.argv.slice(2);
+const session = new Session(directory, { connectionArgs: [`--config-file=${configuration}`] });
+
+async function ask(query: string, parameters?: Readonly<Record<string, unknown>>) {
+  const options = { format: 'JSONEachRow' };
+  const result = parameters
+    ? await session.queryBindAsync(query, parameters, options)
+    : await session.queryAsync(query, options);
+  const lines = result.text().split('\n');
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+async function answer(catalogue: Catalogue, { id, query, format }: SandboxRequest): Promise<SandboxAnswer> {
+  try {
+    const checked = await checkQuery(ask, catalogue, query);
+    return { id, result: (await session.queryAsync(checked, { format })).bytes() };
+  } catch (error) {
+    const { code, message } = error instanceof AnalyticsError ? error : engineFault(error);
+    return { id, code, message };
+  }
+}
+
+if (statements.length > 0) {
+  for (const statement of statements) session.query(statement);
+  process.exit(0);
+}
+process.on('disconnect', () => process.exit(0));
+const catalogue = await readCatalogue(
+  ask,
+  Object.keys(readableTables).map((table) => `default.${table}`),
+);
+process.on('message', (request: SandboxRequest) => {
+  void answer(catalogue, request).then((sent) => process.send!(sent));
+});
+process.send!({ id: 0, result: new Uint8Array() } satisfies SandboxAnswer);

@@ -1,0 +1,64 @@
+import type { Readable } from 'node:stream';
+import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client';
+import { AnalyticsError } from '../error.ts';
+import { type Ask, type Catalogue, checkQuery, readCatalogue } from './check.ts';
+import { engineFault } from './faults.ts';
+import { type SqlLimits, limitSettings, outputSettings } from './limits.ts';
+import type { SqlReader } from './reader.ts';
+import { readableTables } from './tables.ts';
+
+export interface ServerReaderOptions {
+  readonly url: string;
+  /** A user of its own, who may only read; docs/analytics.md has the SQL that makes one. */
+  readonly user: string;
+  readonly password: string;
+  readonly database: string;
+}
+
+/** Queries of users against a ClickHouse server: checked as with the embedded engine, and run by a user of their own. */
+export class ServerReader implements SqlReader {
+  readonly #client: ClickHouseClient;
+  readonly #database: string;
+  #catalogue: Promise<Catalogue> | undefined;
+
+  constructor({ url, user, password, database }: ServerReaderOptions, limits: SqlLimits) {
+    this.#database = database;
+    this.#client = createClient({
+      url,
+      username: user,
+      password,
+      database,
+      request_timeout: limits.seconds * 1000 + 5000,
+      log: { level: ClickHouseLogLevel.OFF },
+      // The profile of the user has the same and keeps them from being raised; these hold if it was forgotten.
+      clickhouse_settings: { ...limitSettings(limits), ...outputSettings } as Record<string, string | number>,
+    });
+  }
+
+  async run(query: string, format: string): Promise<Readable> {
+    try {
+      const ask: Ask = async (text, parameters = {}) => {
+        const result = await this.#client.query({
+          query: text,
+          query_params: parameters,
+          format: 'JSONEachRow',
+        });
+        return await result.json<Record<string, unknown>>();
+      };
+      this.#catalogue ??= readCatalogue(
+        ask,
+        Object.keys(readableTables).map((table) => `${this.#database}.${table}`),
+      );
+      this.#catalogue.catch(() => (this.#catalogue = undefined));
+      const checked = await checkQuery(ask, await this.#catalogue, query);
+      const { stream } = await this.#client.exec({ query: `${checked} FORMAT ${format}` });
+      return stream;
+    } catch (error) {
+      throw error instanceof AnalyticsError ? error : engineFault(error);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#client.close();
+  }
+}
