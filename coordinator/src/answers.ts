@@ -100,11 +100,7 @@ export class Answers {
     if (judgement.verdict === 'mismatch' && !verifyObservationSignature(evidence, agent.publicKey)) {
       return { verdict: 'inconclusive', code: 'bad-signature' };
     }
-    if (judgement.code === undefined) return judgement;
-    // What an agent calls its failure goes into answers and records: a word, or nothing.
-    return /^[a-z0-9-]{1,64}$/.test(judgement.code)
-      ? judgement
-      : { verdict: 'inconclusive', code: 'unknown-failure' };
+    return judgement;
   }
 
   /** No answer is expected from this agent any more. */

@@ -1,7 +1,7 @@
 /** From a task to observations: the agent's whole judgement of what it is asked. */
 import type { KeyObject } from 'node:crypto';
 import { type Prefix, forbiddenTarget, formatAddress } from '@mecai/addresses';
-import { signObservation } from '@mecai/corroboration';
+import { type FailureClass, signObservation } from '@mecai/corroboration';
 import { KeyType, type Observation, type SignedObservation, type Target, Task, isName } from '@mecai/proto';
 import {
   type KeyType as ProbeKeyType,
@@ -87,7 +87,7 @@ export class Observer {
   async #observe(task: Task, target: Target, campaign: boolean): Promise<Observation> {
     const { name, now, allowedTargets, maxInFlight } = this.#parts;
     const observation = { ...blank, nonce: task.nonce, agent: name, target, observedAt: now() };
-    const failed = (cause: string, detail: string): Observation => ({
+    const failed = (cause: FailureClass, detail: string): Observation => ({
       ...observation,
       failure: { class: cause, alert: 0, detail },
     });

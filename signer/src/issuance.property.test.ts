@@ -35,7 +35,9 @@ const kinds: Record<string, { verdict?: Verdict; observed: Observed[] }> = {
   'no possession': { verdict: 'inconclusive', observed: [{ possessionProven: false }] },
   'no answer': {
     verdict: 'inconclusive',
-    observed: [{ chain: [], possessionProven: false, failure: { class: 'timeout', alert: 0, detail: '' } }],
+    observed: [
+      { chain: [], possessionProven: false, failure: { class: 'timeout-connect', alert: 0, detail: '' } },
+    ],
   },
   'bad signature': { observed: [{ key: stranger }] },
   'other task': { observed: [{ nonce: new Uint8Array(32) }] },

@@ -10,12 +10,15 @@ export class AddressError extends Error {
   }
 }
 
-/** The 4 or 16 octets of a literal address. Short, octal and hexadecimal forms and zones are refused. */
+/** A literal address: no short, octal or hexadecimal forms, and no zone. */
+export const isAddress = (text: string): boolean => isIPv4(text) || (isIPv6(text) && !text.includes('%'));
+
+/** The 4 or 16 octets of a literal address, see `isAddress`. */
 export function parseAddress(text: string): Uint8Array {
-  if (isIPv4(text)) return Uint8Array.from(text.split('.'), Number);
-  if (!isIPv6(text) || text.includes('%')) {
+  if (!isAddress(text)) {
     throw new AddressError('not-an-address', `not an IP address: ${JSON.stringify(text.slice(0, 64))}`);
   }
+  if (isIPv4(text)) return Uint8Array.from(text.split('.'), Number);
   const bytes = new Uint8Array(16);
   // A dotted tail is two groups.
   const groupsOf = (part: string) =>

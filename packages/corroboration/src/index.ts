@@ -1,5 +1,6 @@
 export * from './draw.ts';
 export * from './error.ts';
+export * from './failure-class.ts';
 export * from './observation.ts';
 export * from './quorum.ts';
 export * from './registry.ts';

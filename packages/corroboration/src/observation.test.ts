@@ -7,6 +7,7 @@ import {
   CorroborationError,
   type Expectation,
   checkObservation,
+  failureClasses,
   judge,
   parseRegistry,
   signObservation,
@@ -118,9 +119,26 @@ describe('observation', () => {
       true,
       { verdict: 'inconclusive', code: 'reset' },
     ],
+    ...['', 'Reset', 'reset ', 'gremlins', 'toString', 'x'.repeat(1_000_000)].map(
+      (name): [string, Partial<Observation>, readonly Uint8Array[], boolean, object] => [
+        `a failure that the agent calls ${JSON.stringify(name.slice(0, 20))}`,
+        { possessionProven: false, chain: [], failure: { class: name, alert: 0, detail: '' } },
+        chain,
+        true,
+        { verdict: 'inconclusive', code: 'unknown-failure' },
+      ],
+    ),
     ['possession of nothing', { chain: [] }, chain, true, { verdict: 'inconclusive' }],
   ])('%s', (_, change, wanted, intermediates, judgement) => {
     expect(judge(observation(change), wanted, intermediates)).toEqual(expect.objectContaining(judgement));
+  });
+
+  it.each(failureClasses)('failed: %s', (name) => {
+    const failure = { class: name, alert: 0, detail: '' };
+    expect(judge(observation({ possessionProven: false, failure }), chain, true)).toEqual({
+      verdict: 'inconclusive',
+      code: name,
+    });
   });
 });
 

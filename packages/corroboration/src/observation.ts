@@ -1,6 +1,7 @@
 import { type KeyObject, createPrivateKey, sign, verify } from 'node:crypto';
 import { sameBytes } from '@mecai/addresses';
 import { KeyType, Observation, SignedObservation, Target } from '@mecai/proto';
+import { failureClassOf } from './failure-class.ts';
 import type { Judgement } from './quorum.ts';
 import type { Agent } from './registry.ts';
 
@@ -81,7 +82,8 @@ export function judge(
   matchIntermediates: boolean,
 ): Judgement {
   if (!observation.possessionProven || observation.chain.length === 0) {
-    return { verdict: 'inconclusive', code: observation.failure?.class || 'no-possession' };
+    const { failure } = observation;
+    return { verdict: 'inconclusive', code: failure ? failureClassOf(failure) : 'no-possession' };
   }
   const seen = matchIntermediates ? observation.chain : observation.chain.slice(0, 1);
   const wanted = matchIntermediates ? chain : chain.slice(0, 1);

@@ -1,5 +1,6 @@
 /** Certificate revocation lists (RFC 5280 chapter 5): read, verified, asked. */
 import { createHash } from 'node:crypto';
+import { sameBytes } from '@mecai/addresses';
 import { readSignatureAlgorithm, verifySignature } from './algorithms.ts';
 import type { Certificate } from './certificate.ts';
 import { CrlEntries, type CrlEntry } from './crl-entries.ts';
@@ -8,7 +9,6 @@ import { constructed, implicit, tags } from './der-tags.ts';
 import { PkiError } from './error.ts';
 import * as read from './extensions.ts';
 import { generalNames } from './general-names.ts';
-import { sameOctets } from './ip-address.ts';
 import { nameKey } from './name.ts';
 import { publicKey, type Vertex, vertexOf } from './vertex.ts';
 
@@ -67,7 +67,7 @@ export function parseCrl(der: Uint8Array): Crl {
 
   const reader = DerReader.whole(tbs);
   if (reader.peek() !== tags.integer || reader.integer() !== 1) throw malformed('not version 2');
-  if (!sameOctets(reader.raw(tags.sequence), signatureAlgorithm))
+  if (!sameBytes(reader.raw(tags.sequence), signatureAlgorithm))
     throw malformed('signature algorithms differ');
   const issuer = reader.raw(tags.sequence);
   const thisUpdate = reader.time();
@@ -227,7 +227,7 @@ export function covers(crl: Crl, certificate: Certificate): boolean {
   const points = read.crlDistributionPoints(certificate) ?? [];
   return points.some(
     (point) =>
-      (point.name && sameOctets(point.name, name)) || point.uris.some((uri) => scope.uris.includes(uri)),
+      (point.name && sameBytes(point.name, name)) || point.uris.some((uri) => scope.uris.includes(uri)),
   );
 }
 
@@ -262,7 +262,7 @@ export function revocation(certificate: Certificate, base: Crl, delta?: Crl): Cr
 }
 
 const sameOptional = (a: Uint8Array | undefined, b: Uint8Array | undefined) =>
-  a === b || (a !== undefined && b !== undefined && sameOctets(a, b));
+  a === b || (a !== undefined && b !== undefined && sameBytes(a, b));
 
 const sameScope = (a: CrlScope | undefined, b: CrlScope | undefined) =>
   sameOptional(a?.name, b?.name) &&

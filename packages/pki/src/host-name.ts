@@ -1,5 +1,5 @@
 /** Host names and addresses as presented and as referred to (RFC 9525, BR 7.1.2.7.12). */
-import { ipOctets, sameOctets } from './ip-address.ts';
+import { isAddress, parseAddress, sameBytes } from '@mecai/addresses';
 
 /** What a certificate presents for matching. */
 export interface PresentedNames {
@@ -50,8 +50,9 @@ export function matchesReference(
   isPublicSuffix?: (domain: string) => boolean,
 ): boolean {
   if ('ip' in reference) {
-    const octets = ipOctets(reference.ip);
-    return octets !== undefined && names.ip.some((presented) => sameOctets(presented, octets));
+    if (!isAddress(reference.ip)) return false;
+    const octets = parseAddress(reference.ip);
+    return names.ip.some((presented) => sameBytes(presented, octets));
   }
   // A final period only says that the name is absolute (RFC 1034 section 3.1).
   const host = reference.dns.toLowerCase().replace(/\.$/, '');

@@ -4,7 +4,6 @@ export * from './der-tags.ts';
 export * from './error.ts';
 export * from './certificate.ts';
 export * from './host-name.ts';
-export { ipOctets, ipText } from './ip-address.ts';
 export { nameKey, nameText } from './name.ts';
 export * from './extensions.ts';
 export * from './pem.ts';

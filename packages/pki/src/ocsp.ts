@@ -1,11 +1,11 @@
 /** What an OCSP response says of a certificate, once everything about it is verified (RFC 6960 section 3.2). */
 import { createHash } from 'node:crypto';
+import { sameBytes } from '@mecai/addresses';
 import { readSignatureAlgorithm, verifySignature } from './algorithms.ts';
 import { type Certificate, parseCertificate } from './certificate.ts';
 import { clockSkew } from './crl.ts';
 import { PkiError } from './error.ts';
 import * as read from './extensions.ts';
-import { sameOctets } from './ip-address.ts';
 import { nameKey } from './name.ts';
 import { issuerHashes, publicKeyBits } from './ocsp-request.ts';
 import { type BasicResponse, parseOcspResponse, type SingleResponse } from './ocsp-response.ts';
@@ -47,7 +47,7 @@ export function verifyOcsp(
   options: OcspOptions = {},
 ): OcspVerdict {
   const response = parseOcspResponse(bytes);
-  if (options.nonce && response.nonce && !sameOctets(options.nonce, response.nonce)) {
+  if (options.nonce && response.nonce && !sameBytes(options.nonce, response.nonce)) {
     throw new PkiError('unverified', 'OCSP: another nonce than was sent');
   }
   const single = response.responses.find((one) => isAbout(one, certificate, issuer));
@@ -72,9 +72,9 @@ export function verifyOcsp(
 }
 
 export function isAbout(single: SingleResponse, certificate: Certificate, issuer: Certificate): boolean {
-  if (!single.hash || !sameOctets(single.serial, certificate.serial)) return false;
+  if (!single.hash || !sameBytes(single.serial, certificate.serial)) return false;
   const hashes = issuerHashes(issuer, single.hash);
-  return sameOctets(single.issuerNameHash, hashes.name) && sameOctets(single.issuerKeyHash, hashes.key);
+  return sameBytes(single.issuerNameHash, hashes.name) && sameBytes(single.issuerKeyHash, hashes.key);
 }
 
 /** The issuer, or a responder that it authorized (RFC 6960 section 4.2.2.2). */
@@ -105,7 +105,7 @@ function findSigner(
 function isResponder({ responder }: BasicResponse, certificate: Certificate): boolean {
   if ('name' in responder) return nameKey(responder.name) === nameKey(certificate.subject);
   const hash = createHash('sha1').update(publicKeyBits(certificate.spki)).digest();
-  return sameOctets(responder.keyHash, hash);
+  return sameBytes(responder.keyHash, hash);
 }
 
 function delegateFault(

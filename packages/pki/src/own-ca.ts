@@ -1,8 +1,8 @@
 /** The own-CA rule: a voucher authority never vouches for what its own CA issued. */
 import { createPublicKey } from 'node:crypto';
+import { sameBytes } from '@mecai/addresses';
 import { readSignatureAlgorithm, verifySignature } from './algorithms.ts';
 import type { Certificate } from './certificate.ts';
-import { sameOctets } from './ip-address.ts';
 import { nameKey } from './name.ts';
 import type { Evaluation } from './trust-store.ts';
 
@@ -16,10 +16,10 @@ export function issuedByOwnCa(
   ownCa: readonly Certificate[],
 ): boolean {
   const related = [evaluation.leaf, ...evaluation.ancestors];
-  if (related.some((certificate) => ownCa.some((own) => sameOctets(own.spki, certificate.spki)))) return true;
+  if (related.some((certificate) => ownCa.some((own) => sameBytes(own.spki, certificate.spki)))) return true;
   if (
     evaluation.exhausted &&
-    evaluation.chain.some((sent) => sent && ownCa.some((own) => sameOctets(own.spki, sent.spki)))
+    evaluation.chain.some((sent) => sent && ownCa.some((own) => sameBytes(own.spki, sent.spki)))
   ) {
     return true;
   }

@@ -1,10 +1,10 @@
 /** What a server certificate must be: RFC 5280 chapter 4, and for the profile `tls-br` BR 7.1.2.7. */
+import { formatAddress } from '@mecai/addresses';
 import { type Certificate, findExtension } from './certificate.ts';
 import * as read from './extensions.ts';
 import { type Fault, fault } from './fault.ts';
 import type { GeneralNames } from './general-names.ts';
 import { isPresentedDnsName } from './host-name.ts';
-import { ipText } from './ip-address.ts';
 import { attributesOf, attributeTypes, isEmptyName } from './name.ts';
 
 export function leafFault(
@@ -89,7 +89,7 @@ function namesFault(
 function misleads(name: string, names: GeneralNames): boolean {
   // What URL parsers take for an address: a colon, or a last label that is a number.
   if (name.includes(':') || /(^|\.)(\d+|0x[\da-f]*)$/i.test(name)) {
-    return names.ip.length > 0 && !names.ip.some((octets) => ipText(octets) === name);
+    return names.ip.length > 0 && !names.ip.some((octets) => formatAddress(octets) === name);
   }
   // "Mail gateway" and the like name no host.
   if (!/^\S+\.\S+$/.test(name)) return false;

@@ -1,3 +1,7 @@
+import type { StartTlsProtocol } from '@mecai/addresses';
+
+export { startTlsProtocols, type StartTlsProtocol } from '@mecai/addresses';
+
 /** What one perspective sees at one endpoint. The contract between the probe and its users. */
 export interface ProbeTarget {
   /** Literal IPv4 or IPv6 address; never resolved. */
@@ -7,22 +11,6 @@ export interface ProbeTarget {
   readonly serverName?: string;
   readonly startTls?: StartTlsProtocol;
 }
-
-export const startTlsProtocols = [
-  'smtp',
-  'lmtp',
-  'imap',
-  'pop3',
-  'sieve',
-  'nntp',
-  'ftp',
-  'xmpp-client',
-  'xmpp-server',
-  'ldap',
-  'postgres',
-  'mysql',
-] as const;
-export type StartTlsProtocol = (typeof startTlsProtocols)[number];
 
 /** Restricts the signature algorithms offered, so that a server with two certificates shows one. */
 export type KeyType = 'rsa' | 'ecdsa' | 'any';

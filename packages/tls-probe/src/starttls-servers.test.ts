@@ -147,6 +147,39 @@ userdb {
     }
   });
 
+  it('nntp: Cyrus', async () => {
+    const port = await freePort();
+    const place = directory('cyrus', 'cyrus');
+    for (const name of ['state', 'state/db', 'state/proc', 'state/socket', 'spool']) {
+      directory(`cyrus/${name}`, 'cyrus');
+    }
+    const configuration = certificates.write(
+      'imapd.conf',
+      `configdirectory: ${place}/state
+defaultpartition: default
+partition-default: ${place}/spool
+servername: localhost
+tls_server_cert: ${chainPath}
+tls_server_key: ${leaf.keyPath}
+`,
+    );
+    const services = certificates.write(
+      'cyrus.conf',
+      `START {
+}
+SERVICES {
+ nntp cmd="nntpd -C ${configuration}" listen="127.0.0.1:${port}"
+}
+EVENTS {
+}
+`,
+    );
+    const master = program('master', 'cyrus-nntpd', ['/usr/lib/cyrus/bin']);
+    const args = ['-D', '-C', configuration, '-M', services, '-p', `${place}/pid`];
+    await processes.serve(master, args, port);
+    await expectChain('nntp', port);
+  });
+
   it('ftp: vsftpd', async () => {
     const port = await freePort();
     const configuration = certificates.write(

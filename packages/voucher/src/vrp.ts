@@ -1,6 +1,9 @@
 /** The voucher request protocol: what is asked and what is answered (see mecai.asn1). */
+import type { StartTlsProtocol } from '@mecai/addresses';
 import type { Extension } from '@mecai/pki';
 import type { Rir } from './voucher.ts';
+
+export { startTlsProtocols, type StartTlsProtocol } from '@mecai/addresses';
 
 export const mediaTypes = {
   request: 'application/mecai-voucher-request',
@@ -27,23 +30,6 @@ export const vrpLimits = {
   codeOctets: 64,
   retryAfterSeconds: 2 ** 32 - 1,
 } as const;
-
-/** What the probe knows to speak before TLS. */
-export const startTlsProtocols = [
-  'smtp',
-  'lmtp',
-  'imap',
-  'pop3',
-  'sieve',
-  'nntp',
-  'ftp',
-  'xmpp-client',
-  'xmpp-server',
-  'ldap',
-  'postgres',
-  'mysql',
-] as const;
-export type StartTlsProtocol = (typeof startTlsProtocols)[number];
 
 /** DER certificates as the server sends them, leaf first. */
 export type CertificateChain = readonly Uint8Array[];
