@@ -125,6 +125,15 @@ export class Answers {
     }
   }
 
+  /** Matches whose signature does not hold: here they are verified where the signer is not asked. */
+  forged(): { agent: string; fault: EvidenceFault }[] {
+    return Array.from(this.#evidence).flatMap(([slot, evidence]) => {
+      const agent = slot.slice(0, slot.lastIndexOf(' '));
+      const { publicKey } = this.#agents.get(agent)!;
+      return verifyObservationSignature(evidence, publicKey) ? [] : [{ agent, fault: 'bad-signature' }];
+    });
+  }
+
   /** The decision is made: what is said from now on changes no verdict. */
   close(): void {
     this.#closed = true;

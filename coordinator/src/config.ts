@@ -3,6 +3,7 @@ import { databaseConfig } from '@mecai/database';
 import { isName } from '@mecai/proto';
 import { hostPort, mutualTls, path, spiffeId } from '@mecai/runtime';
 import * as z from 'zod';
+import { certificateLogConfig } from './log/config.ts';
 
 const count = (min: number, max: number) => z.number().int().min(min).max(max);
 const bucket = (perMinute: number, burst: number) =>
@@ -72,6 +73,7 @@ export const coordinatorConfig = z.strictObject({
       cacheOctets: count(65_536, 8_589_934_592).default(268_435_456),
     })
     .prefault({}),
+  certificateLog: certificateLogConfig.prefault({}),
   limits: z
     .strictObject({
       /** Requests of one requester (IPv4 address or IPv6 /64), and its chains with a key proof. */

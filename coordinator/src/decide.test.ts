@@ -66,6 +66,11 @@ afterEach(async () => {
   lines.length = 0;
 });
 
+const cleared = { state: 'cleared', holdUntil: 0 } as const;
+const allCleared: DecideParts['certificates'] = {
+  standing: () => Promise.resolve(cleared),
+  admit: () => Promise.resolve(cleared),
+};
 function question(addresses: Uint8Array[] = [Uint8Array.of(198, 51, 100, 7)]): Question {
   const subject = { addresses, port: 443, serverName: 'www.example.org', startTls: '', chain };
   return { subject, requester: Uint8Array.of(192, 0, 2, 1), authenticated: true };
@@ -79,6 +84,7 @@ function ask(rest: Partial<DecideParts> = {}, what = question()) {
     revocation: { bring: () => Promise.resolve() },
     perspectives,
     records,
+    certificates: allCleared,
     registry,
     policy,
     probe,

@@ -1,14 +1,16 @@
 /** One chain at one endpoint, from the draw to the voucher. */
 import { createHash } from 'node:crypto';
 import type { QuorumPolicy, Registry } from '@mecai/corroboration';
+import { DatabaseError } from '@mecai/database';
 import type { Decision, SignedObservation } from '@mecai/proto';
 import { type Drawn, type Issued, RefusalCode, type Refused, type Subject } from '@mecai/proto/signer';
 import type { Logger } from '@mecai/runtime';
-import type { ChainResult, RefusalReason } from '@mecai/voucher';
-import type { Heard } from './answers.ts';
+import { type ChainResult, type RefusalReason, vrpLimits } from '@mecai/voucher';
+import type { Answers, Heard } from './answers.ts';
 import type { CoordinatorConfig } from './config.ts';
 import { CoordinatorError } from './error.ts';
 import { Inquiry } from './inquiry.ts';
+import type { CertificateLog } from './log/certificate-log.ts';
 import type { Perspectives } from './perspectives.ts';
 import type { Records } from './records.ts';
 import type { Revocation } from './revocation.ts';
@@ -20,6 +22,7 @@ export interface DecideParts {
   readonly revocation: Pick<Revocation, 'bring'>;
   readonly perspectives: Pick<Perspectives, 'ask' | 'silentMs' | 'expectConnected'>;
   readonly records: Pick<Records, 'decision' | 'later'>;
+  readonly certificates: Pick<CertificateLog, 'standing' | 'admit'>;
   readonly registry: Registry;
   readonly policy: QuorumPolicy;
   readonly probe: CoordinatorConfig['probe'];
@@ -76,7 +79,7 @@ export async function decide(parts: DecideParts, question: Question): Promise<De
     const { unregistered } = inquiry.answers;
     if (unregistered.length > 0) parts.log.warn({ agents: unregistered }, 'drawn, but not in this registry');
     try {
-      const conclusion = await conclude(parts, inquiry, drawn, revocation, drawsLeft > 0);
+      const conclusion = await conclude(parts, question, inquiry, drawn, revocation, drawsLeft > 0);
       if (conclusion === 'draw-forgotten') continue;
       const {
         verdict,
@@ -95,13 +98,15 @@ export async function decide(parts: DecideParts, question: Question): Promise<De
 }
 
 async function conclude(
-  { signer }: DecideParts,
+  parts: DecideParts,
+  question: Question,
   inquiry: Inquiry,
-  { nonce }: Drawn,
+  drawn: Drawn,
   revocation: Promise<void>,
   mayDrawAgain: boolean,
 ): Promise<Conclusion | 'draw-forgotten'> {
   const { answers } = inquiry;
+  let admitted = false;
   for (;;) {
     const outcome = await inquiry.outcome();
     if (outcome === 'mismatch') return { verdict: { status: outcome, detail: answers.words() } };
@@ -113,9 +118,15 @@ async function conclude(
     await revocation;
     let answer: Awaited<ReturnType<SignerClient['issue']>>;
     try {
-      answer = await signer.issue(nonce, answers.evidence);
+      if (!admitted) {
+        const held = await admission(parts, question, drawn, answers);
+        if (held === 'forged') continue;
+        if (held) return { verdict: held };
+        admitted = true;
+      }
+      answer = await parts.signer.issue(drawn.nonce, answers.evidence);
     } catch (error) {
-      return away(error);
+      return away(parts, error);
     }
     if (!('refused' in answer))
       return { verdict: { status: 'issued', ...leftOut(answer.trustContexts) }, issued: answer };
@@ -127,6 +138,54 @@ async function conclude(
       code === RefusalCode.REFUSAL_CODE_NO_QUORUM &&
       (answers.outcome() !== 'corroborated' || (await inquiry.another()));
     if (!waiting) return { verdict: refusal(answer.refused) };
+  }
+}
+
+/**
+ * What the certificate log has against a voucher; undefined where it has nothing. A certificate enters it with the
+ * first request that is corroborated in earnest.
+ *
+ * @throws DatabaseError, CoordinatorError
+ */
+async function admission(
+  { certificates, now }: DecideParts,
+  question: Question,
+  { trustContexts }: Drawn,
+  answers: Answers,
+): Promise<Verdict | 'forged' | undefined> {
+  const leaf = sha256(question.subject.chain[0]!);
+  const before = await certificates.standing(leaf);
+  if (!before) {
+    const forged = answers.forged();
+    if (forged.length > 0) {
+      answers.strike(forged);
+      return 'forged';
+    }
+  }
+  const sight = {
+    question,
+    trustContexts: trustContexts.flatMap(({ id, trusted }) => (trusted ? [id] : [])),
+    perspectives: answers.perspectives(),
+  };
+  const { state, holdUntil } = await certificates.admit(sight, leaf, before);
+  switch (state) {
+    case 'cleared':
+      return undefined;
+    case 'held': {
+      const detail = `on hold until ${new Date(holdUntil).toISOString()}, so that the owner of the name can object`;
+      const wait = Math.ceil((holdUntil - now()) / 1000);
+      return {
+        status: 'on-hold',
+        detail,
+        retryAfter: Math.min(Math.max(wait, 1), vrpLimits.retryAfterSeconds),
+      };
+    }
+    case 'objected':
+      return { status: 'refused', reason: 'objected', detail: 'the owner of the name has objected' };
+    case 'expired':
+      return { status: 'refused', reason: 'untrusted', detail: 'the certificate has expired' };
+    default:
+      return state satisfies never;
   }
 }
 
@@ -159,18 +218,20 @@ function refusal({ code, detail }: Refused): Verdict {
   };
 }
 
-/** @throws what is no CoordinatorError */
-function away(error: unknown): Conclusion {
-  if (!(error instanceof CoordinatorError)) throw error;
+/** @throws what is no part being away */
+function away({ log }: Pick<DecideParts, 'log'>, error: unknown): Conclusion {
+  if (!(error instanceof CoordinatorError || error instanceof DatabaseError)) throw error;
+  if (error instanceof DatabaseError) log.error({ err: error }, 'certificate log');
+  const detail = error instanceof DatabaseError ? 'the certificate log is away' : error.message;
   return {
-    verdict: { status: 'inconclusive', detail: error.message, retryAfter: retryAfter.unavailable },
+    verdict: { status: 'inconclusive', detail, retryAfter: retryAfter.unavailable },
     unavailable: true,
   };
 }
 
 /** A voucher leaves only once its record is stored; other decisions need not be waited for. */
 async function onRecord(
-  { name, records, now }: DecideParts,
+  { name, records, log, now }: DecideParts,
   { subject, requester, authenticated }: Question,
   { nonce, targets, agents }: Drawn,
   { answers }: Inquiry,
@@ -202,7 +263,7 @@ async function onRecord(
     await records.decision(decision);
     return conclusion;
   } catch (error) {
-    return away(error);
+    return away({ log }, error);
   }
 }
 

@@ -83,6 +83,7 @@ function configFile(changes: Record<string, unknown>): string {
     registry: 'registry.json',
     probe: brief,
     database: { engine: 'sqlite', file: 'test.sqlite' },
+    certificateLog: { hold: { maxMs: 0 } },
     ...changes,
   };
   writeFileSync(file, JSON.stringify(config));

@@ -17,7 +17,10 @@ import { type Decided, type Question, decide } from './decide.ts';
 import { CoordinatorError } from './error.ts';
 import { type Route, serveRoutes } from './http-routes.ts';
 import { startVrpServer } from './http-server.ts';
+import { logMigrations } from './log/schema.ts';
+import { startCertificateLog } from './log/start.ts';
 import { type NatsLink, openNatsLink } from './nats-link.ts';
+import { noticeMigrations } from './notice/schema.ts';
 import { Nonces } from './nonces.ts';
 import { Perspectives } from './perspectives.ts';
 import { RateLimiter } from './rate-limits.ts';
@@ -112,17 +115,25 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     }
     if (!policy) throw new CoordinatorError('signer-unavailable', 'the signer has not been reached yet');
     const { name, probe } = config;
-    const parts = { name, signer, revocation, perspectives, records, registry, policy, probe };
+    const { certificates } = certificateLog;
+    const parts = { name, signer, revocation, perspectives, records, certificates, registry, policy, probe };
     return decide({ ...parts, log, now: Date.now }, question);
   }
 
   const store = new Store({
     config: config.database,
-    migrations: {},
+    migrations: { log: logMigrations, notice: noticeMigrations },
     log,
     now: Date.now,
     random: Math.random,
     fail,
+  });
+  const certificateLog = startCertificateLog({
+    config: config.certificateLog,
+    store,
+    log,
+    now: Date.now,
+    fail: failUnlessEnding,
   });
   const routes: Route[] = [];
 
@@ -180,6 +191,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       signer.close();
       await connecting;
       await link?.close();
+      await certificateLog.stop();
       await store.close();
       await admin.close();
     },

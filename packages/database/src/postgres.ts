@@ -55,7 +55,13 @@ class PostgresDatabase implements Database {
   }
 
   transaction<T>(work: (statements: Statements) => Promise<T>): Promise<T> {
-    return whileBusy(() => this.#attempt('begin isolation level serializable', work), isBusy, this.#random);
+    // What another transaction has inserted meanwhile may show as a duplicate key before it shows as a lost race
+    // (PostgreSQL documentation, section 13.5): a violation counts once it has come up in a fresh transaction.
+    let violationsLeft = 2;
+    const again = (error: unknown) =>
+      isBusy(error) ||
+      (error instanceof DatabaseError && error.code === 'constraint' && violationsLeft-- > 0);
+    return whileBusy(() => this.#attempt('begin isolation level serializable', work), again, this.#random);
   }
 
   exclusive<T>(work: (statements: SchemaStatements) => Promise<T>): Promise<T> {

@@ -61,7 +61,7 @@ function hits(subject: DistrustSubject, traits: Traits, index: number): boolean 
       return traits.issuer === nameKey(subject.name);
     case 'operator':
       // A server's own organization is not a CA's.
-      return index > 0 && traits.organizations.includes(plain(subject.organization));
+      return index > 0 && traits.organizations.includes(plainOrganization(subject.organization));
     default:
       return subject satisfies never;
   }
@@ -92,10 +92,13 @@ class Traits {
   }
 
   get organizations(): readonly string[] {
-    return (this.#organizations ??= attributesOf(this.#certificate.subject, attributeTypes.organization).map(
-      plain,
-    ));
+    return (this.#organizations ??= organizationsOf(this.#certificate.subject));
   }
 }
 
-const plain = (name: string) => name.normalize('NFKC').toLowerCase().trim().replace(/\s+/g, ' ');
+/** The organizationNames of a Name, as they are compared: case and spaces do not count. */
+export const organizationsOf = (name: Uint8Array): string[] =>
+  attributesOf(name, attributeTypes.organization).map(plainOrganization);
+
+export const plainOrganization = (name: string): string =>
+  name.normalize('NFKC').toLowerCase().trim().replace(/\s+/g, ' ');

@@ -80,6 +80,7 @@ export const refusalReasons = [
   'rate-limited',
   'unauthenticated',
   'malformed',
+  'objected',
 ] as const;
 export type RefusalReason = (typeof refusalReasons)[number];
 

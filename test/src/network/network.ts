@@ -257,6 +257,8 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         signer: { address: signer.ready['grpc'], id: signerId.id, tls: coordinatorId.files },
         registry,
         allowedTargets: testNetworks,
+        // Vouchers come at once, unless a test is about holds.
+        certificateLog: { hold: { maxMs: 0 } },
         ...options.coordinator,
       }),
     ]);
