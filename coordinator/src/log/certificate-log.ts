@@ -14,7 +14,7 @@ import { enqueueNotice } from '../notice/notice.ts';
 import { type CertificateFacts, factsOf, hex, namesFromText, namesToText } from './certificate-facts.ts';
 import { type Event, insertEvents } from './events.ts';
 import { type HoldEnd, type HoldPolicy, type KnownCertificate, holdEnd } from './hold.ts';
-import { type LastSeen, type Sight, endpointRows, upsertEndpoints } from './last-seen.ts';
+import { type LastSeen, type Sight, endpointOf, endpointRows, upsertEndpoints } from './last-seen.ts';
 import { insertRows } from './rows.ts';
 import { type KnownLog, verifiedScts } from './scts.ts';
 
@@ -177,7 +177,7 @@ export class CertificateLog {
       await enqueueNotice(statements, {
         kind: 'first-sight',
         chain: subject.chain,
-        endpoint: subject,
+        endpoint: endpointOf(subject),
         requester,
         authenticated,
         seenAt: now,

@@ -4,7 +4,7 @@ import type { Database, Statements, Value } from '@mecai/database';
 import type { PerspectiveOutcome } from '@mecai/voucher';
 import { type Logger, reasonOf } from '@mecai/runtime';
 import type { Question } from '../decide.ts';
-import { enqueueNotice } from '../notice/notice.ts';
+import { type Endpoint, enqueueNotice } from '../notice/notice.ts';
 import { hex } from './certificate-facts.ts';
 import { insertRows } from './rows.ts';
 
@@ -91,7 +91,7 @@ export class LastSeen {
         await enqueueNotice(statements, {
           kind: 'unexpected-address',
           chain: subject.chain,
-          endpoint: subject,
+          endpoint: endpointOf(subject),
           requester,
           authenticated,
           seenAt: at,
@@ -101,6 +101,13 @@ export class LastSeen {
     });
   }
 }
+
+export const endpointOf = ({ addresses, port, serverName, startTls }: Question['subject']): Endpoint => ({
+  addresses,
+  port,
+  serverName,
+  startTls,
+});
 
 type EndpointRow = readonly [Uint8Array, string, number, string, string, number, number];
 
