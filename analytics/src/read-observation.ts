@@ -1,4 +1,4 @@
-import { type Agent, verifyObservationSignature } from '@mecai/corroboration';
+import { type Agent, failureClassOf, verifyObservationSignature } from '@mecai/corroboration';
 import { Observation, SignedObservation } from '@mecai/proto';
 import type { Agents } from './agents.ts';
 import type { Arrival } from './arrival.ts';
@@ -113,7 +113,7 @@ const tlsFields = ({ tls }: Observation) => ({
 function failureFields({ failure }: Observation) {
   if (!failure) return { error_class: '', alert: null, error_detail: '' };
   return {
-    error_class: short(64, failure.class, 'class'),
+    error_class: failureClassOf(failure),
     alert: failure.class === 'alert' ? atMost(0xff, failure.alert, 'alert') : null,
     error_detail: cut(300, failure.detail),
   };

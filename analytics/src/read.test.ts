@@ -2,6 +2,7 @@ import { type KeyObject, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { failureClasses } from '@mecai/corroboration';
 import {
   type CheckStatistics,
   ClientReport,
@@ -98,6 +99,7 @@ const observation: fc.Arbitrary<Observation> = fc.record({
   failure: fc.option(fc.record({ class: words, alert: uint32, detail: words }), { nil: undefined }),
 });
 
+const errorClasses = ['', 'unknown-failure', ...failureClasses];
 const stored = (read: Read): read is StoredEvent => !('fault' in read);
 
 it('makes rows that ClickHouse takes, or faults, of whatever registered agents and coordinators say', async () => {
@@ -165,6 +167,9 @@ it('makes rows that ClickHouse takes, or faults, of whatever registered agents a
         ];
         const events = reads.filter(stored);
         faults += reads.length - events.length;
+        for (const event of events) {
+          if (event.table === 'observations') expect(errorClasses).toContain(event.row.error_class);
+        }
         const written = await writer.write(events.map((event) => ({ event, redelivered: false })));
         rows += written.stored;
         expect(written.stored + written.repeated).toBe(events.length);

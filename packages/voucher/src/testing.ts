@@ -1,5 +1,6 @@
 /** Certificates and vouchers for tests: a VA with its hierarchy, made from nothing but keys and times. */
-import { constructed, der, implicit, extensionOids, type RevocationDocument } from '@mecai/pki';
+import { constructed, der, extensionOids, type RevocationDocument } from '@mecai/pki';
+import { commonName, dnsName, ext, extension } from '@mecai/pki/testing';
 import { generateKeyPairSync, hash, type KeyObject, sign } from 'node:crypto';
 import { voucherSigner, type VoucherSigner } from './cms-encoder.ts';
 import { oids } from './oids.ts';
@@ -46,11 +47,8 @@ export interface TestCertificate extends TestKey {
 /** keyUsage bits (RFC 5280 section 4.2.1.3). */
 export const keyUsages = { digitalSignature: 0x80, keyCertSign: 0x04, cRLSign: 0x02 } as const;
 
-const commonName = (name: string) =>
-  der.sequence(der.setOf(der.sequence(der.oid('2.5.4.3'), der.utf8String(name))));
-
 export const testExtension = (oid: string, critical: boolean, value: Uint8Array): Uint8Array =>
-  der.sequence(der.oid(oid), ...(critical ? [der.boolean(true)] : []), der.octetString(value));
+  extension(oid, value, critical);
 
 /** Signed with the issuer's key: ECDSA with SHA-256, or with SHA-384 if that key is on P-384. */
 export function testCertificate(options: TestCertificateOptions): TestCertificate {
@@ -60,11 +58,7 @@ export function testCertificate(options: TestCertificateOptions): TestCertificat
   const p384 = issuer.privateKey.asymmetricKeyDetails?.namedCurve === 'secp384r1';
   const algorithm = der.sequence(der.oid(p384 ? oids.ecdsaWithSha384 : oids.ecdsaWithSha256));
   const extensions = [...(options.extensions ?? [])];
-  if (ca !== undefined) {
-    const length = pathLength === undefined ? [] : [der.integer(pathLength)];
-    const value = der.sequence(...(ca ? [der.boolean(true)] : []), ...length);
-    extensions.push(testExtension(extensionOids.basicConstraints, true, value));
-  }
+  if (ca !== undefined) extensions.push(ext.basicConstraints(ca, pathLength));
   if (keyUsage !== undefined) {
     const unused = 31 - Math.clz32(keyUsage & -keyUsage);
     extensions.push(
@@ -75,17 +69,8 @@ export function testCertificate(options: TestCertificateOptions): TestCertificat
     const value = der.sequence(...extendedKeyUsage.map((one) => der.oid(one)));
     extensions.push(testExtension(extensionOids.extKeyUsage, true, value));
   }
-  if (dnsNames) {
-    const names = dnsNames.map((name) => der.tlv(implicit(2), Buffer.from(name, 'ascii')));
-    extensions.push(testExtension(extensionOids.subjectAltName, false, der.sequence(...names)));
-  }
-  if (options.crlUrl !== undefined) {
-    const name = der.tlv(implicit(6), Buffer.from(options.crlUrl, 'ascii'));
-    const point = der.tlv(constructed(0), der.tlv(constructed(0), name));
-    extensions.push(
-      testExtension(extensionOids.crlDistributionPoints, false, der.sequence(der.sequence(point))),
-    );
-  }
+  if (dnsNames) extensions.push(ext.subjectAltName(dnsNames.map(dnsName)));
+  if (options.crlUrl !== undefined) extensions.push(ext.crlDistributionPoint(options.crlUrl));
   const tbs = der.sequence(
     der.tlv(constructed(0), der.integer(2)),
     der.integer(options.serial ?? 1),
