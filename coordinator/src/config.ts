@@ -1,7 +1,7 @@
 import { AddressError, parsePrefix } from '@mecai/addresses';
 import { databaseConfig } from '@mecai/database';
 import { isName } from '@mecai/proto';
-import { hostPort, mutualTls, path, spiffeId } from '@mecai/runtime';
+import { hostPort, mutualTls, path, spiffeId, telemetryConfig } from '@mecai/runtime';
 import * as z from 'zod';
 import { certificateLogConfig } from './log/config.ts';
 
@@ -34,6 +34,7 @@ export const coordinatorConfig = z.strictObject({
   /** How the world reaches it, for what it tells people; where it listens by default. */
   publicUrl: z.url({ protocol: /^https$/ }).optional(),
   admin: hostPort(),
+  telemetry: telemetryConfig(),
   /** Certificate log and outbox; Postgres where there are several coordinators. */
   database: databaseConfig().default({ engine: 'sqlite', file: 'coordinator.sqlite' }),
   nats: z.strictObject({

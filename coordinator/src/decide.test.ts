@@ -13,6 +13,7 @@ import { ScriptedAgent, failed, names, observed, sixAgents, testRegistry } from 
 import { keptLog } from './testing/log.ts';
 import { type TestNats, coordinatorName, startTestNats } from './testing/nats.ts';
 import { TestSigner, refused } from './testing/signer.ts';
+import { measures, telemetry } from './testing/telemetry.ts';
 
 const chain = [randomBytes(500), randomBytes(600)];
 const other = [randomBytes(500), chain[1]!];
@@ -89,6 +90,8 @@ function ask(rest: Partial<DecideParts> = {}, what = question()) {
     registry,
     policy,
     probe,
+    telemetry,
+    measures,
     log,
     now: Date.now,
   };

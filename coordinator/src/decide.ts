@@ -4,13 +4,14 @@ import type { QuorumPolicy, Registry } from '@mecai/corroboration';
 import { DatabaseError } from '@mecai/database';
 import type { Decision, SignedObservation } from '@mecai/proto';
 import { type Drawn, type Issued, RefusalCode, type Refused, type Subject } from '@mecai/proto/signer';
-import type { Logger } from '@mecai/runtime';
+import { type Context, type Logger, SpanKind, type Telemetry, within } from '@mecai/runtime';
 import { type ChainResult, type RefusalReason, vrpLimits } from '@mecai/voucher';
 import type { Answers, Heard } from './answers.ts';
 import type { CoordinatorConfig } from './config.ts';
 import { CoordinatorError } from './error.ts';
 import { Inquiry } from './inquiry.ts';
 import type { CertificateLog } from './log/certificate-log.ts';
+import type { CoordinatorMeasures } from './measures.ts';
 import type { Perspectives } from './perspectives.ts';
 import type { Records } from './records.ts';
 import type { Revocation } from './revocation.ts';
@@ -26,6 +27,8 @@ export interface DecideParts {
   readonly registry: Registry;
   readonly policy: QuorumPolicy;
   readonly probe: CoordinatorConfig['probe'];
+  readonly telemetry: Telemetry;
+  readonly measures: Pick<CoordinatorMeasures, 'verdict'>;
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -36,6 +39,8 @@ export interface Question {
   /** Address, 4 or 16 octets. */
   readonly requester: Uint8Array;
   readonly authenticated: boolean;
+  /** Parent of what is traced of this question. */
+  readonly trace?: Context | undefined;
 }
 
 export interface Decided {
@@ -62,13 +67,14 @@ export async function decide(parts: DecideParts, question: Question): Promise<De
   // A signer that restarts forgets its draws: once, the question is put anew.
   for (let drawsLeft = 1; ; drawsLeft--) {
     parts.perspectives.expectConnected();
-    const drawn = await parts.signer.draw(question.subject);
+    const drawn = await parts.signer.draw(question.subject, question.trace);
     if ('refused' in drawn) {
       return { result: { leaf, perspectives: [], ...refusal(drawn.refused) }, unavailable: false };
     }
     const inquiry = new Inquiry(
       {
         ...parts,
+        span: parts.telemetry.span('perspectives', question.trace),
         heard: (sender, heard, evidence) => alarm(parts, question, drawn, sender, heard, evidence),
       },
       drawn,
@@ -119,12 +125,13 @@ async function conclude(
     let answer: Awaited<ReturnType<SignerClient['issue']>>;
     try {
       if (!admitted) {
-        const held = await admission(parts, question, drawn, answers);
+        const span = parts.telemetry.span('certificate log', question.trace);
+        const held = await within(span, () => admission(parts, question, drawn, answers));
         if (held === 'forged') continue;
         if (held) return { verdict: held };
         admitted = true;
       }
-      answer = await parts.signer.issue(drawn.nonce, answers.evidence);
+      answer = await parts.signer.issue(drawn.nonce, answers.evidence, question.trace);
     } catch (error) {
       return away(parts, error);
     }
@@ -231,8 +238,8 @@ function away({ log }: Pick<DecideParts, 'log'>, error: unknown): Conclusion {
 
 /** A voucher leaves only once its record is stored; other decisions need not be waited for. */
 async function onRecord(
-  { name, records, log, now }: DecideParts,
-  { subject, requester, authenticated }: Question,
+  { name, records, telemetry, measures, log, now }: DecideParts,
+  { subject, requester, authenticated, trace }: Question,
   { nonce, targets, agents }: Drawn,
   { answers }: Inquiry,
   conclusion: Conclusion,
@@ -255,12 +262,13 @@ async function onRecord(
     authenticated,
     auditSequence: issued?.auditSequence ?? 0,
   };
+  for (const { agent, verdict, code } of decision.perspectives) measures.verdict({ agent, verdict, code });
   if (!issued) {
     records.later({ decision });
     return conclusion;
   }
   try {
-    await records.decision(decision);
+    await within(telemetry.span('record stored', trace, SpanKind.PRODUCER), () => records.decision(decision));
     return conclusion;
   } catch (error) {
     return away({ log }, error);

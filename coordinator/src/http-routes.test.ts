@@ -14,6 +14,7 @@ import { RateLimiter } from './rate-limits.ts';
 import { keyPemOf, pemOf } from './testing/chains.ts';
 import { type Call, call, json } from './testing/https.ts';
 import { keptLog } from './testing/log.ts';
+import { measures, telemetry } from './testing/telemetry.ts';
 
 const { log } = keptLog();
 let server: VrpServer;
@@ -66,6 +67,8 @@ const start = (perMinute: number, bodyWithinMs = 10_000) => {
     nonces: new Nonces(randomBytes(32)),
     routes: serveRoutes({ routes, limiter, bodyWithinMs, log, now: () => 0 }),
     maxInFlight: 10,
+    telemetry,
+    measures,
     log,
   });
 };

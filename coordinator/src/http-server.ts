@@ -30,10 +30,11 @@ import {
   maxRequestOctets,
   mediaTypes,
 } from '@mecai/voucher';
-import type { Logger } from '@mecai/runtime';
+import { type Context, type Logger, SpanKind, type Telemetry, below, parentOf, within } from '@mecai/runtime';
 import { problems, sendAnswer, sendProblem } from './http-answers.ts';
 import { mediaType, prefersJson, readBody, requesterOf } from './http-requests.ts';
 import type { PathServer } from './http-routes.ts';
+import type { CoordinatorMeasures } from './measures.ts';
 import type { Nonces } from './nonces.ts';
 import { type Answer, type VrpHandler, refuse } from './vrp-handler.ts';
 
@@ -57,9 +58,11 @@ export async function startVrpServer(options: {
   readonly maxInFlight: number;
   /** For TLS handshake, headers and body, each. */
   readonly requestWithinMs?: number;
+  readonly telemetry: Telemetry;
+  readonly measures: Pick<CoordinatorMeasures, 'response'>;
   readonly log: Logger;
 }): Promise<VrpServer> {
-  const { handler, nonces, log, maxInFlight, requestWithinMs = 10_000 } = options;
+  const { handler, nonces, log, telemetry, measures, maxInFlight, requestWithinMs = 10_000 } = options;
   let inFlight = 0;
   let closing = false;
 
@@ -104,6 +107,7 @@ export async function startVrpServer(options: {
       const serveRoute = options.routes?.(path);
       return serveRoute ? serveRoute(request, response) : sendProblem(response, problems.notHere);
     }
+    response.once('close', () => measures.response({ status: String(response.statusCode) }));
     if (request.method !== 'POST') return sendProblem(response, problems.notAllowed('POST'));
     const type = mediaType(request.headers['content-type']);
     if (type !== mediaTypes.request && type !== mediaTypes.json) {
@@ -117,7 +121,10 @@ export async function startVrpServer(options: {
     if (inFlight >= maxInFlight) return sendProblem(response, problems.busy(inFlight));
     inFlight++;
     try {
-      const answer = await answerTo(request, body, type === mediaTypes.json);
+      const { traceparent } = request.headers;
+      const parent = typeof traceparent === 'string' ? parentOf(traceparent) : undefined;
+      const span = telemetry.span('POST /vrp', parent, SpanKind.SERVER);
+      const answer = await within(span, () => answerTo(request, body, type === mediaTypes.json, below(span)));
       if (closing) response.shouldKeepAlive = false;
       sendAnswer(response, answer, prefersJson(request.headers.accept, type === mediaTypes.json));
     } finally {
@@ -126,12 +133,17 @@ export async function startVrpServer(options: {
     return undefined;
   }
 
-  async function answerTo(request: IncomingMessage, body: Buffer, json: boolean): Promise<Answer> {
+  async function answerTo(
+    request: IncomingMessage,
+    body: Buffer,
+    json: boolean,
+    trace: Context | undefined,
+  ): Promise<Answer> {
     if (!(request.socket instanceof TLSSocket)) throw new TypeError('not over TLS');
     const requester = requesterOf(request.socket);
     try {
       const decoded = json ? decodeVoucherRequestJson(body) : decodeVoucherRequest(body);
-      return await handler.handle(decoded, requester);
+      return await handler.handle(decoded, requester, trace);
     } catch (error) {
       if (!(error instanceof VoucherError)) throw error;
       return refuse('malformed', error.message);

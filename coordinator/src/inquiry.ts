@@ -1,6 +1,7 @@
 import type { Outcome, QuorumPolicy, Registry } from '@mecai/corroboration';
 import type { SignedObservation } from '@mecai/proto';
 import type { Drawn } from '@mecai/proto/signer';
+import { type Span, traceparentOf } from '@mecai/runtime';
 import { Answers, type Heard, absent } from './answers.ts';
 import type { CoordinatorConfig } from './config.ts';
 import type { Perspectives } from './perspectives.ts';
@@ -10,6 +11,8 @@ export interface InquiryParts {
   readonly registry: Registry;
   readonly policy: QuorumPolicy;
   readonly probe: CoordinatorConfig['probe'];
+  /** Of the time until the outcome; agents' spans are below it. */
+  readonly span: Span;
   /** Called for each first answer, stragglers included. */
   readonly heard: (sender: string, heard: Heard, evidence: SignedObservation) => void;
 }
@@ -38,6 +41,7 @@ export class Inquiry {
       drawn.agents,
       probe.timeoutMs,
       (agent, evidence) => this.#hear(agent, evidence),
+      traceparentOf(parts.span),
     );
     this.#deadline = setTimeout(() => {
       this.#late = true;
@@ -50,7 +54,10 @@ export class Inquiry {
   async outcome(): Promise<Exclude<Outcome, 'pending'>> {
     for (;;) {
       const outcome = this.answers.outcome();
-      if (outcome !== 'pending') return outcome;
+      if (outcome !== 'pending') {
+        this.#parts.span.end();
+        return outcome;
+      }
       await this.#changed.promise;
     }
   }

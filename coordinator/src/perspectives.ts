@@ -1,4 +1,4 @@
-import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import { type Msg, type NatsConnection, headers } from '@nats-io/transport-node';
 import { SignedObservation, type Target, Task, subjects } from '@mecai/proto';
 import { CoordinatorError } from './error.ts';
 
@@ -79,6 +79,7 @@ export class Perspectives {
     agents: readonly string[],
     timeoutMs: number,
     heard: Listener,
+    traceparent = '',
   ): () => void {
     const id = key(nonce);
     const task = Task.encode({ nonce, targets: [...targets], timeoutMs, coordinator: this.#name }).finish();
@@ -89,7 +90,9 @@ export class Perspectives {
     };
     try {
       this.expectConnected();
-      for (const agent of agents) this.#nats.publish(subjects.task(agent), task);
+      const options = traceparent === '' ? undefined : { headers: headers() };
+      options?.headers.set('traceparent', traceparent);
+      for (const agent of agents) this.#nats.publish(subjects.task(agent), task, options);
     } catch (cause) {
       stop();
       if (cause instanceof CoordinatorError) throw cause;

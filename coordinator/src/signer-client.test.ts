@@ -8,6 +8,7 @@ import { SignerClient } from './signer-client.ts';
 import { testRegistry } from './testing/agents.ts';
 import { keptLog } from './testing/log.ts';
 import { TestSigner, refused } from './testing/signer.ts';
+import { telemetry } from './testing/telemetry.ts';
 import { type SignerServer, startSignerServer, svidFiles } from './testing/signer-server.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'mecai-signer-client-'));
@@ -33,6 +34,7 @@ const connect = (id = 'spiffe://mecai.test/signer') =>
     id,
     tls: coordinatorSvid,
     log,
+    telemetry,
     lost: () => losses++,
   });
 

@@ -8,17 +8,28 @@ import {
   type Issued,
   type Refused,
   type RevocationEvidenceKind,
+  type SignerStep,
   SignerServiceClient,
   type Subject,
   type SupplyResponse,
 } from '@mecai/proto/signer';
-import { type Logger, spiffeIdOf } from '@mecai/runtime';
+import {
+  type Context,
+  type Logger,
+  type Span,
+  SpanKind,
+  type Telemetry,
+  below,
+  spiffeIdOf,
+  within,
+} from '@mecai/runtime';
 import { CoordinatorError } from './error.ts';
 
 type Answer = NonNullable<IssueResponse['step']>;
 
 interface Waiting {
   readonly resolve: (answer: Answer) => void;
+  readonly span: Span;
   readonly reject: (error: Error) => void;
   readonly timer: NodeJS.Timeout;
 }
@@ -33,6 +44,7 @@ const pieceOctets = 262_144;
 export class SignerClient {
   readonly #client: SignerServiceClient;
   readonly #log: Logger;
+  readonly #telemetry: Telemetry;
   readonly #lost: (() => void) | undefined;
   readonly #waiting = new Map<number, Waiting>();
   #stream: ClientDuplexStream<IssueRequest, IssueResponse> | undefined;
@@ -45,10 +57,12 @@ export class SignerClient {
     readonly id: string;
     readonly tls: { certificate: Buffer; key: Buffer; ca: Buffer };
     readonly log: Logger;
+    readonly telemetry: Telemetry;
     /** The stream broke: the signer that comes back may be another. */
     readonly lost?: () => void;
   }) {
     this.#log = options.log;
+    this.#telemetry = options.telemetry;
     this.#lost = options.lost;
     this.#client = new SignerServiceClient(
       options.address,
@@ -85,8 +99,8 @@ export class SignerClient {
   }
 
   /** @throws CoordinatorError `signer-unavailable` */
-  async draw(subject: Subject): Promise<Drawn | { readonly refused: Refused }> {
-    const answer = await this.#ask({ $case: 'draw', draw: { subject } });
+  async draw(subject: Subject, parent?: Context): Promise<Drawn | { readonly refused: Refused }> {
+    const answer = await this.#ask({ $case: 'draw', draw: { subject } }, parent);
     if (answer.$case === 'drawn') return answer.drawn;
     if (answer.$case === 'refused') return { refused: answer.refused };
     throw new CoordinatorError('signer-unavailable', `the signer answered a draw with ${answer.$case}`);
@@ -96,11 +110,10 @@ export class SignerClient {
   async issue(
     nonce: Uint8Array,
     observations: readonly SignedObservation[],
+    parent?: Context,
   ): Promise<Issued | { readonly refused: Refused }> {
-    const answer = await this.#ask({
-      $case: 'evidence',
-      evidence: { nonce, observations: [...observations] },
-    });
+    const evidence = { nonce, observations: [...observations] };
+    const answer = await this.#ask({ $case: 'evidence', evidence }, parent);
     if (answer.$case === 'issued') return answer.issued;
     if (answer.$case === 'refused') return { refused: answer.refused };
     throw new CoordinatorError('signer-unavailable', `the signer answered evidence with ${answer.$case}`);
@@ -145,27 +158,46 @@ export class SignerClient {
     this.#client.close();
   }
 
-  #ask(step: NonNullable<IssueRequest['step']>): Promise<Answer> {
+  #ask(step: NonNullable<IssueRequest['step']>, parent: Context | undefined): Promise<Answer> {
+    const span = this.#telemetry.span(`signer ${step.$case}`, parent, SpanKind.CLIENT);
+    return within(span, () => this.#answer(step, span));
+  }
+
+  #answer(step: NonNullable<IssueRequest['step']>, span: Span): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
         reject(new CoordinatorError('signer-unavailable', 'the signer did not answer in time'));
       }, answerWithinMs);
-      this.#waiting.set(id, { resolve, reject, timer });
-      this.#open().write({ id, step });
+      this.#waiting.set(id, { resolve, reject, timer, span });
+      this.#open().write({ id, step, ...(span.isRecording() && { timed: true }) });
     });
+  }
+
+  /** The signer opens no connection to a collector; what it timed becomes spans here, at the end of the wait. */
+  #traceSteps(span: Span, steps: readonly SignerStep[]): void {
+    const parent = below(span);
+    const last = steps.at(-1);
+    if (!parent || !last) return;
+    const began = Date.now() - last.end / 1000;
+    for (const { step, begin, end } of steps) {
+      this.#telemetry
+        .span(`signer: ${step}`, parent, SpanKind.INTERNAL, began + begin / 1000)
+        .end(began + end / 1000);
+    }
   }
 
   #open(): ClientDuplexStream<IssueRequest, IssueResponse> {
     if (this.#stream) return this.#stream;
     const stream = this.#client.issue();
     this.#stream = stream;
-    stream.on('data', ({ id, step }: IssueResponse) => {
+    stream.on('data', ({ id, step, timings }: IssueResponse) => {
       const waiting = this.#waiting.get(id);
       if (!waiting || !step) return;
       this.#waiting.delete(id);
       clearTimeout(waiting.timer);
+      if (timings) this.#traceSteps(waiting.span, timings.steps);
       waiting.resolve(step);
     });
     const lost = (error?: Error) => {

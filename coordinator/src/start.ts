@@ -9,6 +9,7 @@ import {
   readMutualTls,
   readText,
   splitHostPort,
+  Telemetry,
   startAdminServer,
   untilItWorks,
 } from '@mecai/runtime';
@@ -19,6 +20,7 @@ import { type Route, serveRoutes } from './http-routes.ts';
 import { startVrpServer } from './http-server.ts';
 import { logMigrations } from './log/schema.ts';
 import { startCertificateLog } from './log/start.ts';
+import { coordinatorMeasures } from './measures.ts';
 import { type NatsLink, openNatsLink } from './nats-link.ts';
 import { noticeMigrations } from './notice/schema.ts';
 import { Nonces } from './nonces.ts';
@@ -41,6 +43,8 @@ const drainWithinMs = 5_000;
 export async function startCoordinator({ log, config: file, environment, fail }: Start): Promise<Running> {
   const config = loadConfig(coordinatorConfig, file, environment);
   const registry = parseRegistry(readText(config.registry));
+  const telemetry = new Telemetry('coordinator', config.name, config.telemetry);
+  const measures = coordinatorMeasures(telemetry);
   const ending = new AbortController();
   const { signal } = ending;
   const failUnlessEnding = (error: unknown) => {
@@ -54,6 +58,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     id: config.signer.id,
     tls: readMutualTls(config.signer.tls),
     log,
+    telemetry,
     lost: () => {
       revocation.forget();
       // One that has come back may have another policy.
@@ -117,7 +122,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     const { name, probe } = config;
     const { certificates } = certificateLog;
     const parts = { name, signer, revocation, perspectives, records, certificates, registry, policy, probe };
-    return decide({ ...parts, log, now: Date.now }, question);
+    return decide({ ...parts, telemetry, measures, log, now: Date.now }, question);
   }
 
   const store = new Store({
@@ -145,6 +150,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       config,
       allowedTargets,
       nonces,
+      measures,
       log,
       now: Date.now,
       decide: decided,
@@ -152,9 +158,24 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     nonces,
     routes: serveRoutes({ routes, limiter: new RateLimiter(config.limits.routes), log, now: Date.now }),
     maxInFlight: config.limits.inFlight,
+    telemetry,
+    measures,
     log,
   });
+  const there = () => [
+    [natsThere ? 1 : 0, { part: 'nats' }] as const,
+    [signerThere ? 1 : 0, { part: 'signer' }] as const,
+    [store.there ? 1 : 0, { part: 'database' }] as const,
+  ];
+  telemetry.gauge('part.there', 'Whether a part that is needed can be reached.', there);
+  telemetry.gauge('vrp.in.flight', 'Requests being decided.', () => server.inFlight);
+  telemetry.gauge('records.unconfirmed', 'Records not stored yet.', () => records?.unconfirmed);
+  telemetry.gauge('records.dropped', 'Records lost since the start.', () => records?.dropped);
+  telemetry.gauge('agent.silent.seconds', 'Since the last sign of life of each agent.', () =>
+    Array.from(registry.agents.keys(), (agent) => [(perspectives?.silentMs(agent) ?? 0) / 1000, { agent }]),
+  );
   const admin = await startAdminServer(splitHostPort(config.admin), {
+    metrics: () => telemetry.metrics(),
     missing: () => [
       ...(natsThere ? [] : ['NATS']),
       ...(signerThere ? [] : ['signer']),
@@ -194,6 +215,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       await certificateLog.stop();
       await store.close();
       await admin.close();
+      await telemetry.stop();
     },
   };
 }

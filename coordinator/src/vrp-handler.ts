@@ -1,7 +1,7 @@
 /** One voucher request: who asks, whether they may, and a result for each chain. */
 import { createHash } from 'node:crypto';
 import { type Prefix, forbiddenTarget } from '@mecai/addresses';
-import type { Logger } from '@mecai/runtime';
+import type { Context, Logger } from '@mecai/runtime';
 import {
   type ChainResult,
   type ReceivedVoucherRequest,
@@ -14,6 +14,7 @@ import {
 import type { CoordinatorConfig } from './config.ts';
 import { type Decided, type Question, retryAfter } from './decide.ts';
 import { CoordinatorError } from './error.ts';
+import type { CoordinatorMeasures } from './measures.ts';
 import type { Nonces } from './nonces.ts';
 import { RateLimiter, limitKey } from './rate-limits.ts';
 
@@ -22,6 +23,7 @@ export interface VrpParts {
   readonly allowedTargets: readonly Prefix[];
   readonly nonces: Nonces;
   readonly decide: (question: Question) => Promise<Decided>;
+  readonly measures: Pick<CoordinatorMeasures, 'decision'>;
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -58,7 +60,7 @@ export class VrpHandler {
   }
 
   /** Cheap checks come before expensive ones, and the requester pays before either. */
-  async handle(request: ReceivedVoucherRequest, requester: Requester): Promise<Answer> {
+  async handle(request: ReceivedVoucherRequest, requester: Requester, trace?: Context): Promise<Answer> {
     const wait = this.#limiters.authenticated.take(limitKey(requester.address), this.#parts.now());
     if (wait > 0) return refuse('rate-limited', tooMany('this requester'), wait);
     const addresses = [request.ipv4, request.ipv6].filter((address) => address !== undefined);
@@ -89,6 +91,7 @@ export class VrpHandler {
             },
             requester: requester.address,
             authenticated: proven.has(index),
+            trace,
           },
           index === paid,
         ),
@@ -119,8 +122,16 @@ export class VrpHandler {
     return undefined;
   }
 
-  /** @param paid the requester's token has been taken */
   async #chain(question: Question, paid: boolean): Promise<Decided> {
+    const began = performance.now();
+    const decided = await this.#decided(question, paid);
+    const { status, reason = '' } = decided.result;
+    this.#parts.measures.decision(performance.now() - began, { status, reason });
+    return decided;
+  }
+
+  /** @param paid the requester's token has been taken */
+  async #decided(question: Question, paid: boolean): Promise<Decided> {
     const leaf = createHash('sha256').update(question.subject.chain[0]!).digest();
     if (this.#parts.config.requireKeyProof && !question.authenticated) {
       const detail = 'prove the server key: TLS client authentication, or a signature over a nonce';

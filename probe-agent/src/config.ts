@@ -1,7 +1,7 @@
 import { AddressError, parsePrefix } from '@mecai/addresses';
 import { rirs } from '@mecai/corroboration';
 import { isName } from '@mecai/proto';
-import { hostPort, path } from '@mecai/runtime';
+import { hostPort, path, telemetryConfig } from '@mecai/runtime';
 import * as z from 'zod';
 
 const count = (min: number, max: number) => z.number().int().min(min).max(max);
@@ -22,6 +22,7 @@ export const agentConfig = z.strictObject({
   /** Name in the registry, and last token of the agent's NATS subjects. */
   name: z.string().refine(isName, 'expected lower-case letters, digits and hyphens'),
   admin: hostPort(),
+  telemetry: telemetryConfig(),
   nats: z.strictObject({
     servers: z.array(z.string().min(1)).min(1),
     /** File with the nkey seed. */

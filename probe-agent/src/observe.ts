@@ -36,6 +36,8 @@ export interface Answer {
   readonly coordinator: string;
   readonly campaign: boolean;
   readonly signed: SignedObservation;
+  /** What was signed. */
+  readonly observation: Observation;
 }
 
 const keyTypes: Readonly<Record<number, ProbeKeyType>> = {
@@ -81,7 +83,8 @@ export class Observer {
 
   async #answer(task: Task, target: Target, campaign: boolean): Promise<Answer> {
     const observation = await this.#observe(task, target, campaign);
-    return { coordinator: task.coordinator, campaign, signed: signObservation(observation, this.#parts.key) };
+    const signed = signObservation(observation, this.#parts.key);
+    return { coordinator: task.coordinator, campaign, signed, observation };
   }
 
   async #observe(task: Task, target: Target, campaign: boolean): Promise<Observation> {

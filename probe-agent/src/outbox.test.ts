@@ -10,7 +10,7 @@ import { keptLog } from './testing/log.ts';
 import { type TestNats, startTestNats } from './testing/nats.ts';
 
 const key = testKey().privateKey;
-const answer = (second = 0): Answer => ({
+const answer = (second = 0): Omit<Answer, 'observation'> => ({
   coordinator: 'va1',
   campaign: false,
   signed: signObservation(

@@ -48,7 +48,7 @@ export class Outbox {
     return this.#dropped;
   }
 
-  send({ coordinator, campaign, signed }: Answer): void {
+  send({ coordinator, campaign, signed }: Omit<Answer, 'observation'>): void {
     const entry: Entry = {
       id: createHash('sha256').update(signed.observation).digest('base64url'),
       subject: campaign

@@ -5,6 +5,7 @@ import { AgentStatus, inboxPrefix, subjects } from '@mecai/proto';
 import {
   type Running,
   type Start,
+  Telemetry,
   loadConfig,
   readText,
   splitHostPort,
@@ -16,6 +17,7 @@ import { type NatsConnection, type Subscription, connect, nkeyAuthenticator } fr
 import { type AgentConfig, agentConfig } from './config.ts';
 import { AgentError } from './error.ts';
 import { checkLocation } from './location-check.ts';
+import { Measures } from './measures.ts';
 import { type Answer, Observer } from './observe.ts';
 import { Outbox } from './outbox.ts';
 
@@ -41,6 +43,8 @@ export async function startAgent({ log, config: file, environment, fail }: Start
       throw new AgentError('location-contradicted', check.contradictions.join('; '));
     }
   }
+  const telemetry = new Telemetry('probe-agent', config.name, config.telemetry);
+  const measures = new Measures(telemetry, config.name);
   const observer = new Observer({
     name: config.name,
     key: loadObservationKey(readText(config.keyFile)),
@@ -73,15 +77,18 @@ export async function startAgent({ log, config: file, environment, fail }: Start
       nats.subscribe(subject, {
         callback: (error, message) => {
           if (error) failUnlessEnding(error);
-          else for (const answer of observer.answer(message.data, { campaign })) void post(answer);
+          else {
+            const traceparent = message.headers?.get('traceparent');
+            for (const answer of observer.answer(message.data, { campaign })) void post(answer, traceparent);
+          }
         },
       });
     const tasks = [
       listen(subjects.task(config.name), false),
       listen(subjects.campaignTask(config.name), true),
     ];
-    async function post(answer: Promise<Answer>): Promise<void> {
-      outbox.send(await answer);
+    async function post(answer: Promise<Answer>, traceparent: string | undefined): Promise<void> {
+      outbox.send(await measures.follow(answer, traceparent));
     }
     const sayAlive = () => {
       if (!connected) return;
@@ -116,7 +123,18 @@ export async function startAgent({ log, config: file, environment, fail }: Start
     return { nats, outbox, tasks, beat: setInterval(sayAlive, statusEveryMs) };
   }
 
+  telemetry.gauge('probes.in.flight', 'Probes under way.', () => observer.inFlight);
+  telemetry.gauge(
+    'observations.unconfirmed',
+    'Observations that JetStream has not confirmed.',
+    () => link?.outbox.unconfirmed,
+  );
+  telemetry.gauge('observations.dropped', 'Observations lost since the start.', () => link?.outbox.dropped);
+  telemetry.gauge('location.contradicted', 'Whether GeoIP contradicts the declared location.', () =>
+    check.result === 'contradicts' ? 1 : 0,
+  );
   const admin = await startAdminServer(splitHostPort(config.admin), {
+    metrics: () => telemetry.metrics(),
     missing: () => (connected ? [] : ['NATS']),
     status: () => ({
       name: config.name,
@@ -141,6 +159,7 @@ export async function startAgent({ log, config: file, environment, fail }: Start
         await close(link.nats);
       }
       await admin.close();
+      await telemetry.stop();
     },
   };
 }

@@ -24,6 +24,7 @@ import { type Findings, describeQuorum, examine, maxObservations, quorumOf } fro
 import { RefusedError, refusalName } from './refusal.ts';
 import { type Revocation, type RevocationRefusal, checkRevocation } from './revocation-check.ts';
 import type { RevocationEvidence } from './revocation-evidence.ts';
+import { type Laps, untimed } from './stopwatch.ts';
 import { checkSubject, endpointsOf } from './subject.ts';
 import type { VaRevocation } from './va-revocation.ts';
 import { voucherContent } from './voucher-content.ts';
@@ -136,6 +137,7 @@ export class Issuance {
     nonce: Uint8Array,
     observations: readonly SignedObservation[],
     coordinator: string,
+    watch: Laps = untimed,
   ): Promise<Issued> {
     const { now, draws, audit, registry, policy } = this.#parts;
     const time = now();
@@ -150,6 +152,7 @@ export class Issuance {
     }
     const findings = examine(draw, registry().agents, observations, this.#parts, time);
     const result = quorumOf(draw, findings, policy);
+    watch.lap('evidence and quorum');
     if (result.outcome !== 'corroborated') {
       const detail = describeQuorum(draw, result);
       throw await this.#refuse(draw, RefusalCode.REFUSAL_CODE_NO_QUORUM, detail, findings);
@@ -164,11 +167,12 @@ export class Issuance {
       throw await this.#refuse(draw, code, detail, findings);
     }
 
+    watch.lap('trust and revocation');
     draws.close(draw);
     const serial = this.#parts.random(16);
     const terms = { ...this.#parts, lifetimeSeconds: this.#parts.voucherLifetimeSeconds };
     const voucher = voucherContent(draw, findings, result, standing, terms, serial, time);
-    const signed = this.#sign(voucher, time);
+    const signed = this.#sign(voucher, time, watch);
     if ('failure' in signed) {
       const { failure, cause } = signed;
       throw await this.#refuse(draw, RefusalCode.REFUSAL_CODE_INTERNAL, failure, findings, cause);
@@ -185,6 +189,7 @@ export class Issuance {
         evidence: findings.evidence,
         faults: findings.faults,
       });
+      watch.lap('audit log');
       return { voucher: signed.bytes, auditSequence, trustContexts: resultsOf(standing) };
     } catch (cause) {
       throw new RefusedError(RefusalCode.REFUSAL_CODE_INTERNAL, 'the audit log cannot be written', [], {
@@ -269,6 +274,7 @@ export class Issuance {
   #sign(
     voucher: Voucher,
     time: number,
+    watch: Laps,
   ): { bytes: Uint8Array; prepared: PreparedVoucher } | { failure: string; cause?: unknown } {
     const { voucherSigner, sign, lint, vaRevocation } = this.#parts;
     const refusal = vaRevocation.refusal(time);
@@ -276,8 +282,12 @@ export class Issuance {
     const revocation = vaRevocation.documents(time);
     try {
       const prepared = voucherSigner.prepare(voucher, new Date(time));
-      const bytes = prepared.finish(sign(prepared.toBeSigned), revocation);
+      watch.lap('voucher built');
+      const signature = sign(prepared.toBeSigned);
+      watch.lap('HSM');
+      const bytes = prepared.finish(signature, revocation);
       const problems = lint(bytes, voucher, revocation);
+      watch.lap('lint');
       if (problems.length === 0) return { bytes, prepared };
       return { failure: `lint: ${problems.map(({ rule, message }) => `${rule}: ${message}`).join('; ')}` };
     } catch (cause) {

@@ -39,6 +39,7 @@ const description: DescribeResponse = {
   links: [],
 };
 
+const measured: { took: number; step: string; outcome: string }[] = [];
 const stops: (() => unknown)[] = [];
 afterEach(async () => {
   for (const stop of stops.splice(0).toReversed()) await stop();
@@ -65,6 +66,7 @@ async function serve(world: World = createWorld()): Promise<SignerService> {
       random: world.parts.random,
     },
     crlOctets: 1_048_576,
+    measures: { request: (took, labels) => measured.push({ took, ...labels }) },
     describe: () => description,
     directory: (version) => (version < 2 ? Buffer.from('signed directory') : undefined),
     log,

@@ -24,7 +24,9 @@ import { type Logger, spiffeIdOf } from '@mecai/runtime';
 import { CoordinatorStream } from './coordinator-stream.ts';
 import type { Issuance } from './issuance.ts';
 import { type OperatorParts, operatorService } from './operator-service.ts';
-import { RefusedError } from './refusal.ts';
+import type { SignerMeasures } from './measures.ts';
+import { RefusedError, refusalName } from './refusal.ts';
+import { type Laps, Stopwatch, untimed } from './stopwatch.ts';
 import { Supplies } from './supply.ts';
 
 /** Evidence of six perspectives with ten certificates each stays well below. */
@@ -39,7 +41,7 @@ export interface SignerService {
   close(): Promise<void>;
 }
 
-export async function startService(options: {
+export interface ServiceOptions {
   readonly listen: string;
   readonly tls: { certificate: Buffer; key: Buffer; ca: Buffer };
   readonly coordinators: readonly string[];
@@ -51,8 +53,11 @@ export async function startService(options: {
   readonly describe: () => DescribeResponse;
   /** A version of the perspective directory, 0 for the latest. */
   readonly directory: (version: number) => Uint8Array | undefined;
+  readonly measures: Pick<SignerMeasures, 'request'>;
   readonly log: Logger;
-}): Promise<SignerService> {
+}
+
+export async function startService(options: ServiceOptions): Promise<SignerService> {
   const { tls, coordinators, issuance, log } = options;
   const server = new Server({
     'grpc.max_receive_message_length': maxMessageBytes,
@@ -88,7 +93,7 @@ export async function startService(options: {
         return;
       }
       log.info({ coordinator }, 'coordinator connected');
-      const stream = new CoordinatorStream(call, (request) => answer(issuance, request, coordinator, log));
+      const stream = new CoordinatorStream(call, (request) => answer(options, request, coordinator));
       streams.add(stream);
       call.on('close', () => streams.delete(stream));
       call.on('error', (error) => log.info({ coordinator, reason: error.message }, 'stream ended'));
@@ -153,28 +158,45 @@ export async function startService(options: {
 
 /** Never rejects: what goes wrong is a refusal. */
 async function answer(
-  issuance: Issuance,
-  { id, step }: IssueRequest,
+  { issuance, log, measures }: Pick<ServiceOptions, 'issuance' | 'log' | 'measures'>,
+  request: IssueRequest,
   coordinator: string,
-  log: Logger,
 ): Promise<IssueResponse> {
+  const { id } = request;
+  const watch = request.timed ? new Stopwatch(() => performance.now()) : untimed;
+  const began = performance.now();
+  let outcome = 'ok';
+  let step: IssueResponse['step'];
   try {
-    if (step?.$case === 'draw' && step.draw.subject) {
-      return { id, step: { $case: 'drawn', drawn: issuance.draw(step.draw.subject, coordinator) } };
-    }
-    if (step?.$case === 'evidence') {
-      const { nonce, observations } = step.evidence;
-      const issued = await issuance.issue(nonce, observations, coordinator);
-      return { id, step: { $case: 'issued', issued } };
-    }
-    throw new RefusedError(RefusalCode.REFUSAL_CODE_MALFORMED, 'neither draw nor evidence');
+    step = await judged(issuance, request, coordinator, watch);
   } catch (error) {
-    if (error instanceof RefusedError) {
-      if (error.cause !== undefined) log.error({ err: error.cause }, error.message);
-      return { id, step: { $case: 'refused', refused: error.refused } };
-    }
-    log.error({ err: error }, 'request failed');
-    const refused = { code: RefusalCode.REFUSAL_CODE_INTERNAL, detail: 'internal error', faults: [] };
-    return { id, step: { $case: 'refused', refused } };
+    const known = error instanceof RefusedError;
+    if (!known) log.error({ err: error }, 'request failed');
+    else if (error.cause !== undefined) log.error({ err: error.cause }, error.message);
+    const { refused } = known ? error : new RefusedError(RefusalCode.REFUSAL_CODE_INTERNAL, 'internal error');
+    step = { $case: 'refused', refused };
+    outcome = refusalName(refused.code);
   }
+  const asked = request.step?.$case === 'draw' ? 'draw' : 'issue';
+  measures.request(performance.now() - began, { step: asked, outcome });
+  return { id, step, timings: watch.timings && { steps: watch.timings } };
+}
+
+/** @throws RefusedError */
+async function judged(
+  issuance: Issuance,
+  { step }: IssueRequest,
+  coordinator: string,
+  watch: Laps,
+): Promise<IssueResponse['step']> {
+  if (step?.$case === 'draw' && step.draw.subject) {
+    const drawn = issuance.draw(step.draw.subject, coordinator);
+    watch.lap('draw');
+    return { $case: 'drawn', drawn };
+  }
+  if (step?.$case === 'evidence') {
+    const { nonce, observations } = step.evidence;
+    return { $case: 'issued', issued: await issuance.issue(nonce, observations, coordinator, watch) };
+  }
+  throw new RefusedError(RefusalCode.REFUSAL_CODE_MALFORMED, 'neither draw nor evidence');
 }

@@ -3,11 +3,13 @@ import { parseRegistry } from '@mecai/corroboration';
 import {
   type Running,
   type Start,
+  Telemetry,
   loadConfig,
   readMutualTls,
   readText,
   splitHostPort,
   startAdminServer,
+  telemetryConfig,
 } from '@mecai/runtime';
 import { voucherLinter, voucherSigner } from '@mecai/voucher';
 import { AuditLog } from './audit-log.ts';
@@ -21,6 +23,7 @@ import { Draws } from './draws.ts';
 import { Issuance } from './issuance.ts';
 import { NewestCrls } from './newest-crls.ts';
 import { RevocationEvidence } from './revocation-evidence.ts';
+import { signerMeasures } from './measures.ts';
 import { startService } from './service.ts';
 import { prepareTrial } from './trial.ts';
 import { VaRevocation, vaLinks } from './va-revocation.ts';
@@ -58,8 +61,13 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
   opened.defer(() => auditLog.close());
   if (tail.torn > 0)
     log.warn({ octets: tail.torn }, 'audit log: cut off a record that was never acknowledged');
+  // No collector: the signer opens no connection. Metrics are fetched, timings travel with the answers.
+  const telemetry = new Telemetry('signer', config.listen, telemetryConfig().parse({}));
+  const measures = signerMeasures(telemetry);
   const audit: AuditLog['append'] = async (record) => {
+    const began = performance.now();
     const sequence = await auditLog.append(record);
+    measures.audit(performance.now() - began, {});
     troubleSince = undefined;
     return sequence;
   };
@@ -99,7 +107,12 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     drawTtlMs: config.draws.ttlMs,
     voucherSigner: voucherSigner({ certificate, intermediates }),
     vaNotAfter: va.notAfter.getTime(),
-    sign: (bytes) => hsm.sign(bytes),
+    sign: (bytes) => {
+      const began = performance.now();
+      const signature = hsm.sign(bytes);
+      measures.hsm(performance.now() - began, {});
+      return signature;
+    },
     lint: voucherLinter({
       vaCertificate: certificate,
       intermediates,
@@ -130,13 +143,25 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     operators: config.operators,
     operator: { distrust, trustContexts, audit, now: Date.now, random: randomBytes },
     issuance,
+    measures,
     crlOctets: config.revocation.crlOctets,
     describe,
     directory: (version) => directories.document(version, va, (bytes) => hsm.sign(bytes)),
     log,
   });
   opened.defer(() => service.close());
+  telemetry.gauge('draws.open', 'Draws that wait for evidence.', () => draws.size);
+  telemetry.gauge(
+    'distrust.entries',
+    'Entries of the distrust list that stand.',
+    () => distrust.list(false).length,
+  );
+  telemetry.gauge('audit.sequence', 'Records of the audit log.', () => auditLog.sequence);
+  telemetry.gauge('va.certificate.expiry.timestamp.seconds', 'End of the VA certificate, since 1970.', () =>
+    Math.floor(va.notAfter.getTime() / 1000),
+  );
   const admin = await startAdminServer(splitHostPort(config.admin), {
+    metrics: () => telemetry.metrics(),
     missing: () => [
       ...[vaRevocation.refusal(Date.now())].filter((why) => why !== undefined),
       ...(troubleSince ? [`audit log since ${troubleSince.toISOString()}`] : []),

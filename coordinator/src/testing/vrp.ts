@@ -18,6 +18,7 @@ import { VrpHandler } from '../vrp-handler.ts';
 import { chainOf, keyPemOf, pemOf, serverName, webLeaf } from './chains.ts';
 import { type Call, call, json } from './https.ts';
 import { keptLog } from './log.ts';
+import { measures, telemetry } from './telemetry.ts';
 
 export const leaf = webLeaf();
 export const good: VoucherRequest = {
@@ -84,6 +85,7 @@ export const start = ({ limits, requireKeyProof = false, requestWithinMs, now = 
       config: { limits: { ...defaults, ...limits }, requireKeyProof },
       allowedTargets: [parsePrefix('198.51.100.0/24'), parsePrefix('2001:db8::/32')],
       nonces,
+      measures,
       log,
       now,
       decide: (question) => {
@@ -94,6 +96,8 @@ export const start = ({ limits, requireKeyProof = false, requestWithinMs, now = 
     nonces,
     maxInFlight: limits?.inFlight ?? defaults.inFlight,
     ...(requestWithinMs !== undefined && { requestWithinMs }),
+    telemetry,
+    measures,
     log,
   });
 

@@ -121,9 +121,14 @@ export class Telemetry {
     });
   }
 
-  /** A piece of work that is traced if its parent is; without a parent, by `traceShare`. */
-  span(name: string, parent: Context | undefined, kind: SpanKind = SpanKind.INTERNAL): Span {
-    return this.#tracer.startSpan(name, { kind }, parent ?? ROOT_CONTEXT);
+  /**
+   * A piece of work that is traced if its parent is; without a parent, by `traceShare`.
+   *
+   * @param startTime milliseconds since 1970; now by default
+   */
+  span(name: string, parent: Context | undefined, kind = SpanKind.INTERNAL, startTime?: number): Span {
+    const start = startTime === undefined ? {} : { startTime };
+    return this.#tracer.startSpan(name, { kind, ...start }, parent ?? ROOT_CONTEXT);
   }
 
   /** Prometheus text format 0.0.4. */

@@ -95,7 +95,12 @@ export namespace RefusalCode {
 export interface IssueRequest {
   /** Chosen by the coordinator, not reused within the stream. */
   id: number;
-  step: { $case: "draw"; draw: Draw } | { $case: "evidence"; evidence: Evidence } | undefined;
+  step:
+    | { $case: "draw"; draw: Draw }
+    | { $case: "evidence"; evidence: Evidence }
+    | undefined;
+  /** The coordinator traces this request and wants to know what took how long. The signer has no collector. */
+  timed?: boolean | undefined;
 }
 
 export interface IssueResponse {
@@ -105,6 +110,20 @@ export interface IssueResponse {
     | { $case: "issued"; issued: Issued }
     | { $case: "refused"; refused: Refused }
     | undefined;
+  /** Only if asked for. */
+  timings?: SignerTimings | undefined;
+}
+
+export interface SignerTimings {
+  /** In order, one after the other. */
+  steps: SignerStep[];
+}
+
+/** Microseconds since the request was read. */
+export interface SignerStep {
+  step: string;
+  begin: number;
+  end: number;
 }
 
 /** Asks the signer which perspectives have to be heard about one chain at one endpoint. */
@@ -309,7 +328,7 @@ export interface ListDistrustResponse {
 }
 
 function createBaseIssueRequest(): IssueRequest {
-  return { id: 0, step: undefined };
+  return { id: 0, step: undefined, timed: undefined };
 }
 
 export const IssueRequest: MessageFns<IssueRequest> = {
@@ -324,6 +343,9 @@ export const IssueRequest: MessageFns<IssueRequest> = {
       case "evidence":
         Evidence.encode(message.step.evidence, writer.uint32(26).fork()).join();
         break;
+    }
+    if (message.timed !== undefined) {
+      writer.uint32(32).bool(message.timed);
     }
     return writer;
   },
@@ -365,6 +387,14 @@ export const IssueRequest: MessageFns<IssueRequest> = {
             message.step = { $case: "evidence", evidence: Evidence.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.timed = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -379,7 +409,7 @@ export const IssueRequest: MessageFns<IssueRequest> = {
 };
 
 function createBaseIssueResponse(): IssueResponse {
-  return { id: 0, step: undefined };
+  return { id: 0, step: undefined, timings: undefined };
 }
 
 export const IssueResponse: MessageFns<IssueResponse> = {
@@ -397,6 +427,9 @@ export const IssueResponse: MessageFns<IssueResponse> = {
       case "refused":
         Refused.encode(message.step.refused, writer.uint32(34).fork()).join();
         break;
+    }
+    if (message.timings !== undefined) {
+      SignerTimings.encode(message.timings, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -444,6 +477,128 @@ export const IssueResponse: MessageFns<IssueResponse> = {
             }
 
             message.step = { $case: "refused", refused: Refused.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.timings = SignerTimings.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSignerTimings(): SignerTimings {
+  return { steps: [] };
+}
+
+export const SignerTimings: MessageFns<SignerTimings> = {
+  encode(message: SignerTimings, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.steps) {
+      SignerStep.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SignerTimings {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSignerTimings();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.steps.push(SignerStep.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSignerStep(): SignerStep {
+  return { step: "", begin: 0, end: 0 };
+}
+
+export const SignerStep: MessageFns<SignerStep> = {
+  encode(message: SignerStep, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.step !== "") {
+      writer.uint32(10).string(message.step);
+    }
+    if (message.begin !== 0) {
+      writer.uint32(16).uint32(message.begin);
+    }
+    if (message.end !== 0) {
+      writer.uint32(24).uint32(message.end);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SignerStep {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSignerStep();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.step = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.begin = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.end = reader.uint32();
             continue;
           }
         }
