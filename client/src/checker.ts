@@ -28,7 +28,7 @@ export interface Handshake {
   readonly chain: readonly Uint8Array[];
   /** See `Expectations`. */
   readonly rebuiltChain?: boolean;
-  /** Certificates above the chain, where the TLS stack tells them: issuers of OCSP responses. */
+  /** What the TLS stack put above the chain on the way to an anchor of its own, which is the last. */
   readonly above?: readonly Uint8Array[];
   /** The address connected to, as text. */
   readonly address: string;

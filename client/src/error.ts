@@ -1,3 +1,4 @@
+import type { ServerFailure } from './checker.ts';
 /** Why the client could not do what it was asked. Closed: callers may switch over it. */
 export type ClientErrorCode =
   /** The VA's URL is none, or not https. */
@@ -20,14 +21,23 @@ export type ClientErrorCode =
   /** The rules leave fewer VAs than have to vouch. */
   | 'too-few-vas'
   /** A rule is about a country that is not known. */
-  | 'country-unknown';
+  | 'country-unknown'
+  /** The check refused the connection; `failures` say why. */
+  | 'refused';
 
 export class ClientError extends Error {
   override readonly name = 'ClientError';
   readonly code: ClientErrorCode;
+  /** Of a `refused` connection. */
+  readonly failures: readonly ServerFailure[];
 
-  constructor(code: ClientErrorCode, message: string, options?: ErrorOptions) {
+  constructor(
+    code: ClientErrorCode,
+    message: string,
+    { failures = [], ...options }: ErrorOptions & { readonly failures?: readonly ServerFailure[] } = {},
+  ) {
     super(message, options);
     this.code = code;
+    this.failures = failures;
   }
 }

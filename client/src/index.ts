@@ -15,3 +15,14 @@ export * from './choice/rules.ts';
 export { chooseVas, type Choice, type ChooseOptions, type Surroundings } from './choice/choose.ts';
 export * from './checker.ts';
 export { type KnownStatus, RevocationCache, type RevocationCacheOptions } from './revocation-cache.ts';
+export * from './guard/policy.ts';
+export {
+  Guard,
+  type GuardedConnection,
+  type GuardOptions,
+  type Outcome,
+  type Verdict,
+  verdictOf,
+} from './guard/guard.ts';
+export { GuardedAgent, undiciConnector, type UndiciConnectOptions } from './guard/agent.ts';
+export type { TlsOptions } from './guard/tls-socket.ts';

@@ -34,6 +34,13 @@ export class JsonReader {
     return value === undefined ? undefined : new JsonReader(value, `${this.#path}.${name}`);
   }
 
+  /** Of an object whose members have names of their own. */
+  members(most: number): (readonly [name: string, value: JsonReader])[] {
+    const members = [...this.#members()];
+    if (members.length > most) throw this.#wrong(`${members.length} members, where ${most} belong at most`);
+    return members.map(([name, value]) => [name, new JsonReader(value, `${this.#path}["${shown(name)}"]`)]);
+  }
+
   array(least: number, most: number): JsonReader[] {
     const value = this.#value;
     if (!isArray(value)) throw this.#wrong('an array belongs here');
