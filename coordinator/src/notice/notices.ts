@@ -3,7 +3,7 @@ import type { Database } from '@mecai/database';
 import { type Logger, reasonOf } from '@mecai/runtime';
 import { type CourierParts, courierRound } from './courier.ts';
 import { type LookupParts, lookupRound } from './lookup.ts';
-import { type DeliveryState, countDeliveries } from './outbox.ts';
+import { type OpenState, countDeliveries } from './outbox.ts';
 
 export interface NoticesParts {
   readonly database: Database;
@@ -42,7 +42,7 @@ export class Notices {
     this.#woken = Promise.withResolvers();
   }
 
-  counts(): Promise<Record<DeliveryState, number>> {
+  counts(): Promise<Record<OpenState, number>> {
     return countDeliveries(this.#parts.database);
   }
 

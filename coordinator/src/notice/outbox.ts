@@ -12,6 +12,9 @@ export const deliveryStates = ['waiting', 'sent', 'dead', 'bounced', 'dropped'] 
 /** `dead`: refused for good, or tried for too long. Dead and bounced ones are the dead-letter list. */
 export type DeliveryState = (typeof deliveryStates)[number];
 
+/** Those of which there should be few. */
+export type OpenState = Extract<DeliveryState, 'waiting' | 'dead' | 'bounced'>;
+
 export interface Delivery {
   /** 32 hexadecimal digits: Message-ID, return path and webhook calls have it. */
   readonly id: string;
@@ -90,7 +93,7 @@ export async function settleDelivery(
   now: number,
 ): Promise<boolean> {
   const rows = await database.query(
-    `update delivery set state = $1, detail = $2, settled_at = $3, lease = ''
+    `update delivery set state = $1, detail = $2, settled_at = $3, leased_until = 0, lease = ''
      where id = $4 and lease = $5 and state = 'waiting' returning id`,
     [state, detail, now, delivery.id, lease],
   );
@@ -171,12 +174,12 @@ export async function deliveriesAbout(
   return rows.map(readDelivery);
 }
 
-/** How many there are in each state. */
-export async function countDeliveries(database: Database): Promise<Record<DeliveryState, number>> {
-  const rows = await database.query<{ state: DeliveryState; count: number }>(
-    'select state, count(*) as count from delivery group by state',
+/** How many there are in each state that somebody may want to do something about. */
+export async function countDeliveries(database: Database): Promise<Record<OpenState, number>> {
+  const rows = await database.query<{ state: OpenState; count: number }>(
+    `select state, count(*) as count from delivery where state in ('waiting', 'dead', 'bounced') group by state`,
   );
-  const counts = { waiting: 0, sent: 0, dead: 0, bounced: 0, dropped: 0 };
+  const counts = { waiting: 0, dead: 0, bounced: 0 };
   for (const { state, count } of rows) counts[state] = count;
   return counts;
 }
