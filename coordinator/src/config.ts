@@ -75,6 +75,16 @@ export const coordinatorConfig = z.strictObject({
     })
     .prefault({}),
   certificateLog: certificateLogConfig.prefault({}),
+  renewal: z
+    .strictObject({
+      /** How often requesters are told to ask what to renew early. */
+      pollSeconds: count(10, 86_400).default(900),
+      /** Over which they spread what they renew early. */
+      windowSeconds: count(0, 86_400).default(3_600),
+      /** How often the signer is asked. */
+      askSignerMs: count(100, 3_600_000).default(10_000),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       /** Requests of one requester (IPv4 address or IPv6 /64), and its chains with a key proof. */

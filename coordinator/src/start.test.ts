@@ -4,7 +4,12 @@ import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { Decision } from '@mecai/proto';
 import type { Running } from '@mecai/runtime';
-import { type VoucherRequest, decodeVoucherResponse, encodeVoucherRequest } from '@mecai/voucher';
+import {
+  type VoucherRequest,
+  decodeRenewalInformation,
+  decodeVoucherResponse,
+  encodeVoucherRequest,
+} from '@mecai/voucher';
 import { testCertificate } from '@mecai/voucher/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startCoordinator } from './start.ts';
@@ -249,6 +254,31 @@ describe('configuration', () => {
     const second = await call(url, { body: encodeVoucherRequest(good) });
     expect([second.status, second.json()['title']]).toEqual([503, 'Busy']);
     await first;
+  });
+
+  it('renewal: what the signer wants renewed early, how soon, and when to ask again', async () => {
+    const url = await ready({ renewal: { pollSeconds: 77, windowSeconds: 60, askSignerMs: 100 } });
+    const asked = async () => {
+      const { headers, body } = await call(`${url}/renewal`, { method: 'GET' });
+      return { wait: headers['retry-after'], ...decodeRenewalInformation(body) };
+    };
+    expect(await asked()).toEqual({ wait: '77', entries: [] });
+    const issuer = createHash('sha256').update('issuer').digest();
+    server.renewals = [
+      { producedBefore: 1_800_000_000_001, about: { $case: 'issuer', issuer } },
+      { producedBefore: 1_700_000_000_000, about: undefined },
+    ];
+    await vi.waitUntil(async () => (await asked()).entries.length === 2, { timeout: 10_000, interval: 50 });
+    const at = (seconds: number) => new Date(seconds * 1_000);
+    expect((await asked()).entries).toEqual([
+      {
+        producedBefore: at(1_800_000_001),
+        about: { selector: 'issuer', sha256: issuer },
+        start: at(1_800_000_001),
+        end: at(1_800_000_061),
+      },
+      { producedBefore: at(1_700_000_000), start: at(1_700_000_000), end: at(1_700_000_060) },
+    ]);
   });
 
   it('requireKeyProof: whether others are served', async () => {

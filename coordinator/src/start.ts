@@ -27,6 +27,7 @@ import { Nonces } from './nonces.ts';
 import { Perspectives } from './perspectives.ts';
 import { RateLimiter } from './rate-limits.ts';
 import { Records } from './records.ts';
+import { Renewals } from './renewals.ts';
 import { Revocation, revocationSource } from './revocation.ts';
 import { SignerClient } from './signer-client.ts';
 import { Store } from './store.ts';
@@ -76,11 +77,13 @@ export async function startCoordinator({ log, config: file, environment, fail }:
   const refreshing = setInterval(() => {
     revocation.refreshDue().catch(failUnlessEnding);
   }, config.revocation.refreshEveryMs);
+  const renewals = new Renewals(config.renewal);
   async function describe(): Promise<void> {
     signerThere = false;
     const description = await untilItWorks('signer', () => signer.describe(), { log, signal });
     signerThere = true;
     policy = description.policy;
+    renewals.set(description.renewals);
     const { registryVersion, links } = description;
     log.info({ policy, registryVersion }, 'signer reached');
     if (registryVersion !== registry.version) {
@@ -89,6 +92,14 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     await revocation.bringOfVa(links);
   }
   describe().catch(failUnlessEnding);
+  const askingForRenewals = setInterval(() => {
+    if (!signerThere) return;
+    // One that cannot be reached is waited for elsewhere.
+    signer.describe().then(
+      (description) => renewals.set(description.renewals),
+      () => undefined,
+    );
+  }, config.renewal.askSignerMs);
 
   let link: NatsLink | undefined;
   let natsThere = false;
@@ -140,7 +151,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     now: Date.now,
     fail: failUnlessEnding,
   });
-  const routes: Route[] = [];
+  const routes: Route[] = [renewals.route];
 
   const nonces = new Nonces(randomBytes(32));
   const server = await startVrpServer({
@@ -208,6 +219,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       await perspectives?.quiet(config.probe.graceMs);
       await records?.drain(drainWithinMs);
       clearInterval(refreshing);
+      clearInterval(askingForRenewals);
       ending.abort(new Error('stopping'));
       signer.close();
       await connecting;

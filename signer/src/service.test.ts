@@ -37,6 +37,7 @@ const description: DescribeResponse = {
   trustContexts: ['MOZ'],
   policy,
   links: [],
+  renewals: [],
 };
 
 const measured: { took: number; step: string; outcome: string }[] = [];

@@ -22,6 +22,7 @@ import { DistrustList } from './distrust-list.ts';
 import { Draws } from './draws.ts';
 import { Issuance } from './issuance.ts';
 import { NewestCrls } from './newest-crls.ts';
+import { renewals } from './renewals.ts';
 import { RevocationEvidence } from './revocation-evidence.ts';
 import { signerMeasures } from './measures.ts';
 import { startService } from './service.ts';
@@ -43,6 +44,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
   const directories = new Directories();
   const chainPolicy = await chainPolicyOf(config, distrust);
   const trustContexts = chainPolicy.contexts.map(({ id }) => id);
+  const anchors = chainPolicy.contexts.flatMap((context) => context.anchors.map((one) => one.certificate));
   prepareTrial({ va, policy: config.quorum, registry, trustContexts }, randomBytes(16), new Date());
 
   let troubleSince: Date | undefined;
@@ -135,6 +137,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
       certificate: about.der,
       issuer: issuer.der,
     })),
+    renewals: renewals(distrust.list(true), anchors, Date.now(), config.voucherLifetimeSeconds * 1_000),
   });
   const service = await startService({
     listen: config.listen,

@@ -54,6 +54,7 @@ export interface SignerServer {
   deaf: boolean;
   streams: number;
   registryVersion: number;
+  renewals: DescribeResponse['renewals'];
   /** Breaks every connection, and listens no more. */
   kill(): void;
 }
@@ -86,6 +87,7 @@ export async function startSignerServer(
         trustContexts: [],
         policy,
         links: [],
+        renewals: state.renewals,
       });
     },
   });
@@ -104,6 +106,7 @@ export async function startSignerServer(
     deaf: false,
     streams: 0,
     registryVersion: 1,
+    renewals: [],
     kill: () => server.forceShutdown(),
   };
   return state;

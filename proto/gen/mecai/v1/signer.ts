@@ -231,6 +231,20 @@ export interface DescribeResponse {
     | undefined;
   /** The VA's certificates whose revocation status vouchers carry, the VA certificate first. */
   links: Link[];
+  /** What requesters should renew earlier than they would: distrust that was set or lifted lately. */
+  renewals: Renewal[];
+}
+
+/** Vouchers that the VA would not issue so any more. */
+export interface Renewal {
+  /** Those produced before, milliseconds since 1970. */
+  producedBefore: number;
+  /** About which chains, by SHA-256 of a part of one of the certificates; absent: all. */
+  about: { $case: "certificate"; certificate: Uint8Array } | //
+  /** SubjectPublicKeyInfo. */
+  { $case: "spki"; spki: Uint8Array } | //
+  /** Issuer name, DER. */
+  { $case: "issuer"; issuer: Uint8Array } | undefined;
 }
 
 export interface GetDirectoryRequest {
@@ -1398,7 +1412,7 @@ export const DescribeRequest: MessageFns<DescribeRequest> = {
 };
 
 function createBaseDescribeResponse(): DescribeResponse {
-  return { certificates: [], registryVersion: 0, trustContexts: [], policy: undefined, links: [] };
+  return { certificates: [], registryVersion: 0, trustContexts: [], policy: undefined, links: [], renewals: [] };
 }
 
 export const DescribeResponse: MessageFns<DescribeResponse> = {
@@ -1417,6 +1431,9 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
     }
     for (const v of message.links) {
       Link.encode(v!, writer.uint32(42).fork()).join();
+    }
+    for (const v of message.renewals) {
+      Renewal.encode(v!, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -1472,6 +1489,95 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
             }
 
             message.links.push(Link.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.renewals.push(Renewal.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRenewal(): Renewal {
+  return { producedBefore: 0, about: undefined };
+}
+
+export const Renewal: MessageFns<Renewal> = {
+  encode(message: Renewal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.producedBefore !== 0) {
+      writer.uint32(8).uint64(message.producedBefore);
+    }
+    switch (message.about?.$case) {
+      case "certificate":
+        writer.uint32(18).bytes(message.about.certificate);
+        break;
+      case "spki":
+        writer.uint32(26).bytes(message.about.spki);
+        break;
+      case "issuer":
+        writer.uint32(34).bytes(message.about.issuer);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Renewal {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRenewal();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.producedBefore = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.about = { $case: "certificate", certificate: reader.bytes() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.about = { $case: "spki", spki: reader.bytes() };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.about = { $case: "issuer", issuer: reader.bytes() };
             continue;
           }
         }
