@@ -8,7 +8,7 @@ import {
   type VoucherResponse,
 } from '@mecai/voucher';
 import { keyUsages, testCertificate, testVa, testVoucher } from '@mecai/voucher/testing';
-import { hash, randomBytes } from 'node:crypto';
+import { hash, randomBytes, randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { Server } from 'node:net';
@@ -47,7 +47,12 @@ export interface TestVaOptions {
 
 export async function startTestVa({ now = () => testVoucher.producedAt }: TestVaOptions = {}) {
   const va = testVa();
-  const tlsCa = testCertificate({ subject: 'Test TLS CA', ca: true, keyUsage: keyUsages.keyCertSign });
+  // A name of its own: OpenSSL looks for issuers by name.
+  const tlsCa = testCertificate({
+    subject: `Test TLS CA ${randomUUID()}`,
+    ca: true,
+    keyUsage: keyUsages.keyCertSign,
+  });
   const server = testCertificate({ subject: 'VA server', issuer: tlsCa, dnsNames: ['localhost'] });
   const nonces = new Set<string>();
   const seen: Seen[] = [];

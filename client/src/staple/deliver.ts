@@ -1,5 +1,4 @@
 /** Files brought to the server: written if they differ, tried, loaded, and put back if the server refuses. */
-import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { StapleError } from './error.ts';
 import { contentOf, ensureDirectory, writeAtomically } from './files.ts';
@@ -28,7 +27,7 @@ export interface Delivery {
 }
 
 /**
- * Throws `StapleError`: `unwritable-file`; `reload-failed`, after which the files are as before. Files that are
+ * Throws `StapleError`: `unwritable-file`; `reload-failed`, after which files that were there are as before. Files that are
  * read on each request are written first and stay.
  */
 export async function deliver(files: readonly OutputFile[], options: DeliveryOptions): Promise<Delivery> {
@@ -56,10 +55,8 @@ export async function deliver(files: readonly OutputFile[], options: DeliveryOpt
     if (test) await run(test);
     if (reload) await run(reload);
   } catch (error) {
-    for (const { path, before } of written) {
-      if (before) writeAtomically(path, before, fileMode);
-      else rmSync(path, { force: true });
-    }
+    // What was not there before stays: a server that names it could not start without.
+    for (const { path, before } of written) if (before) writeAtomically(path, before, fileMode);
     throw error;
   }
   return { changed: paths, reloaded: reload !== undefined };

@@ -10,7 +10,7 @@ export type LintCode =
   | 'unread'
   /** A server without a ServerInfoFile: its clients get no voucher in the handshake. */
   | 'no-server-info'
-  /** nginx takes the extension types from the default server of the address, which has none. */
+  /** The extension types are those of the address's default server, which has none. */
   | 'default-server'
   /** One ServerInfoFile where there are several certificates: it goes with the last only. */
   | 'dual-certificate'
@@ -65,7 +65,7 @@ export function lintServer(configuration: ServerConfiguration, options: LintOpti
   if (sites.length === 0) {
     found.push({ code: 'no-tls', severity: 'error', message: 'no server in this configuration speaks TLS' });
   }
-  if (kind === 'nginx') found.push(...defaultServers(sites));
+  found.push(...defaultServers(sites, kind));
   for (const site of sites) {
     found.push(...serverInfo(site, kind), ...protocols(site), ...ocspSlot(site, kind, options));
     found.push(...wellKnown(site, kind, options));
@@ -80,10 +80,11 @@ const line = (kind: ServerConfiguration['kind'], file: string): string =>
   kind === 'nginx' ? `ssl_conf_command ServerInfoFile ${file};` : `SSLOpenSSLConfCmd ServerInfoFile ${file}`;
 
 /**
- * nginx makes the connection with the default server's context and switches to the named one afterwards; OpenSSL
- * collects the client's extensions before that, by the types which the first context knows.
+ * A connection begins with the context of the address's default server (in Apache, of its first virtual host) and
+ * goes over to the named one by SNI; OpenSSL collects the client's extensions before that, by the types which the
+ * first context knows.
  */
-function defaultServers(sites: readonly Site[]): LintFinding[] {
+function defaultServers(sites: readonly Site[], kind: ServerConfiguration['kind']): LintFinding[] {
   const sockets = new Map<string, Site[]>();
   for (const site of sites) {
     for (const { address, port, text } of site.listens) {
@@ -104,8 +105,8 @@ function defaultServers(sites: readonly Site[]): LintFinding[] {
       severity: 'error',
       place: first.place,
       message:
-        `this is the default server of ${address} port ${port} and has no ServerInfoFile, so the one of ` +
-        `${stubName(needy)} is never sent. Add: ${line('nginx', `/var/lib/mecai/${stubName(first)}.serverinfo`)}`,
+        `this is the ${kind === 'nginx' ? 'default server' : 'first virtual host'} of ${address} port ${port} and has ` +
+        `no ServerInfoFile, so the one of ${stubName(needy)} is never sent. Add: ${line(kind, `/var/lib/mecai/${stubName(first)}.serverinfo`)}`,
     });
   }
   return [...found.values()];

@@ -1,5 +1,6 @@
 /** The OCSP slot: genuine responses of the CA with vouchers appended, in a file or from a responder on loopback. */
 import {
+  type Certificate,
   constructed,
   DerReader,
   encodeOcspRequest,
@@ -12,6 +13,7 @@ import {
 } from '@mecai/pki';
 import { augmentOcspResponse, voucherContainer, VoucherError, vouchersInOcspResponse } from '@mecai/voucher';
 import { generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
+import { contentOf } from './files.ts';
 import type { Target } from './targets.ts';
 
 /** Octets of an OCSPResponse. */
@@ -35,7 +37,8 @@ export class OcspResponses {
 
   /** Verified and current; undefined and a word to `problem` if there is none. */
   async for(target: Target, now: Date, problem: (why: string) => void): Promise<Uint8Array | undefined> {
-    const kept = this.#kept.get(target.id);
+    const kept = this.#kept.get(target.id) ?? fromFile(target, now);
+    if (kept) this.#kept.set(target.id, kept);
     const current = kept && kept.nextUpdate > now ? kept.der : undefined;
     const due = kept ? (kept.thisUpdate.getTime() + kept.nextUpdate.getTime()) / 2 : 0;
     if (now.getTime() < Math.max(due, this.#retry.get(target.id) ?? 0)) return current;
@@ -57,10 +60,27 @@ export class OcspResponses {
     const [url] = ocspUris(leaf!);
     if (url === undefined) throw new PkiError('unsupported', 'the CA answers no OCSP');
     const body = { type: 'application/ocsp-request', octets: encodeOcspRequest(leaf!, issuer) };
-    const der = await this.#fetch({ url, body, maxOctets: maxResponseOctets });
-    const { status, thisUpdate, nextUpdate } = verifyOcsp(der, leaf!, issuer, now);
-    if (status !== 'good') throw new PkiError('unverified', `the certificate is ${status}`);
-    return { der, thisUpdate, nextUpdate };
+    return verified(await this.#fetch({ url, body, maxOctets: maxResponseOctets }), leaf!, issuer, now);
+  }
+}
+
+/** Throws `PkiError`. */
+function verified(der: Uint8Array, leaf: Certificate, issuer: Certificate, now: Date): Kept {
+  const { status, thisUpdate, nextUpdate } = verifyOcsp(der, leaf, issuer, now);
+  if (status !== 'good') throw new PkiError('unverified', `the certificate is ${status}`);
+  return { der, thisUpdate, nextUpdate };
+}
+
+/** The one that was delivered before a restart, if it is still good. */
+function fromFile({ chain, ocspFiles: [file] }: Target, now: Date): Kept | undefined {
+  const content = file === undefined ? undefined : contentOf(file);
+  const [leaf, issuer] = chain.map(parseCertificate);
+  if (!content || !issuer) return undefined;
+  try {
+    return verified(augmentOcspResponse(content, []), leaf!, issuer, now);
+  } catch (error) {
+    if (error instanceof PkiError || error instanceof VoucherError) return undefined;
+    throw error;
   }
 }
 
@@ -117,7 +137,7 @@ export function certIdKey({ chain }: Pick<Target, 'chain'>): string | undefined 
  */
 export function requestedCertId(bytes: Uint8Array): string | undefined {
   try {
-    const tbs = DerReader.whole(bytes).sequence().sequence();
+    const tbs = DerReader.whole(bytes).sequence();
     tbs.optional(constructed(0));
     tbs.optional(constructed(1));
     const certId = tbs.sequence().sequence().sequence();
