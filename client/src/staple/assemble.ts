@@ -26,7 +26,7 @@ export interface Assembled {
   readonly state: StateDirectory;
   readonly vas: () => readonly VaEntry[];
   readonly server: () => ServerConfiguration | undefined;
-  close(): void;
+  readonly close: () => void;
 }
 
 /** Throws `StapleError`. */
