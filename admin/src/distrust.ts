@@ -1,21 +1,19 @@
-/** `mecai-admin distrust`: the list of what a running signer distrusts. */
-import { hash } from 'node:crypto';
+/** `mecai-admin distrust`: the list of what the running signers distrust. */
+import { hash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { Metadata, type ServiceError, credentials, status } from '@grpc/grpc-js';
-import { nameText, pemCertificates } from '@mecai/pki';
-import {
-  type Distrust,
-  type DistrustAct,
-  type DistrustRecord,
-  type LiftDistrustResponse,
-  OperatorServiceClient,
-  type SetDistrustResponse,
+import { pemCertificates } from '@mecai/pki';
+import type {
+  Distrust,
+  DistrustRecord,
+  LiftDistrustResponse,
+  ListDistrustResponse,
+  SetDistrustResponse,
 } from '@mecai/proto/signer';
-import { hostPort, loadConfig, mutualTls, readMutualTls, spiffeId, spiffeIdOf } from '@mecai/runtime';
-import * as z from 'zod';
 import type { Command } from './admin.ts';
+import { plain, words } from './distrust-words.ts';
 import { AdminError } from './error.ts';
+import { type Answer, type Signer, connectSigners, everySigner } from './signers.ts';
 
 const usage = `usage: mecai-admin distrust <command> --config <file.json> [--json]
 
@@ -24,18 +22,16 @@ const usage = `usage: mecai-admin distrust <command> --config <file.json> [--jso
            --spki <SHA-256 or PEM file>          every certificate with this key
            --issuer <PEM file>                   whatever this CA, by its name, has issued
            --operator <organization>             every CA of this organization
+         [--id <12 hex digits>]             of an entry that did not reach every signer
          [--context <TCI>]                  in this trust context only
          [--from <time>]                    in force from then on
          [--issued-after <time>]            only certificates issued after that
   lift   <id>                               --reason <text> --author <name>
   list   entries that stand                 [--all] with those that were lifted
 
-The file: { "signer": { "address": "host:port", "id": "spiffe://…", "tls": { "certificate", "key", "ca" } } }
-Times are ISO 8601, such as 2026-11-22T10:00:00Z. When \`add\` returns, no voucher comes out any more.`;
-
-const adminConfig = z.strictObject({
-  signer: z.strictObject({ address: hostPort(), id: spiffeId(), tls: mutualTls() }),
-});
+The file: { "signers": [{ "address": "host:port", "id": "spiffe://…", "tls": { "certificate", "key", "ca" } }] }
+Times are ISO 8601, such as 2026-11-22T10:00:00Z. When \`add\` returns 0, no voucher comes out any more; otherwise it
+says which signers it did not reach.`;
 
 const options = {
   config: { type: 'string' },
@@ -50,6 +46,7 @@ const options = {
   'issued-after': { type: 'string' },
   reason: { type: 'string' },
   author: { type: 'string' },
+  id: { type: 'string' },
 } as const;
 
 const parse = (args: readonly string[]) => parseArgs({ args: [...args], options, allowPositionals: true });
@@ -72,77 +69,77 @@ async function run(
   values: Values,
   environment: NodeJS.ProcessEnv,
 ): Promise<void> {
-  const { json = false, reason = '', author = '' } = values;
-  const show = (record: DistrustRecord | undefined) => {
-    if (record) console.log(json ? JSON.stringify(plain(record)) : words(record));
-  };
+  const { reason = '', author = '' } = values;
   if (verb !== 'list' && (reason === '' || author === '')) throw misused('--reason and --author are needed');
-  const wantedDistrust = verb === 'add' ? wanted(values) : undefined;
+  const message = verb === 'add' ? wanted(values) : undefined;
   if (values.config === undefined) throw misused('--config <file.json> is missing');
-  const client = connect(values.config, environment);
+  const signers = connectSigners(values.config, environment);
   try {
     switch (verb) {
-      case 'add':
-        return show(
-          (
-            await call((done: Done<SetDistrustResponse>) =>
-              client.setDistrust({ distrust: wantedDistrust, reason, author }, ...within(done)),
-            )
-          ).record,
+      case 'add': {
+        // The same at every signer, so that one command lifts it again.
+        const own = values.id ?? randomBytes(6).toString('hex');
+        const answers = await everySigner<SetDistrustResponse>(signers, (client, within) =>
+          client.setDistrust({ distrust: message, reason, author, id: own }, ...within),
         );
-      case 'lift':
-        return show(
-          (
-            await call((done: Done<LiftDistrustResponse>) =>
-              client.liftDistrust({ id: id!, reason, author }, ...within(done)),
-            )
-          ).record,
-        );
-      case 'list': {
-        const lifted = values.all ?? false;
-        const { records } = await call((done: Done<{ records: DistrustRecord[] }>) =>
-          client.listDistrust({ lifted }, ...within(done)),
-        );
-        records.forEach(show);
-        return;
+        return conclude(answers, values, `give the command again with --id ${own}`);
       }
+      case 'lift': {
+        const answers = await everySigner<LiftDistrustResponse>(signers, (client, within) =>
+          client.liftDistrust({ id: id!, reason, author }, ...within),
+        );
+        return conclude(answers, values, 'give the command again');
+      }
+      case 'list':
+        return await list(signers, values);
       default:
         throw misused(verb === undefined ? 'add, lift or list?' : `no command ${verb}`);
     }
   } finally {
-    client.close();
+    for (const { client } of signers) client.close();
   }
 }
 
-type Done<T> = (error: ServiceError | null, response: T) => void;
-
-const answerWithinMs = 5_000;
-const within = <T>(done: Done<T>) =>
-  [new Metadata(), { deadline: Date.now() + answerWithinMs }, done] as const;
-
-const call = <T>(send: (done: Done<T>) => unknown): Promise<T> =>
-  new Promise((resolve, reject) => {
-    send((error, response) => {
-      if (!error) resolve(response);
-      else if (error.code === status.INVALID_ARGUMENT) reject(misused(error.details));
-      else reject(error);
-    });
-  });
-
-function connect(file: string, environment: NodeJS.ProcessEnv): OperatorServiceClient {
-  const { signer } = loadConfig(adminConfig, file, environment);
-  const { ca, key, certificate } = readMutualTls(signer.tls);
-  const secure = credentials.createSsl(ca, key, certificate, {
-    // The SPIFFE ID takes the place of the host name (SPIFFE X509-SVID section 5).
-    checkServerIdentity: (_, { raw }) => {
-      const shown = spiffeIdOf(raw);
-      if (shown === signer.id) return undefined;
-      return new Error(`signer shows ${shown ?? 'no SPIFFE ID'}, not ${signer.id}`);
-    },
-  });
-  // Node refuses an IP address as SNI, and no host name counts here.
-  return new OperatorServiceClient(signer.address, secure, { 'grpc.ssl_target_name_override': 'signer' });
+/** @throws AdminError `incomplete` unless it was done at every signer */
+function conclude(
+  answers: readonly Answer<{ readonly record: DistrustRecord | undefined }>[],
+  { json = false }: Values,
+  advice: string,
+): void {
+  const done = answers.flatMap((answer) => ('response' in answer ? [answer.response] : []));
+  const record = done[0]?.record;
+  if (record) show(record, json);
+  report(answers, (failed) =>
+    done.length === 0
+      ? `nothing was changed: ${failed}`
+      : `done at ${done.length} of ${answers.length} signers only, ${advice}: ${failed}`,
+  );
 }
+
+const show = (record: DistrustRecord, json: boolean) =>
+  console.log(json ? JSON.stringify(plain(record)) : words(record));
+
+function report(answers: readonly Answer<unknown>[], said: (failed: string) => string): void {
+  const failed = answers.flatMap((one) => ('error' in one ? [`${one.address}: ${one.error.message}`] : []));
+  if (failed.length > 0) throw new AdminError('incomplete', said(failed.join('; ')));
+}
+
+/** Each entry once, and where it is not in force. */
+async function list(signers: readonly Signer[], { json = false, all = false }: Values): Promise<void> {
+  const answers = await everySigner<ListDistrustResponse>(signers, (client, within) =>
+    client.listDistrust({ lifted: all }, ...within),
+  );
+  const heard = answers.flatMap((one) => ('response' in one ? [{ ...one, ids: idsOf(one.response) }] : []));
+  const records = new Map(heard.flatMap(({ response }) => response.records.map((one) => [one.id, one])));
+  for (const [id, record] of records) {
+    const absent = heard.flatMap(({ address, ids }) => (ids.has(id) ? [] : [address]));
+    if (json) console.log(JSON.stringify({ ...plain(record), ...(absent.length > 0 && { absent }) }));
+    else console.log([words(record), ...absent.map((address) => `    not at ${address}`)].join('\n'));
+  }
+  report(answers, (failed) => `not all signers answered: ${failed}`);
+}
+
+const idsOf = ({ records }: ListDistrustResponse) => new Set(records.map(({ id }) => id));
 
 function wanted(values: Values): Distrust {
   const { certificate, spki, issuer, operator } = values;
@@ -177,56 +174,6 @@ function time(text: string | undefined, option: string): number {
   return parsed;
 }
 
-/** As one JSON object: hashes in hex, times in ISO 8601. */
-function plain({ id, distrust, set, lifted }: DistrustRecord): Record<string, unknown> {
-  const shown = (done: DistrustAct) => ({ ...done, at: iso(done.at) });
-  return {
-    id,
-    ...shownDistrust(distrust),
-    ...(set && { set: shown(set) }),
-    ...(lifted && { lifted: shown(lifted) }),
-  };
-}
-
-function shownDistrust(distrust: Distrust | undefined): Record<string, string> {
-  const { subject, trustContext = '', from = 0, issuedAfter = 0 } = distrust ?? {};
-  return {
-    ...shownSubject(subject),
-    ...(trustContext !== '' && { trustContext }),
-    ...(from > 0 && { from: iso(from) }),
-    ...(issuedAfter > 0 && { issuedAfter: iso(issuedAfter) }),
-  };
-}
-
-function shownSubject(subject: Distrust['subject']): Record<string, string> {
-  switch (subject?.$case) {
-    case 'certificate':
-      return { certificate: hex(subject.certificate) };
-    case 'spki':
-      return { spki: hex(subject.spki) };
-    case 'issuer':
-      return { issuer: nameText(subject.issuer) };
-    case 'operator':
-      return { operator: subject.operator };
-    case undefined:
-      return {};
-    default:
-      return subject satisfies never;
-  }
-}
-
-function words(record: DistrustRecord): string {
-  const { id, distrust } = record;
-  const what = shownDistrust(distrust);
-  const told = (verb: string, done: DistrustAct | undefined) =>
-    done ? [`    ${verb} ${iso(done.at)} by ${done.author} (${done.identity}): ${done.reason}`] : [];
-  const about = Object.entries(what).map(([name, value]) => `${name} ${value}`);
-  const head = `${id}  ${about.join(', ')}`;
-  return [head, ...told('set', record.set), ...told('lifted', record.lifted)].join('\n');
-}
-
 const sha256 = (bytes: Uint8Array): Buffer => hash('sha256', bytes, 'buffer');
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
-const iso = (milliseconds: number) => new Date(milliseconds).toISOString();
 
 const misused = (why: string) => new AdminError('wrong-usage', why);

@@ -1,4 +1,8 @@
-export type AdminErrorCode = 'wrong-usage' | 'refused';
+export type AdminErrorCode =
+  | 'wrong-usage'
+  | 'refused'
+  /** Not done at every signer. */
+  | 'incomplete';
 
 export class AdminError extends Error {
   override readonly name = 'AdminError';

@@ -84,6 +84,7 @@ function ask(rest: Partial<DecideParts> = {}, what = question()) {
     name: coordinatorName,
     signer,
     revocation: { bring: () => Promise.resolve() },
+    distrust: { refusal: () => undefined },
     perspectives,
     records,
     certificates: allCleared,

@@ -8,6 +8,7 @@ import { type Context, type Logger, SpanKind, type Telemetry, within } from '@me
 import { type ChainResult, type RefusalReason, vrpLimits } from '@mecai/voucher';
 import type { Answers, Heard } from './answers.ts';
 import type { CoordinatorConfig } from './config.ts';
+import type { Distrust } from './distrust/distrust.ts';
 import { CoordinatorError } from './error.ts';
 import { Inquiry } from './inquiry.ts';
 import type { CertificateLog } from './log/certificate-log.ts';
@@ -21,6 +22,7 @@ export interface DecideParts {
   readonly name: string;
   readonly signer: Pick<SignerClient, 'draw' | 'issue'>;
   readonly revocation: Pick<Revocation, 'bring'>;
+  readonly distrust: Pick<Distrust, 'refusal'>;
   readonly perspectives: Pick<Perspectives, 'ask' | 'silentMs' | 'expectConnected'>;
   readonly records: Pick<Records, 'decision' | 'later'>;
   readonly certificates: Pick<CertificateLog, 'standing' | 'admit'>;
@@ -64,6 +66,11 @@ export const retryAfter = { unavailable: 10, inconclusive: 60, rateLimited: 60 }
 /** @throws CoordinatorError when a part is away before any perspective has been asked */
 export async function decide(parts: DecideParts, question: Question): Promise<Decided> {
   const leaf = sha256(question.subject.chain[0]!);
+  const distrusted = parts.distrust.refusal(question.subject.chain, parts.now());
+  if (distrusted !== undefined) {
+    const refused = { status: 'refused', reason: 'distrusted', detail: distrusted } as const;
+    return { result: { leaf, perspectives: [], ...refused }, unavailable: false };
+  }
   // A signer that restarts forgets its draws: once, the question is put anew.
   for (let drawsLeft = 1; ; drawsLeft--) {
     parts.perspectives.expectConnected();

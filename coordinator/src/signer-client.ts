@@ -1,4 +1,4 @@
-import { type ClientDuplexStream, Metadata, credentials } from '@grpc/grpc-js';
+import { type ClientDuplexStream, type ClientReadableStream, Metadata, credentials } from '@grpc/grpc-js';
 import type { SignedObservation } from '@mecai/proto';
 import {
   type DescribeResponse,
@@ -12,6 +12,7 @@ import {
   SignerServiceClient,
   type Subject,
   type SupplyResponse,
+  type WatchDistrustResponse,
 } from '@mecai/proto/signer';
 import {
   type Context,
@@ -150,6 +151,11 @@ export class SignerClient {
       };
       next();
     });
+  }
+
+  /** The distrust list and its changes; ends with the connection. */
+  watchDistrust(): ClientReadableStream<WatchDistrustResponse> {
+    return this.#client.watchDistrust({});
   }
 
   close(): void {

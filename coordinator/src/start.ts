@@ -15,6 +15,9 @@ import {
 } from '@mecai/runtime';
 import { coordinatorConfig } from './config.ts';
 import { type Decided, type Question, decide } from './decide.ts';
+import { DistrustCopy } from './distrust/distrust-copy.ts';
+import { Distrust } from './distrust/distrust.ts';
+import { distrustMigrations } from './distrust/schema.ts';
 import { CoordinatorError } from './error.ts';
 import { type Route, serveRoutes } from './http-routes.ts';
 import { startVrpServer } from './http-server.ts';
@@ -132,13 +135,13 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     if (!policy) throw new CoordinatorError('signer-unavailable', 'the signer has not been reached yet');
     const { name, probe } = config;
     const { certificates } = certificateLog;
-    const parts = { name, signer, revocation, perspectives, records, certificates, registry, policy, probe };
-    return decide({ ...parts, telemetry, measures, log, now: Date.now }, question);
+    const parts = { name, signer, revocation, distrust, perspectives, records, certificates };
+    return decide({ ...parts, registry, policy, probe, telemetry, measures, log, now: Date.now }, question);
   }
 
   const store = new Store({
     config: config.database,
-    migrations: { log: logMigrations, notice: noticeMigrations },
+    migrations: { log: logMigrations, notice: noticeMigrations, distrust: distrustMigrations },
     log,
     now: Date.now,
     random: Math.random,
@@ -149,6 +152,12 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     store,
     log,
     now: Date.now,
+    fail: failUnlessEnding,
+  });
+  const distrust = new Distrust({
+    copy: new DistrustCopy(config.signer.id, () => store.database),
+    watch: () => signer.watchDistrust(),
+    log,
     fail: failUnlessEnding,
   });
   const routes: Route[] = [renewals.route];
@@ -196,6 +205,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       name: config.name,
       registryVersion: registry.version,
       policy,
+      distrusted: distrust.size,
       requestsInFlight: server.inFlight,
       listening: perspectives?.listening,
       recordsUnconfirmed: records?.unconfirmed,
@@ -220,6 +230,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       await records?.drain(drainWithinMs);
       clearInterval(refreshing);
       clearInterval(askingForRenewals);
+      await distrust.close();
       ending.abort(new Error('stopping'));
       signer.close();
       await connecting;

@@ -49,6 +49,7 @@ const liftedRecord = z.object({ event: z.literal('distrust-lifted'), id: z.strin
 
 export class DistrustList {
   readonly #listed = new Map<string, ListedDistrust>();
+  readonly #listeners: ((listed: ListedDistrust) => void)[] = [];
   #inForce: readonly DistrustEntry[] = [];
   /** Milliseconds since 1970: from when to when `#inForce` holds. */
   #since = Number.NEGATIVE_INFINITY;
@@ -71,8 +72,15 @@ export class DistrustList {
     }
   }
 
+  /** Called with each entry that is set or lifted, once that is on the disk. */
+  onChange(listener: (listed: ListedDistrust) => void): void {
+    this.#listeners.push(listener);
+  }
+
   /**
    * In force when it returns, and stays so once the record is on the disk.
+   *
+   * Set again as it stands, nothing changes.
    *
    * @param audit a failure of which takes the entry off the list again
    * @throws SignerError `wrong-usage`
@@ -87,6 +95,8 @@ export class DistrustList {
     const parsed = setRecord.safeParse(record);
     if (!parsed.success) throw new SignerError('wrong-usage', z.prettifyError(parsed.error));
     const listed = listedOf(parsed.data);
+    const there = this.#listed.get(entry.id);
+    if (there && !there.lifted && sameEntry(there, listed)) return there;
     this.#add(listed);
     try {
       await audit(record);
@@ -95,10 +105,15 @@ export class DistrustList {
       this.#changed();
       throw error;
     }
+    this.#tell(listed);
     return listed;
   }
 
-  /** @throws SignerError `wrong-usage` */
+  /**
+   * Lifted again, nothing changes.
+   *
+   * @throws SignerError `wrong-usage`
+   */
   async lift(
     id: string,
     by: DistrustAct,
@@ -106,13 +121,15 @@ export class DistrustList {
   ): Promise<ListedDistrust> {
     const listed = this.#listed.get(id);
     if (!listed) throw new SignerError('wrong-usage', `no entry ${JSON.stringify(id.slice(0, 64))}`);
-    if (listed.lifted) throw new SignerError('wrong-usage', `entry ${id} has been lifted`);
+    if (listed.lifted) return listed;
     const record = { event: 'distrust-lifted', id, act: by };
     const parsed = liftedRecord.safeParse(record);
     if (!parsed.success) throw new SignerError('wrong-usage', z.prettifyError(parsed.error));
     // Still in force until it is certain that a restart would not bring it back.
     await audit(record);
-    return this.#change(id, by);
+    const changed = this.#change(id, by);
+    this.#tell(changed);
+    return changed;
   }
 
   /** In the order in which they were set. */
@@ -127,7 +144,7 @@ export class DistrustList {
    */
   inForce(now: number): readonly DistrustEntry[] {
     if (now >= this.#since && now < this.#until) return this.#inForce;
-    const standing = this.list(false).map(({ entry }) => entry);
+    const standing = this.list(false).map(({ entry, set }) => ({ ...entry, reason: set.reason }));
     const starts = standing.flatMap(({ from }) => (from ? [from.getTime()] : []));
     this.#inForce = standing.filter(({ from }) => !from || from.getTime() <= now);
     this.#since = Math.max(Number.NEGATIVE_INFINITY, ...starts.filter((start) => start <= now));
@@ -151,11 +168,18 @@ export class DistrustList {
     return changed;
   }
 
+  #tell(listed: ListedDistrust): void {
+    for (const listener of this.#listeners) listener(listed);
+  }
+
   /** Whatever was computed holds no longer. */
   #changed(): void {
     this.#until = Number.NEGATIVE_INFINITY;
   }
 }
+
+const sameEntry = (a: ListedDistrust, b: ListedDistrust): boolean =>
+  JSON.stringify(recordOf(a.entry, a.set)) === JSON.stringify(recordOf(b.entry, a.set));
 
 function recordOf({ id, subject, tci, from, issuedAfter }: DistrustEntry, by: DistrustAct): AuditRecord {
   return {

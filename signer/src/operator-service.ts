@@ -1,9 +1,9 @@
 /** Commands of the VA's operator. */
 import { type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
-import { type DistrustEntry, type DistrustSubject, PkiError } from '@mecai/pki';
+import { type DistrustEntry, PkiError } from '@mecai/pki';
+import { distrustEntry } from '@mecai/proto/distrust';
 import type {
   Distrust,
-  DistrustRecord,
   LiftDistrustRequest,
   LiftDistrustResponse,
   ListDistrustRequest,
@@ -15,7 +15,8 @@ import type {
 import type { Logger } from '@mecai/runtime';
 import type { AuditRecord } from './audit-log.ts';
 import { hex } from './digest.ts';
-import type { DistrustList, ListedDistrust } from './distrust-list.ts';
+import type { DistrustList } from './distrust-list.ts';
+import { recordOf } from './distrust-watch.ts';
 import { SignerError } from './error.ts';
 
 export interface OperatorParts {
@@ -64,11 +65,12 @@ export function operatorService(
       call: ServerUnaryCall<SetDistrustRequest, SetDistrustResponse>,
       respond: sendUnaryData<SetDistrustResponse>,
     ) {
-      answer(call, respond, async ({ distrust: wanted, reason, author }, identity) => {
-        const entry = entryOf(wanted, hex(random(6)), trustContexts);
+      answer(call, respond, async ({ distrust: wanted, id, reason, author }, identity) => {
+        if (!/^([0-9a-f]{12})?$/.test(id)) throw new SignerError('wrong-usage', 'id: 12 hexadecimal digits');
+        const entry = entryOf(wanted, id || hex(random(6)), trustContexts);
         const listed = await distrust.set(entry, { at: now(), reason, author, identity }, audit);
         log.warn({ operator: identity, author, reason, id: entry.id }, 'distrust set');
-        return { record: messageOf(listed) };
+        return { record: recordOf(listed) };
       });
     },
     liftDistrust(
@@ -78,74 +80,24 @@ export function operatorService(
       answer(call, respond, async ({ id, reason, author }, identity) => {
         const listed = await distrust.lift(id, { at: now(), reason, author, identity }, audit);
         log.warn({ operator: identity, author, reason, id }, 'distrust lifted');
-        return { record: messageOf(listed) };
+        return { record: recordOf(listed) };
       });
     },
     listDistrust(
       call: ServerUnaryCall<ListDistrustRequest, ListDistrustResponse>,
       respond: sendUnaryData<ListDistrustResponse>,
     ) {
-      answer(call, respond, ({ lifted }) => ({ records: distrust.list(lifted).map(messageOf) }));
+      answer(call, respond, ({ lifted }) => ({ records: distrust.list(lifted).map(recordOf) }));
     },
   };
 }
 
-function entryOf(wanted: Distrust | undefined, id: string, known: readonly string[]): DistrustEntry {
-  if (!wanted?.subject) throw new SignerError('wrong-usage', 'what is to be distrusted?');
-  const { trustContext: tci, from, issuedAfter } = wanted;
-  if (tci !== '' && !known.includes(tci)) {
+function entryOf(message: Distrust | undefined, id: string, known: readonly string[]): DistrustEntry {
+  const entry = distrustEntry(id, message);
+  if (!entry) throw new SignerError('wrong-usage', 'what is to be distrusted?');
+  const { tci } = entry;
+  if (tci !== undefined && !known.includes(tci)) {
     throw new SignerError('wrong-usage', `no trust context ${tci}; there are ${known.join(', ')}`);
   }
-  return {
-    id,
-    subject: subjectOf(wanted.subject),
-    ...(tci !== '' && { tci }),
-    ...(from > 0 && { from: new Date(from) }),
-    ...(issuedAfter > 0 && { issuedAfter: new Date(issuedAfter) }),
-  };
-}
-
-function subjectOf(subject: NonNullable<Distrust['subject']>): DistrustSubject {
-  switch (subject.$case) {
-    case 'certificate':
-      return { kind: 'certificate', sha256: hex(subject.certificate) };
-    case 'spki':
-      return { kind: 'spki', sha256: hex(subject.spki) };
-    case 'issuer':
-      return { kind: 'issuer', name: Uint8Array.from(subject.issuer) };
-    case 'operator':
-      return { kind: 'operator', organization: subject.operator };
-    default:
-      return subject satisfies never;
-  }
-}
-
-function messageOf({ entry, set, lifted }: ListedDistrust): DistrustRecord {
-  const { id, subject, tci = '', from, issuedAfter } = entry;
-  return {
-    id,
-    distrust: {
-      subject: messageSubject(subject),
-      trustContext: tci,
-      from: from?.getTime() ?? 0,
-      issuedAfter: issuedAfter?.getTime() ?? 0,
-    },
-    set,
-    lifted,
-  };
-}
-
-function messageSubject(subject: DistrustSubject): NonNullable<Distrust['subject']> {
-  switch (subject.kind) {
-    case 'certificate':
-      return { $case: 'certificate', certificate: Buffer.from(subject.sha256, 'hex') };
-    case 'spki':
-      return { $case: 'spki', spki: Buffer.from(subject.sha256, 'hex') };
-    case 'issuer':
-      return { $case: 'issuer', issuer: subject.name };
-    case 'operator':
-      return { $case: 'operator', operator: subject.organization };
-    default:
-      return subject satisfies never;
-  }
+  return entry;
 }

@@ -22,6 +22,7 @@ import {
 } from '@mecai/proto/signer';
 import { type Logger, spiffeIdOf } from '@mecai/runtime';
 import { CoordinatorStream } from './coordinator-stream.ts';
+import { DistrustWatchers, type WatchCall } from './distrust-watch.ts';
 import type { Issuance } from './issuance.ts';
 import { type OperatorParts, operatorService } from './operator-service.ts';
 import type { SignerMeasures } from './measures.ts';
@@ -68,6 +69,7 @@ export async function startService(options: ServiceOptions): Promise<SignerServi
   type Call =
     | ServerDuplexStream<IssueRequest, IssueResponse>
     | ServerReadableStream<SupplyRequest, SupplyResponse>
+    | WatchCall
     | ServerUnaryCall<DescribeRequest, DescribeResponse>
     | ServerUnaryCall<GetDirectoryRequest, GetDirectoryResponse>;
   const identity = (
@@ -84,6 +86,7 @@ export async function startService(options: ServiceOptions): Promise<SignerServi
   const denied = { code: status.PERMISSION_DENIED, details: 'this identity may not ask the signer' };
 
   const supplies = new Supplies(issuance, options.crlOctets, log);
+  const watchers = new DistrustWatchers(options.operator.distrust);
   const streams = new Set<CoordinatorStream>();
   server.addService(SignerServiceService, {
     issue(call: ServerDuplexStream<IssueRequest, IssueResponse>) {
@@ -105,6 +108,10 @@ export async function startService(options: ServiceOptions): Promise<SignerServi
       const coordinator = caller(call);
       if (coordinator === undefined) respond(denied);
       else supplies.take(call, coordinator, respond);
+    },
+    watchDistrust(call: WatchCall) {
+      if (caller(call) === undefined) call.emit('error', denied);
+      else watchers.add(call);
     },
     describe(
       call: ServerUnaryCall<DescribeRequest, DescribeResponse>,
@@ -147,6 +154,7 @@ export async function startService(options: ServiceOptions): Promise<SignerServi
       new Promise((resolve) => {
         // A coordinator's stream has no end of its own.
         for (const stream of streams) stream.end();
+        watchers.end();
         const patience = setTimeout(() => server.forceShutdown(), closeWithinMs);
         server.tryShutdown(() => {
           clearTimeout(patience);

@@ -5,15 +5,19 @@ import {
   ServerCredentials,
   type ServerDuplexStream,
   type ServerUnaryCall,
+  type ServerWritableStream,
   type sendUnaryData,
 } from '@grpc/grpc-js';
 import { der, implicit } from '@mecai/pki';
 import {
   type DescribeRequest,
   type DescribeResponse,
+  type DistrustRecord,
   type IssueRequest,
   type IssueResponse,
   SignerServiceService,
+  type WatchDistrustRequest,
+  type WatchDistrustResponse,
 } from '@mecai/proto/signer';
 import { keyUsages, testCertificate, testExtension } from '@mecai/voucher/testing';
 import { keyPemOf, pemOf } from './chains.ts';
@@ -55,6 +59,8 @@ export interface SignerServer {
   streams: number;
   registryVersion: number;
   renewals: DescribeResponse['renewals'];
+  /** Tells whoever watches, now and later. */
+  distrust(...records: readonly DistrustRecord[]): void;
   /** Breaks every connection, and listens no more. */
   kill(): void;
 }
@@ -66,6 +72,8 @@ export async function startSignerServer(
   port = 0,
 ): Promise<SignerServer> {
   const server = new Server();
+  const distrusted: DistrustRecord[] = [];
+  const watchers = new Set<ServerWritableStream<WatchDistrustRequest, WatchDistrustResponse>>();
   server.addService(SignerServiceService, {
     issue(call: ServerDuplexStream<IssueRequest, IssueResponse>) {
       state.streams++;
@@ -74,6 +82,11 @@ export async function startSignerServer(
       call.on('data', ({ id, step }: IssueRequest) => {
         if (!state.deaf) void answer(signer, step).then((answered) => call.write({ id, step: answered }));
       });
+    },
+    watchDistrust(call: ServerWritableStream<WatchDistrustRequest, WatchDistrustResponse>) {
+      watchers.add(call);
+      call.on('cancelled', () => watchers.delete(call));
+      call.write({ records: [...distrusted], complete: true });
     },
     describe(
       _: ServerUnaryCall<DescribeRequest, DescribeResponse>,
@@ -107,6 +120,10 @@ export async function startSignerServer(
     streams: 0,
     registryVersion: 1,
     renewals: [],
+    distrust(...records) {
+      distrusted.push(...records);
+      for (const call of watchers) call.write({ records: [...records], complete: false });
+    },
     kill: () => server.forceShutdown(),
   };
   return state;

@@ -21,6 +21,8 @@ export interface DistrustEntry {
   readonly from?: Date;
   /** Only certificates issued (notBefore) after this; without it, all. */
   readonly issuedAfter?: Date;
+  /** For those who ask why. */
+  readonly reason?: string;
 }
 
 export interface DistrustMatch {
@@ -50,6 +52,10 @@ export function matchesDistrust(
   }
   return undefined;
 }
+
+/** Why, in words. */
+export const distrustText = ({ id, reason }: DistrustEntry): string =>
+  `distrusted by entry ${id}${reason === undefined ? '' : `: ${reason}`}`;
 
 function hits(subject: DistrustSubject, traits: Traits, index: number): boolean {
   switch (subject.kind) {

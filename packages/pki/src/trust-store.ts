@@ -1,7 +1,7 @@
 /** Trust contexts evaluated together: one graph over the union of their anchors, one answer for each. */
 import { anchorFault } from './anchor-constraints.ts';
 import type { Certificate } from './certificate.ts';
-import { type DistrustEntry, matchesDistrust } from './distrust.ts';
+import { type DistrustEntry, distrustText, matchesDistrust } from './distrust.ts';
 import { PkiError } from './error.ts';
 import { type Fault, fault } from './fault.ts';
 import { type Budgets, defaultBudgets, GraphView, IssuingGraph } from './graph.ts';
@@ -183,7 +183,7 @@ export class TrustStore {
     if (constrained) return { vertex, fault: constrained };
     const match = matchesDistrust(request.distrust ?? [], certificates, id, request.now);
     if (!match) return undefined;
-    const detail = `distrusted by entry ${match.entry.id}`;
+    const detail = distrustText(match.entry);
     return { vertex: path[match.index]!, fault: fault('distrusted', 'operator', detail) };
   }
 

@@ -242,7 +242,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     progress('VA key generated in the SoftHSM token, certificate installed');
     const signer = await run('signer', 'signer/src/main.ts', ['serve', '--config', signerConfig], softHsm);
     const adminConfig = write('admin.json', {
-      signer: { address: signer.ready['grpc'], id: signerId.id, tls: operatorId.files },
+      signers: [{ address: signer.ready['grpc'], id: signerId.id, tls: operatorId.files }],
     });
     progress(`signer on ${signer.ready['grpc']}`);
 

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ChainResult } from '@mecai/voucher';
 import { serverCertificate } from '../network/index.ts';
@@ -67,7 +68,7 @@ const issuerFile = () => join(asker.network.directory, 'trust/CHROME/roots.pem')
 
 afterEach(async () => {
   for (const { id } of await list()) await command('lift', id, ...why);
-  expect((await ask()).status).toBe('issued');
+  await until(ask, ({ status }) => status === 'issued');
 });
 
 describe('a running network', () => {
@@ -87,7 +88,7 @@ describe('a running network', () => {
     const returned = performance.now();
     const { result } = await until(ask, ({ status }) => status !== 'issued');
     expect(result).toMatchObject({ status: 'refused', reason: 'distrusted' });
-    expect(result.detail).toContain(`distrusted by entry ${id}`);
+    expect(result.detail).toContain(`distrusted by entry ${id}: key on sale`);
     const seen = refusedAt.length;
     await until(ask, () => refusedAt.length > seen + 20);
     stopping.abort();
@@ -102,7 +103,26 @@ describe('a running network', () => {
     expect(last - returned).toBeLessThan(1_000);
     expect(last - begun).toBeLessThan(5_000);
     await command('lift', id, ...why);
-    expect((await ask()).status).toBe('issued');
+    await until(ask, ({ status }) => status === 'issued');
+  });
+
+  it('is copied to the coordinator and its database', async () => {
+    const id = await add('--operator', 'Nobody Ltd');
+    const status = async (): Promise<number> => {
+      const answer = await fetch(`${asker.network.coordinator.ready['admin']}/status`);
+      return (JSON.parse(await answer.text()) as { distrusted: number }).distrusted;
+    };
+    await expect.poll(status, { timeout: 5_000, interval: 20 }).toBe(1);
+    const file = join(asker.network.directory, 'coordinator.sqlite');
+    const database = new DatabaseSync(file, { readOnly: true });
+    const stored = () =>
+      database.prepare('select id, reason, author from distrust where lifted_at is null').all();
+    await expect
+      .poll(stored, { timeout: 5_000, interval: 20 })
+      .toEqual([{ id, reason: 'key on sale', author: 'Ada' }]);
+    await command('lift', id, ...why);
+    await expect.poll(stored, { timeout: 5_000, interval: 20 }).toEqual([]);
+    database.close();
   });
 
   it('it survives a signer that is killed, and is on record', async () => {
@@ -160,7 +180,7 @@ describe('who may not, and how not', () => {
     const id = 'spiffe://mecai.test/signer';
     writeFileSync(
       file,
-      JSON.stringify({ signer: { address: signer.ready['grpc'], id, tls: files.coordinatorSvid } }),
+      JSON.stringify({ signers: [{ address: signer.ready['grpc'], id, tls: files.coordinatorSvid }] }),
     );
     const { code, err } = await admin('add', '--operator', 'Example', ...why, '--config', file);
     expect([code, err]).toEqual([1, expect.stringContaining('PERMISSION_DENIED')]);

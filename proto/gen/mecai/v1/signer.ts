@@ -12,10 +12,12 @@ import {
   Client,
   type ClientDuplexStream,
   type ClientOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
   type ClientWritableStream,
   type handleBidiStreamingCall,
   type handleClientStreamingCall,
+  type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -315,6 +317,8 @@ export interface SetDistrustRequest {
   distrust: Distrust | undefined;
   reason: string;
   author: string;
+  /** 12 hexadecimal digits, the same for every signer; empty: the signer chooses. Set again, nothing changes. */
+  id: string;
 }
 
 export interface SetDistrustResponse {
@@ -329,6 +333,16 @@ export interface LiftDistrustRequest {
 
 export interface LiftDistrustResponse {
   record: DistrustRecord | undefined;
+}
+
+export interface WatchDistrustRequest {
+}
+
+export interface WatchDistrustResponse {
+  /** Each takes the place of the one with its id. */
+  records: DistrustRecord[];
+  /** Every entry there is has been sent, those lifted too; from here on only changes come. */
+  complete: boolean;
 }
 
 export interface ListDistrustRequest {
@@ -2048,7 +2062,7 @@ export const DistrustAct: MessageFns<DistrustAct> = {
 };
 
 function createBaseSetDistrustRequest(): SetDistrustRequest {
-  return { distrust: undefined, reason: "", author: "" };
+  return { distrust: undefined, reason: "", author: "", id: "" };
 }
 
 export const SetDistrustRequest: MessageFns<SetDistrustRequest> = {
@@ -2061,6 +2075,9 @@ export const SetDistrustRequest: MessageFns<SetDistrustRequest> = {
     }
     if (message.author !== "") {
       writer.uint32(26).string(message.author);
+    }
+    if (message.id !== "") {
+      writer.uint32(34).string(message.id);
     }
     return writer;
   },
@@ -2100,6 +2117,14 @@ export const SetDistrustRequest: MessageFns<SetDistrustRequest> = {
             }
 
             message.author = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.id = reader.string();
             continue;
           }
         }
@@ -2275,6 +2300,98 @@ export const LiftDistrustResponse: MessageFns<LiftDistrustResponse> = {
   },
 };
 
+function createBaseWatchDistrustRequest(): WatchDistrustRequest {
+  return {};
+}
+
+export const WatchDistrustRequest: MessageFns<WatchDistrustRequest> = {
+  encode(_: WatchDistrustRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchDistrustRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchDistrustRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseWatchDistrustResponse(): WatchDistrustResponse {
+  return { records: [], complete: false };
+}
+
+export const WatchDistrustResponse: MessageFns<WatchDistrustResponse> = {
+  encode(message: WatchDistrustResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.records) {
+      DistrustRecord.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.complete !== false) {
+      writer.uint32(16).bool(message.complete);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchDistrustResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchDistrustResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.records.push(DistrustRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.complete = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseListDistrustRequest(): ListDistrustRequest {
   return { lifted: false };
 }
@@ -2392,6 +2509,17 @@ export const SignerServiceService = {
     responseSerialize: (value: SupplyResponse): Buffer => Buffer.from(SupplyResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SupplyResponse => SupplyResponse.decode(value),
   },
+  /** The distrust list and each change to it, so that coordinators have a copy. */
+  watchDistrust: {
+    path: "/mecai.v1.SignerService/WatchDistrust" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchDistrustRequest): Buffer => Buffer.from(WatchDistrustRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchDistrustRequest => WatchDistrustRequest.decode(value),
+    responseSerialize: (value: WatchDistrustResponse): Buffer =>
+      Buffer.from(WatchDistrustResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchDistrustResponse => WatchDistrustResponse.decode(value),
+  },
   /** What this signer signs with, and under which policy. */
   describe: {
     path: "/mecai.v1.SignerService/Describe" as const,
@@ -2423,6 +2551,8 @@ export interface SignerServiceServer extends UntypedServiceImplementation {
    * call.
    */
   supply: handleClientStreamingCall<SupplyRequest, SupplyResponse>;
+  /** The distrust list and each change to it, so that coordinators have a copy. */
+  watchDistrust: handleServerStreamingCall<WatchDistrustRequest, WatchDistrustResponse>;
   /** What this signer signs with, and under which policy. */
   describe: handleUnaryCall<DescribeRequest, DescribeResponse>;
   /** A version of the perspective directory; NOT_FOUND if there is none. */
@@ -2452,6 +2582,16 @@ export interface SignerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SupplyResponse) => void,
   ): ClientWritableStream<SupplyRequest>;
+  /** The distrust list and each change to it, so that coordinators have a copy. */
+  watchDistrust(
+    request: WatchDistrustRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchDistrustResponse>;
+  watchDistrust(
+    request: WatchDistrustRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchDistrustResponse>;
   /** What this signer signs with, and under which policy. */
   describe(
     request: DescribeRequest,

@@ -1,0 +1,46 @@
+/** The signer's service in this process, over gRPC and mTLS, with the judgement of a test world behind it. */
+import { createLogger } from '@mecai/runtime';
+import { type ServiceOptions, type SignerService, startService } from '../service.ts';
+import { keyPem, pem, svid, testCa } from './certificates.ts';
+import { coordinator, type World } from './world.ts';
+
+export const internalCa = testCa('Internal CA');
+
+/** The credentials of a workload. */
+export function tlsOf(id: string) {
+  const own = svid(internalCa, id);
+  return {
+    certificate: Buffer.from(pem(own)),
+    key: Buffer.from(keyPem(own)),
+    ca: Buffer.from(pem(internalCa)),
+  };
+}
+
+export const serveWorld = (world: World, changes: Partial<ServiceOptions> = {}): Promise<SignerService> =>
+  startService({
+    listen: '127.0.0.1:0',
+    tls: tlsOf('spiffe://mecai.test/signer'),
+    coordinators: [coordinator],
+    issuance: world.issuance,
+    operators: [],
+    operator: {
+      distrust: world.distrust,
+      trustContexts: ['MOZ'],
+      audit: world.parts.audit,
+      now: world.parts.now,
+      random: world.parts.random,
+    },
+    crlOctets: 1_048_576,
+    describe: () => ({
+      certificates: [],
+      registryVersion: world.registry.version,
+      trustContexts: ['MOZ'],
+      policy: world.parts.policy,
+      links: [],
+      renewals: [],
+    }),
+    directory: () => undefined,
+    measures: { request: () => undefined },
+    log: createLogger('signer', 'silent'),
+    ...changes,
+  });
