@@ -26,6 +26,10 @@ export class Agents {
     return this.#agents.get(name) ?? (this.#readAgain() ? this.#agents.get(name) : undefined);
   }
 
+  all(): readonly Agent[] {
+    return [...this.#agents.values()];
+  }
+
   /** The agent of that name in a newer file; absent when there is none or it has the same key. */
   findNewer(agent: Agent): Agent | undefined {
     const newer = this.#readAgain() ? this.#agents.get(agent.name) : undefined;

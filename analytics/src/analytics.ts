@@ -4,9 +4,11 @@ import { type Logger, type Running, readText, untilItWorks } from '@mecai/runtim
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { Agents } from './agents.ts';
+import { openApi } from './open-api.ts';
 import { CertificateCache } from './certificate-cache.ts';
 import type { AnalyticsConfig } from './config.ts';
 import { Follower } from './follower.ts';
+import { Perspectives } from './perspectives.ts';
 import { startHttp } from './http.ts';
 import { readObservation } from './read-observation.ts';
 import { readRecord } from './read-record.ts';
@@ -55,6 +57,7 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
       read: (arrival) => readRecord(arrival, { agents, certificates }),
     }),
   };
+  const perspectives = new Perspectives(agents, now);
   let nats: NatsConnection | undefined;
   let manager: JetStreamManager | undefined;
 
@@ -77,6 +80,8 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
     }),
   });
 
+  const api = await openApi(config, { store: () => writer.store, perspectives, now, log });
+
   const following = (async () => {
     while (!stopping.signal.aborted) {
       const connection = await untilItWorks('nats', () => dial(config.nats.url, name, seed), {
@@ -84,6 +89,7 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
         signal: stopping.signal,
       });
       nats = connection;
+      perspectives.follow(connection);
       const client = jetstream(connection, { timeout: 2000 });
       const owner = await jetstreamManager(connection, { timeout: 2000, checkAPI: false });
       manager = owner;
@@ -101,7 +107,7 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
   });
 
   return {
-    ready: { admin: http.url },
+    ready: { admin: http.url, ...(api && { api: api.url }) },
     async stop() {
       stopping.abort();
       const drained = Promise.all(Object.values(followers).map((follower) => follower.stop()));
@@ -114,6 +120,7 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
         await Promise.race([nats.flush(), delay(1000, undefined, { ref: false })]);
       await nats?.close();
       await following;
+      await api?.close();
       await http.close();
       await writer.close();
     },

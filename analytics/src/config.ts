@@ -1,6 +1,7 @@
 import { hostPort, loadConfig, path } from '@mecai/runtime';
 import { isName } from '@mecai/proto';
 import * as z from 'zod';
+import { apiConfig } from './api/config.ts';
 
 /** The default TCP ports are those of the programs at the far end. */
 export const configSchema = z.strictObject({
@@ -44,6 +45,8 @@ export const configSchema = z.strictObject({
   redeliverMs: z.int().min(1000).max(600_000).default(30_000),
   /** Address of the HTTP interface, which has no authentication of its own. */
   admin: hostPort().default('127.0.0.1:7480'),
+  /** API and dashboard; absent: not served. */
+  api: apiConfig.optional(),
   /** Rows older than this many days are removed; 0 keeps all. Certificates stay. */
   retentionDays: z.int().min(0).max(36_500).default(0),
 });

@@ -194,7 +194,7 @@ const campaigns: Listing = {
   id: 'id',
   columns: columns(`
     id name state created_at:time updated_at:time author kind subject endpoints:integer per_minute:integer
-    perspectives:integer rounds:integer every_seconds:integer`),
+    perspectives:integer rounds:integer every_seconds:integer round:integer next:integer`),
   filters: { ...between('created_at'), ...equals('state kind author') },
 };
 

@@ -14,7 +14,9 @@ export const campaigns = `CREATE TABLE IF NOT EXISTS campaigns @cluster (
   per_minute UInt32 COMMENT 'Probes a minute over all perspectives, at most',
   perspectives UInt16 COMMENT 'Perspectives that look at each endpoint in a round',
   rounds UInt32 COMMENT 'How often each endpoint is looked at',
-  every_seconds UInt32 COMMENT 'Seconds from the start of a round to that of the next'
+  every_seconds UInt32 COMMENT 'Seconds from the start of a round to that of the next',
+  round UInt32 COMMENT 'Round it is in, from 0',
+  next UInt32 COMMENT 'Position of the endpoint that is next in the round'
 ) ENGINE = @ReplacingMergeTree(version)
 ORDER BY id
 @durable

@@ -1,0 +1,66 @@
+import { randomBytes } from 'node:crypto';
+import { type AdminServer, type Logger, readText } from '@mecai/runtime';
+import type { Readable } from 'node:stream';
+import { startApi } from './api/server.ts';
+import { Tokens } from './api/tokens.ts';
+import { CampaignBook } from './campaigns/book.ts';
+import type { AnalyticsConfig } from './config.ts';
+import { dashboardDirectory } from './dashboard.ts';
+import { AnalyticsError } from './error.ts';
+import type { Perspectives } from './perspectives.ts';
+import { Sandbox } from './sql/sandbox.ts';
+import type { SqlReader } from './sql/reader.ts';
+import { ServerReader } from './sql/server-reader.ts';
+import type { Store } from './store.ts';
+
+interface Parts {
+  readonly store: () => Store | undefined;
+  readonly perspectives: Perspectives;
+  readonly now: () => number;
+  readonly log: Logger;
+}
+
+/**
+ * API and dashboard as the configuration has them; undefined: not served.
+ *
+ * @throws RuntimeError when tokens or password cannot be read
+ */
+export async function openApi(config: AnalyticsConfig, parts: Parts): Promise<AdminServer | undefined> {
+  if (!config.api) return undefined;
+  const { listen, tokens, anonymousRead, requestsPerMinute } = config.api;
+  const sql = openReader(config, config.api, parts);
+  const server = await startApi(listen, {
+    ...parts,
+    sql,
+    tokens: new Tokens(tokens, parts.log),
+    anonymousRead,
+    requestsPerMinute,
+    campaigns: new CampaignBook({ now: parts.now, newId: () => randomBytes(16).toString('hex') }),
+    dashboard: dashboardDirectory(),
+  });
+  return {
+    url: server.url,
+    async close() {
+      await server.close();
+      await sql.close();
+    },
+  };
+}
+
+function openReader(
+  { store }: AnalyticsConfig,
+  { sql }: NonNullable<AnalyticsConfig['api']>,
+  { store: open, log }: Parts,
+): SqlReader {
+  if (store.kind === 'embedded') return new Sandbox(open, sql, log);
+  if (sql.user === undefined) return noReader;
+  const { url, database } = store;
+  const password = sql.passwordFile === undefined ? '' : readText(sql.passwordFile);
+  return new ServerReader({ url, database, user: sql.user, password }, sql);
+}
+
+const noReader: SqlReader = {
+  run: (): Promise<Readable> =>
+    Promise.reject(new AnalyticsError('query-refused', 'no user for queries is configured on this server')),
+  close: () => Promise.resolve(),
+};
