@@ -1,7 +1,7 @@
 /** One voucher request: who asks, whether they may, and a result for each chain. */
 import { createHash } from 'node:crypto';
 import { type Prefix, forbiddenTarget } from '@mecai/addresses';
-import type { Context, Logger } from '@mecai/runtime';
+import { type Context, type Logger, traced } from '@mecai/runtime';
 import {
   type ChainResult,
   type ReceivedVoucherRequest,
@@ -149,7 +149,7 @@ export class VrpHandler {
       return await this.#parts.decide(question);
     } catch (error) {
       const known = error instanceof CoordinatorError;
-      this.#parts.log[known ? 'warn' : 'error']({ err: error }, 'no decision');
+      traced(this.#parts.log, question.trace)[known ? 'warn' : 'error']({ err: error }, 'no decision');
       return {
         result: {
           leaf,

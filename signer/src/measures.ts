@@ -2,7 +2,14 @@ import type { Telemetry } from '@mecai/runtime';
 
 /** What the signer counts and times; names as Prometheus shows them, without `mecai_`. */
 export function signerMeasures(telemetry: Telemetry) {
+  const failed = telemetry.counter<never>(
+    'signer.failures',
+    'Requests that HSM, audit log or lint let down.',
+  );
+  // Prometheus sees the first failure only if there was a zero before it.
+  failed({}, 0);
   return {
+    failed: () => failed({}),
     /** Draws, and requests for vouchers, by what came of them: `ok`, or the refusal's name. */
     request: telemetry.duration<'step' | 'outcome'>(
       'signer.request.duration',

@@ -41,6 +41,7 @@ const description: DescribeResponse = {
 };
 
 const measured: { took: number; step: string; outcome: string }[] = [];
+let failures = 0;
 const stops: (() => unknown)[] = [];
 afterEach(async () => {
   for (const stop of stops.splice(0).toReversed()) await stop();
@@ -67,7 +68,10 @@ async function serve(world: World = createWorld()): Promise<SignerService> {
       random: world.parts.random,
     },
     crlOctets: 1_048_576,
-    measures: { request: (took, labels) => measured.push({ took, ...labels }) },
+    measures: {
+      request: (took, labels) => measured.push({ took, ...labels }),
+      failed: () => failures++,
+    },
     describe: () => description,
     directory: (version) => (version < 2 ? Buffer.from('signed directory') : undefined),
     log,

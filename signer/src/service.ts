@@ -54,7 +54,7 @@ export interface ServiceOptions {
   readonly describe: () => DescribeResponse;
   /** A version of the perspective directory, 0 for the latest. */
   readonly directory: (version: number) => Uint8Array | undefined;
-  readonly measures: Pick<SignerMeasures, 'request'>;
+  readonly measures: Pick<SignerMeasures, 'request' | 'failed'>;
   readonly log: Logger;
 }
 
@@ -184,6 +184,7 @@ async function answer(
     const { refused } = known ? error : new RefusedError(RefusalCode.REFUSAL_CODE_INTERNAL, 'internal error');
     step = { $case: 'refused', refused };
     outcome = refusalName(refused.code);
+    if (refused.code === RefusalCode.REFUSAL_CODE_INTERNAL) measures.failed();
   }
   const asked = request.step?.$case === 'draw' ? 'draw' : 'issue';
   measures.request(performance.now() - began, { step: asked, outcome });

@@ -5,7 +5,17 @@ import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { startAdminServer } from './admin-server.ts';
-import { Telemetry, below, failed, parentOf, telemetryConfig, traceparentOf, within } from './telemetry.ts';
+import { createLogger } from './process.ts';
+import {
+  Telemetry,
+  below,
+  failed,
+  parentOf,
+  telemetryConfig,
+  traceparentOf,
+  traced,
+  within,
+} from './telemetry.ts';
 
 const parent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 const unsampled = parent.replace(/01$/, '00');
@@ -89,6 +99,14 @@ describe('traces', () => {
     expect(traceparentOf(span)).toBe('');
     expect(below(span)).toBeUndefined();
     failed(span, 'nothing happens');
+  });
+
+  test('log lines tell the trace they belong to', () => {
+    const telemetry = new Telemetry('x', 'x', settings({ collector: 'http://127.0.0.1:1', traceShare: 1 }));
+    const log = createLogger('x', 'silent');
+    const span = telemetry.span('one', parentOf(parent));
+    expect(traced(log, below(span)).bindings()).toMatchObject({ trace_id: parent.slice(3, 35) });
+    expect(traced(log, undefined)).toBe(log);
   });
 
   test('a collector that is away is nobody’s error', async () => {

@@ -23,6 +23,7 @@ import {
   ParentBasedSampler,
   TraceIdRatioBasedSampler,
 } from '@opentelemetry/sdk-trace-base';
+import type { Logger } from 'pino';
 import * as z from 'zod';
 
 export { type Context, type Span, SpanKind } from '@opentelemetry/api';
@@ -152,6 +153,12 @@ export type Duration<Label extends string> = (
 /** The parent of what comes below this span; undefined where nothing is traced. */
 export const below = (span: Span): Context | undefined =>
   span.isRecording() ? trace.setSpan(ROOT_CONTEXT, span) : undefined;
+
+/** The same log, each line with the trace it belongs to. */
+export function traced(log: Logger, context: Context | undefined): Logger {
+  const span = context && trace.getSpanContext(context);
+  return span ? log.child({ trace_id: span.traceId }) : log;
+}
 
 /** For another process, by W3C Trace Context; empty where nothing is traced. */
 export function traceparentOf(span: Span): string {

@@ -1,0 +1,134 @@
+/** The rules and the dashboard, held against what a running network really exports to a real Prometheus. */
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { serverCertificate } from '../network/index.ts';
+import { Asker, serverName } from '../trust/asker.ts';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+
+const monitoring = join(import.meta.dirname, '../../../infra/monitoring');
+const metricNames = (text: string) => new Set(text.match(/\bmecai_[a-z_]+/g));
+
+test.each([
+  ['check', 'rules', 'alerts.yaml'],
+  ['test', 'rules', 'alerts.test.yaml'],
+  ['check', 'config', 'prometheus.yaml'],
+])('promtool %s %s %s', (...args) => {
+  expect(execFileSync('promtool', args, { cwd: monitoring, encoding: 'utf8' })).toContain('SUCCESS');
+});
+
+describe('a running network', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'mecai-prometheus-'));
+  let asker: Asker;
+  let stop: () => Promise<void> = () => Promise.resolve();
+  let url: string;
+  const query = async (path: string): Promise<never> => {
+    const answer = await fetch(`${url}/api/v1/${path}`);
+    return ((await answer.json()) as { data: never }).data;
+  };
+  const instant = async (expression: string) => {
+    const { result } = (await query(`query?query=${encodeURIComponent(expression)}`)) as {
+      result: { metric: Record<string, string>; value: [number, string] }[];
+    };
+    return result.map(({ metric, value }) => ({ metric, value: Number(value[1]) }));
+  };
+
+  beforeAll(async () => {
+    asker = await Asker.start({ agentProcesses: 6 });
+    const { coordinator, signer, agents } = asker.network;
+    const { webIntermediate } = asker.network.pki;
+    const ask = await asker.about([
+      serverCertificate(webIntermediate, { dns: [serverName] }),
+      webIntermediate,
+    ]);
+    expect((await ask()).status).toBe('issued');
+    const targets = [coordinator, signer, ...agents.values()].flatMap(({ ready }) => ready['admin']!);
+    const config = {
+      global: { scrape_interval: '1s' },
+      rule_files: [join(monitoring, 'alerts.yaml')],
+      scrape_configs: [
+        { job_name: 'mecai', static_configs: [{ targets: targets.map((target) => new URL(target).host) }] },
+      ],
+    };
+    writeFileSync(join(directory, 'prometheus.yml'), JSON.stringify(config));
+    const port = await freePort();
+    url = `http://127.0.0.1:${port}`;
+    const prometheus = spawn(
+      'prometheus',
+      [
+        `--config.file=${join(directory, 'prometheus.yml')}`,
+        `--storage.tsdb.path=${join(directory, 'data')}`,
+        `--web.listen-address=127.0.0.1:${port}`,
+      ],
+      { stdio: 'ignore' },
+    );
+    stop = async () => {
+      prometheus.kill('SIGTERM');
+      await once(prometheus, 'exit');
+    };
+    await vi.waitFor(
+      async () => expect(await instant('count(up == 1)')).toEqual([{ metric: {}, value: targets.length }]),
+      { timeout: 50_000, interval: 250 },
+    );
+  });
+  afterAll(async () => {
+    await stop();
+    await asker.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  test('every metric in the rules and on the dashboard is exported by some process', async () => {
+    const exported = new Set<string>(await query('label/__name__/values'));
+    for (const file of ['alerts.yaml', 'dashboard.json']) {
+      const named = metricNames(readFileSync(join(monitoring, file), 'utf8'));
+      expect(named.size).toBeGreaterThan(5);
+      expect([...named].filter((name) => !exported.has(name))).toEqual([]);
+    }
+  });
+
+  test('says what happened: one voucher, six verdicts, six probes, one signature', async () => {
+    expect(await instant('sum(mecai_decision_duration_seconds_count{status="issued"})')).toMatchObject([
+      { value: 1 },
+    ]);
+    const [verdicts] = await instant('sum(mecai_verdicts_total{verdict!=""})');
+    expect(verdicts!.value).toBe(6);
+    await expect
+      .poll(() => instant('sum(mecai_probe_duration_seconds_count{outcome="ok"})'), { timeout: 10_000 })
+      .toMatchObject([{ value: 6 }]);
+    expect(await instant('sum(mecai_hsm_sign_duration_seconds_count)')).toMatchObject([{ value: 1 }]);
+    expect(await instant('min(mecai_part_there)')).toMatchObject([{ value: 1 }]);
+  });
+
+  test('labels stay few', async () => {
+    const series = await instant('topk(3, count by (__name__) ({__name__=~"mecai_.+"}))');
+    for (const { value } of series) expect(value).toBeLessThan(400);
+  });
+
+  test('nothing in it is anybody’s address', async () => {
+    for (const target of [asker.network.coordinator, asker.network.signer]) {
+      const text = await (await fetch(`${target.ready['admin']}/metrics`)).text();
+      expect(text).not.toContain(serverName);
+      expect(text).not.toContain('127.0.0.80');
+    }
+  });
+
+  test('the rules are evaluated', async () => {
+    const { groups } = (await query('rules')) as { groups: { rules: { health: string; name: string }[] }[] };
+    const rules = groups.flatMap((group) => group.rules);
+    expect(rules.length).toBeGreaterThan(10);
+    expect(rules.filter(({ health }) => health === 'err')).toEqual([]);
+  });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
