@@ -1,9 +1,11 @@
+import { isIP } from 'node:net';
 import { AddressError, parsePrefix } from '@mecai/addresses';
 import { databaseConfig } from '@mecai/database';
 import { isName } from '@mecai/proto';
 import { hostPort, mutualTls, path, spiffeId, telemetryConfig } from '@mecai/runtime';
 import * as z from 'zod';
 import { certificateLogConfig } from './log/config.ts';
+import { noticeConfig } from './notice/config.ts';
 
 const count = (min: number, max: number) => z.number().int().min(min).max(max);
 const bucket = (perMinute: number, burst: number) =>
@@ -23,6 +25,12 @@ function isPrefix(text: string): boolean {
     if (error instanceof AddressError) return false;
     throw error;
   }
+}
+
+/** As `setServers` of node:dns takes it. */
+function isResolver(text: string): boolean {
+  const address = text.replace(/^\[(.*)\](:\d{1,5})?$/, '$1');
+  return isIP(address) !== 0 || isIP(address.replace(/:\d{1,5}$/, '')) === 4;
 }
 
 export const coordinatorConfig = z.strictObject({
@@ -85,6 +93,19 @@ export const coordinatorConfig = z.strictObject({
       askSignerMs: count(100, 3_600_000).default(10_000),
     })
     .prefault({}),
+  dns: z
+    .strictObject({
+      /**
+       * `address` or `address:port` of validating resolvers; without any, those of the system. Proofs of control
+       * count only if each of them sees the record: with some in other networks a hijack nearby proves nothing.
+       */
+      resolvers: z.array(z.string().refine(isResolver, 'expected an address, or address:port')).default([]),
+      /** For the first try; the second and last is given twice that. */
+      timeoutMs: count(50, 60_000).default(3_000),
+    })
+    .prefault({}),
+  /** Telling domain owners; without it nobody is told. */
+  notice: noticeConfig.optional(),
   limits: z
     .strictObject({
       /** Requests of one requester (IPv4 address or IPv6 /64), and its chains with a key proof. */

@@ -18,6 +18,7 @@ import { type Decided, type Question, decide } from './decide.ts';
 import { DistrustCopy } from './distrust/distrust-copy.ts';
 import { Distrust } from './distrust/distrust.ts';
 import { distrustMigrations } from './distrust/schema.ts';
+import { dnsClient } from './dns/dns-client.ts';
 import { CoordinatorError } from './error.ts';
 import { type Route, serveRoutes } from './http-routes.ts';
 import { startVrpServer } from './http-server.ts';
@@ -26,6 +27,7 @@ import { startCertificateLog } from './log/start.ts';
 import { coordinatorMeasures } from './measures.ts';
 import { type NatsLink, openNatsLink } from './nats-link.ts';
 import { noticeMigrations } from './notice/schema.ts';
+import { startNotices } from './notice/start.ts';
 import { Nonces } from './nonces.ts';
 import { Perspectives } from './perspectives.ts';
 import { RateLimiter } from './rate-limits.ts';
@@ -139,14 +141,29 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     return decide({ ...parts, registry, policy, probe, telemetry, measures, log, now: Date.now }, question);
   }
 
-  const store = new Store({
-    config: config.database,
-    migrations: { log: logMigrations, notice: noticeMigrations, distrust: distrustMigrations },
-    log,
-    now: Date.now,
-    random: Math.random,
-    fail,
-  });
+  const notices =
+    config.notice &&
+    startNotices({
+      config: config.notice,
+      publicUrl: config.publicUrl,
+      allowedTargets,
+      dns: dnsClient(config.dns),
+      telemetry,
+      log,
+      now: Date.now,
+      random: Math.random,
+    });
+  const store = new Store(
+    {
+      config: config.database,
+      migrations: { log: logMigrations, notice: noticeMigrations, distrust: distrustMigrations },
+      log,
+      now: Date.now,
+      random: Math.random,
+      fail,
+    },
+    (database) => notices?.opened(database),
+  );
   const certificateLog = startCertificateLog({
     config: config.certificateLog,
     store,
@@ -160,7 +177,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     log,
     fail: failUnlessEnding,
   });
-  const routes: Route[] = [renewals.route];
+  const routes: Route[] = [renewals.route, ...(notices?.routes ?? [])];
 
   const nonces = new Nonces(randomBytes(32));
   const server = await startVrpServer({
@@ -236,6 +253,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       await connecting;
       await link?.close();
       await certificateLog.stop();
+      await notices?.stop(drainWithinMs);
       await store.close();
       await admin.close();
       await telemetry.stop();

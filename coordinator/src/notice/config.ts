@@ -52,8 +52,6 @@ export const noticeConfig = z.strictObject({
     .array(z.enum(contactSources))
     .min(1)
     .default([...contactSources]),
-  /** Also when a known certificate is seen at an address where it has not been seen before. */
-  unexpectedAddresses: z.boolean().default(false),
   retry: z
     .strictObject({
       /** Before the second try; doubled for each further one. */
@@ -65,6 +63,8 @@ export const noticeConfig = z.strictObject({
     .prefault({}),
   /** How often the outbox is looked at. */
   pollMs: count(10, hour).default(2_000),
+  /** How long deliveries that came to their end are kept. */
+  keepMs: count(1_000, 3_660 * 24 * hour).default(180 * 24 * hour),
 });
 
 export type NoticeConfig = z.output<typeof noticeConfig>;

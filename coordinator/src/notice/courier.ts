@@ -1,7 +1,7 @@
 /** Takes deliveries out of the outbox and sends them, one medium each. */
 import { randomUUID } from 'node:crypto';
 import type { Database } from '@mecai/database';
-import type { Logger } from '@mecai/runtime';
+import type { Count, Logger } from '@mecai/runtime';
 import type { Attempt } from '../mail/mailer.ts';
 import { type Claimed, type Delivery, claimDeliveries, postponeDelivery, settleDelivery } from './outbox.ts';
 import type { Medium } from './recipient.ts';
@@ -20,6 +20,8 @@ export interface CourierParts {
     /** Since it was enqueued. */
     readonly giveUpMs: number;
   };
+  /** Counts tries. */
+  readonly tries: Count<'medium' | 'outcome'>;
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -58,6 +60,7 @@ async function attempt(parts: CourierParts, claimed: Claimed, stopping: AbortSig
     AbortSignal.any([AbortSignal.timeout(parts.tryMs), stopping]),
   );
   const at = now();
+  parts.tries({ medium: parts.medium, outcome });
   if (outcome === 'sent') {
     const ours = await settleDelivery(database, claimed, 'sent', detail, at);
     log.info({ id, recipient, kind, about, tries, detail, ours }, 'delivered');

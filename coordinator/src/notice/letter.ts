@@ -26,8 +26,8 @@ export async function enqueueLetter(
   now: number,
 ): Promise<void> {
   await statements.query(
-    'insert into letter (id, subject, content) values ($1, $2, $3) on conflict (id) do nothing',
-    [id, subject, text],
+    'insert into letter (id, subject, content, enqueued_at) values ($1, $2, $3, $4) on conflict (id) do nothing',
+    [id, subject, text, now],
   );
   for (const address of to.flatMap((one) => mailAddress(one) ?? [])) {
     const delivery = {

@@ -146,6 +146,7 @@ function start(changes: Record<string, unknown> = {}, allowed = ['127.0.0.0/8'])
     log: kept.log,
     now: Date.now,
     random: Math.random,
+    tries: () => undefined,
   });
   return running;
 }

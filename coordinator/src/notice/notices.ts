@@ -1,6 +1,7 @@
 /** Everything that tells people: looks up contacts, sends what is due, ends in order. */
 import type { Database } from '@mecai/database';
 import { type Logger, reasonOf } from '@mecai/runtime';
+import { forgetDeliveries } from './forget.ts';
 import { type CourierParts, courierRound } from './courier.ts';
 import { type LookupParts, lookupRound } from './lookup.ts';
 import { type OpenState, countDeliveries } from './outbox.ts';
@@ -11,27 +12,45 @@ export interface NoticesParts {
   readonly couriers: readonly CourierParts[];
   /** How often the outbox is looked at; other coordinators fill it, too. Milliseconds. */
   readonly pollMs: number;
+  /** How long deliveries that came to their end are kept, milliseconds. */
+  readonly keepMs: number;
   readonly log: Logger;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
 }
+
+/** How often states are counted and old ones forgotten, milliseconds. */
+const upkeepMs = 10_000;
 
 export class Notices {
   readonly #parts: NoticesParts;
   readonly #stopping = new AbortController();
   readonly #loops: Promise<void>[];
+  readonly #closing = Promise.withResolvers<void>();
   #woken = Promise.withResolvers<void>();
   #ended = false;
+  #counts: Readonly<Record<OpenState, number>> | undefined;
 
   constructor(parts: NoticesParts) {
     this.#parts = parts;
-    const { couriers, lookup } = parts;
+    const { couriers, lookup, database, pollMs, keepMs, now } = parts;
     this.#loops = [
-      this.#loop('contacts', async () => {
+      this.#loop('contacts', pollMs, async () => {
         const some = await lookupRound(lookup);
         if (some) this.wake();
         return some;
       }),
+      this.#loop('upkeep', upkeepMs, async () => {
+        await forgetDeliveries(database, now() - keepMs);
+        this.#counts = await countDeliveries(database);
+        return false;
+      }),
       ...couriers.map((courier) =>
-        this.#loop(courier.medium, async () => (await courierRound(courier, this.#stopping.signal)) > 0),
+        this.#loop(
+          courier.medium,
+          pollMs,
+          async () => (await courierRound(courier, this.#stopping.signal)) > 0,
+        ),
       ),
     ];
   }
@@ -42,13 +61,15 @@ export class Notices {
     this.#woken = Promise.withResolvers();
   }
 
-  counts(): Promise<Record<OpenState, number>> {
-    return countDeliveries(this.#parts.database);
+  /** As of some seconds ago. */
+  get counts(): Readonly<Record<OpenState, number>> | undefined {
+    return this.#counts;
   }
 
   /** Begins nothing new; what is being sent has so long to end. Then the try counts as failed. */
   async close(withinMs: number): Promise<void> {
     this.#ended = true;
+    this.#closing.resolve();
     this.wake();
     const patience = setTimeout(() => this.#stopping.abort(new Error('stopping')), withinMs);
     await Promise.all(this.#loops);
@@ -56,10 +77,10 @@ export class Notices {
   }
 
   /** @param round returns whether there may be more to do at once */
-  async #loop(what: string, round: () => Promise<boolean>): Promise<void> {
-    const { log, pollMs } = this.#parts;
+  async #loop(what: string, everyMs: number, round: () => Promise<boolean>): Promise<void> {
+    const { log } = this.#parts;
     while (!this.#ended) {
-      const woken = this.#woken.promise;
+      const woken = what === 'upkeep' ? this.#closing.promise : this.#woken.promise;
       let more = false;
       try {
         more = await round();
@@ -67,7 +88,7 @@ export class Notices {
         // Most likely the database is away; the outbox is still there when it comes back.
         log.warn({ what, reason: reasonOf(error) }, 'outbox: not now');
       }
-      if (!more && !this.#ended) await this.#pause(woken, pollMs);
+      if (!more && !this.#ended) await this.#pause(woken, everyMs);
     }
   }
 

@@ -26,6 +26,8 @@ export interface NoticeOptions {
   readonly now: () => number;
   /** From 0 to 1. */
   readonly random: () => number;
+  /** Counts tries. */
+  readonly tries: CourierParts['tries'];
 }
 
 /** What is read from files, once, before anything is started. */
@@ -57,10 +59,10 @@ export interface OpenNotices {
 
 /** Starts to work on the outbox at once. @throws RuntimeError for files that cannot be read */
 export function openNotices(database: Database, secrets: NoticeSecrets, options: NoticeOptions): OpenNotices {
-  const { config, publicUrl, dns, log, now, random } = options;
+  const { config, publicUrl, dns, log, now, random, tries } = options;
   const { smtp, webhooks, retry } = config;
   const { identity, secret } = secrets;
-  const shared = { database, retry, log, now, random };
+  const shared = { database, retry, tries, log, now, random };
   const subscriptions = new Subscriptions({ database, dns, secret, now, newId });
   const rdap = new RdapClient({
     exchange: guarded(options, config.rdap, 3, config.rdap.bootstrap.startsWith('https:')),
@@ -102,7 +104,7 @@ export function openNotices(database: Database, secrets: NoticeSecrets, options:
   ];
   const lookup = { ...shared, sources: config.sources, dns, rdap, newId };
   return {
-    notices: new Notices({ database, lookup, couriers, pollMs: config.pollMs, log }),
+    notices: new Notices({ ...config, database, lookup, couriers, log, now }),
     subscriptions,
     rdap,
   };

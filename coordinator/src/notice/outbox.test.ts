@@ -47,6 +47,7 @@ describe.each(engines)('the outbox on %s', (engine) => {
       log: keptLog().log,
       now: () => now,
       random: () => 1,
+      tries: () => undefined,
       send: async ({ recipient }) => {
         attempts.push(recipient);
         return next;

@@ -23,7 +23,8 @@ export const noticeMigrations: readonly Migration[] = [
       create table letter (
         id text primary key,
         subject text not null,
-        content text not null
+        content text not null,
+        enqueued_at bigint not null
       );
       create table delivery (
         id text primary key,
@@ -45,7 +46,9 @@ export const noticeMigrations: readonly Migration[] = [
         detail text not null,
         unique (kind, about, recipient)
       );
-      create index delivery_due on delivery (state, medium, next_at);
+      create index delivery_due on delivery (medium, next_at) where state = 'waiting';
+      create index delivery_open on delivery (state, enqueued_at);
+      create index delivery_settled on delivery (settled_at);
       create table subscription (
         id text primary key,
         domain text not null,

@@ -1,0 +1,63 @@
+import type { Prefix } from '@mecai/addresses';
+import type { Database } from '@mecai/database';
+import { type Logger, RuntimeError, type Telemetry } from '@mecai/runtime';
+import type { DnsClient } from '../dns/dns-client.ts';
+import { CoordinatorError } from '../error.ts';
+import type { Route } from '../http-routes.ts';
+import type { NoticeConfig } from './config.ts';
+import { type OpenNotices, openNotices, readNoticeSecrets } from './open.ts';
+import { subscriptionRoutes } from './subscription-routes.ts';
+
+export interface RunningNotices {
+  readonly routes: readonly Route[];
+  /** Begins to send what is in the outbox. */
+  opened(database: Database): void;
+  /** Something was put into the outbox, or an operator wants a retry. */
+  wake(): void;
+  /** @throws CoordinatorError `database-unavailable` */
+  readonly open: OpenNotices;
+  /** Before the store closes. */
+  stop(withinMs: number): Promise<void>;
+}
+
+/** @throws RuntimeError */
+export function startNotices(options: {
+  readonly config: NoticeConfig;
+  readonly publicUrl: string | undefined;
+  readonly allowedTargets: readonly Prefix[];
+  readonly dns: DnsClient;
+  readonly telemetry: Telemetry;
+  readonly log: Logger;
+  readonly now: () => number;
+  /** From 0 to 1. */
+  readonly random: () => number;
+}): RunningNotices {
+  const { config, publicUrl, telemetry } = options;
+  if (publicUrl === undefined) {
+    throw new RuntimeError('bad-configuration', 'notice: publicUrl is missing, which mails have to name');
+  }
+  const secrets = readNoticeSecrets(config);
+  const tries = telemetry.counter<'medium' | 'outcome'>(
+    'outbox.tries',
+    'Deliveries tried, by what became of them.',
+  );
+  telemetry.gauge('outbox.deliveries', 'Deliveries that wait, are dead or bounced.', () =>
+    Object.entries(open?.notices.counts ?? {}).map(([state, count]) => [count, { state }] as const),
+  );
+  let open: OpenNotices | undefined;
+  const opened = () => {
+    if (open) return open;
+    throw new CoordinatorError('database-unavailable', 'the database has not been reached yet');
+  };
+  return {
+    routes: subscriptionRoutes(() => opened().subscriptions),
+    opened(database) {
+      open = openNotices(database, secrets, { ...options, publicUrl: publicUrl.replace(/\/$/, ''), tries });
+    },
+    wake: () => open?.notices.wake(),
+    get open() {
+      return opened();
+    },
+    stop: async (withinMs) => open?.notices.close(withinMs),
+  };
+}
