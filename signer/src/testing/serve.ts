@@ -40,7 +40,7 @@ export const serveWorld = (world: World, changes: Partial<ServiceOptions> = {}):
       renewals: [],
     }),
     directory: () => undefined,
-    measures: { request: () => undefined },
+    measures: { request: () => undefined, failed: () => undefined },
     log: createLogger('signer', 'silent'),
     ...changes,
   });

@@ -83,7 +83,7 @@ export function traceTree(spans: readonly CollectedSpan[]): string {
   const lines: string[] = [];
   const add = (span: CollectedSpan, depth: number) => {
     const what = `${'  '.repeat(depth)}${span.name}`.padEnd(34);
-    const at = `${(span.begin - origin).toFixed(1)}`.padStart(7);
+    const at = (span.begin - origin).toFixed(1).padStart(7);
     const took = `${(span.end - span.begin).toFixed(1)} ms`.padStart(10);
     lines.push(`${what}${span.service.padEnd(12)}${at}${took}`);
     for (const child of children(span.spanId)) add(child, depth + 1);
