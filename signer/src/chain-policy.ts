@@ -3,6 +3,7 @@ import {
   type Certificate,
   type DistrustEntry,
   type Evaluation,
+  type HandshakeScts,
   PkiError,
   type TrustContext,
   type TrustStore,
@@ -42,6 +43,7 @@ interface Kept {
   readonly at: number;
   readonly distrust: readonly DistrustEntry[];
   readonly assessment: Assessment;
+  readonly dependsOnScts: boolean;
 }
 
 /** How long an assessment is used again, milliseconds. */
@@ -68,24 +70,33 @@ export class ChainPolicy {
   /**
    * @param now milliseconds since 1970
    * @param digests SHA-256 of each certificate of the chain
+   * @param scts what the server sent in its handshakes; before they are known, what they may repair passes
    */
   assess(
     chain: readonly Uint8Array[],
     serverName: string,
     now: number,
     digests: readonly Uint8Array[] = chain.map(sha256),
+    scts?: () => HandshakeScts,
   ): Assessment {
     const id = [serverName, ...digests.map(hex)].join(' ');
     const distrust = this.#distrust.inForce(now);
     const kept = this.#kept.get(id);
     // Another list is another judgement.
     const same = kept?.distrust === distrust;
-    if (kept && same && now - kept.at < freshMs && now >= kept.at) return kept.assessment;
-    const assessment = this.#assess(chain, serverName, distrust, now);
-    this.#kept.delete(id);
-    this.#kept.set(id, { at: now, distrust, assessment });
-    if (this.#kept.size > maxKept) this.#kept.delete(this.#kept.keys().next().value!);
-    return assessment;
+    const fresh = kept && same && now - kept.at < freshMs && now >= kept.at ? kept : undefined;
+    const before = fresh ?? {
+      at: now,
+      distrust,
+      ...this.#assess(chain, serverName, distrust, now, 'unknown'),
+    };
+    if (!fresh) {
+      this.#kept.delete(id);
+      this.#kept.set(id, before);
+      if (this.#kept.size > maxKept) this.#kept.delete(this.#kept.keys().next().value!);
+    }
+    if (!scts || !before.dependsOnScts) return before.assessment;
+    return this.#assess(chain, serverName, distrust, now, scts()).assessment;
   }
 
   #assess(
@@ -93,16 +104,13 @@ export class ChainPolicy {
     serverName: string,
     distrust: readonly DistrustEntry[],
     now: number,
-  ): Assessment {
+    scts: HandshakeScts | 'unknown',
+  ): Pick<Kept, 'assessment' | 'dependsOnScts'> {
     let evaluation: Evaluation;
     let leafKey: KeyObject;
+    const request = { chain, name: { dns: serverName }, now: new Date(now), distrust };
     try {
-      evaluation = this.#trust.evaluate({
-        chain,
-        name: { dns: serverName },
-        now: new Date(now),
-        distrust,
-      });
+      evaluation = this.#trust.evaluate({ ...request, scts });
       const spki = Buffer.from(evaluation.leaf.spki);
       leafKey = createPublicKey({ key: spki, format: 'der', type: 'spki' });
     } catch (error) {
@@ -125,7 +133,12 @@ export class ChainPolicy {
       const code = distrusted ? RefusalCode.REFUSAL_CODE_DISTRUSTED : RefusalCode.REFUSAL_CODE_UNTRUSTED;
       return refused(code, `no trust context accepts the chain: ${why}`);
     }
-    return { leafKey, contexts, links: [...links.values()] };
+    const { dependsOnScts } = evaluation;
+    if (dependsOnScts && scts === 'unknown') {
+      // Without the SCTs that are hoped for, another path may be the one whose revocation counts.
+      for (const { path = [] } of this.#trust.evaluate(request).contexts) linksOf(path, chain, links);
+    }
+    return { assessment: { leafKey, contexts, links: [...links.values()] }, dependsOnScts };
   }
 }
 
@@ -143,7 +156,10 @@ function linksOf(
   });
 }
 
-const refused = (code: RefusalCode, detail: string): NotAccepted => ({ refusal: { code, detail } });
+const refused = (code: RefusalCode, detail: string): { assessment: NotAccepted; dependsOnScts: boolean } => ({
+  assessment: { refusal: { code, detail } },
+  dependsOnScts: false,
+});
 
 export async function chainPolicyOf(
   config: Pick<SignerConfig, 'trustContexts' | 'sctLogKeys' | 'ownCa'>,

@@ -11,6 +11,7 @@ import {
   judge,
   verifyObservationSignature,
 } from '@mecai/corroboration';
+import { type HandshakeScts, parseOcspResponse, PkiError } from '@mecai/pki';
 import type { SignedObservation } from '@mecai/proto';
 import { sha256Hex } from './digest.ts';
 import type { OpenDraw } from './draws.ts';
@@ -21,6 +22,8 @@ export interface Findings {
   readonly faults: readonly { readonly agent: string; readonly fault: EvidenceFault | 'equivocation' }[];
   /** OCSP responses that the server stapled for the leaf, each once. */
   readonly stapled: readonly Uint8Array[];
+  /** SCT lists of the TLS extension, and those in stapled responses, each once; read when asked for. */
+  readonly scts: () => HandshakeScts;
   /** SHA-256, hex, of each observation that one of the agents drawn has signed. */
   readonly evidence: readonly string[];
 }
@@ -30,6 +33,9 @@ export interface EvidenceRules {
   /** How far an agent's clock may be off, milliseconds. */
   readonly clockToleranceMs: number;
 }
+
+/** Different stapled responses, and SCT lists, that are looked at for one voucher. */
+const maxSent = 4;
 
 /** An agent may answer for every target, and twice, since retries happen. */
 export const maxObservations = (draw: OpenDraw): number => 2 * draw.agents.size * draw.targets.length;
@@ -56,6 +62,7 @@ export function examine(
   const faults: { agent: string; fault: EvidenceFault | 'equivocation' }[] = [];
   const evidence: string[] = [];
   const stapled = new Map<string, Uint8Array>();
+  const sctLists = new Map<string, Uint8Array>();
   const expected = { nonce: draw.nonce, targets: draw.targets, agents, now, clockToleranceMs };
   for (const signed of observations) {
     const checked = checkObservation(signed.observation, expected);
@@ -84,8 +91,22 @@ export function examine(
     if (judgement.verdict !== 'match') continue;
     const response = observation.ocsp.find(({ certificate }) => certificate === 0)?.response;
     if (response) stapled.set(sha256Hex(response), response);
+    for (const list of observation.sctLists) sctLists.set(sha256Hex(list), list);
   }
-  return { seen, faults, stapled: [...stapled.values()], evidence };
+  const responses = [...stapled.values()].slice(0, maxSent);
+  const tls = [...sctLists.values()].slice(0, maxSent);
+  const scts = () => ({ tls, ocsp: responses.flatMap(sctListsIn) });
+  return { seen, faults, stapled: responses, scts, evidence };
+}
+
+/** Logs sign them, so that the response itself need not be verified for their sake. */
+function sctListsIn(response: Uint8Array): Uint8Array[] {
+  try {
+    return parseOcspResponse(response).responses.flatMap(({ scts }) => scts ?? []);
+  } catch (error) {
+    if (error instanceof PkiError) return [];
+    throw error;
+  }
 }
 
 /** The quorum over all targets at once, after what was heard. */

@@ -56,9 +56,6 @@ export interface IssuanceParts {
   readonly drawKey: Uint8Array;
 }
 
-/** Different stapled responses that are looked at for one voucher. */
-const maxStapled = 4;
-
 export class Issuance {
   readonly #parts: IssuanceParts;
 
@@ -159,7 +156,7 @@ export class Issuance {
     }
 
     this.#takeStapled(draw, findings, time);
-    const standing = this.#standing(draw, time);
+    const standing = this.#standing(draw, findings, time);
     if ('refusal' in standing) {
       const { code, detail } = standing.refusal;
       // Evidence may still come; about the rest there is nothing more to say.
@@ -230,9 +227,13 @@ export class Issuance {
   }
 
   /** Today's judgement of the chain: distrust and revocation may have come since the draw. */
-  #standing(draw: OpenDraw, time: number): Revocation | { readonly refusal: RevocationRefusal } {
+  #standing(
+    { chain, targets, digests }: OpenDraw,
+    { scts }: Findings,
+    time: number,
+  ): Revocation | { readonly refusal: RevocationRefusal } {
     const { chainPolicy, revocation } = this.#parts;
-    const assessment = chainPolicy.assess(draw.chain, draw.targets[0]!.serverName, time, draw.digests);
+    const assessment = chainPolicy.assess(chain, targets[0]!.serverName, time, digests, scts);
     return 'refusal' in assessment ? assessment : this.#checkRevocation(assessment, time, revocation);
   }
 
@@ -249,7 +250,7 @@ export class Issuance {
   /** What the server staples counts like what a coordinator hands in: once it verifies. */
   #takeStapled({ links }: OpenDraw, { stapled }: Findings, time: number): void {
     for (const link of links.filter(({ position }) => position === 0)) {
-      for (const response of stapled.slice(0, maxStapled)) {
+      for (const response of stapled) {
         try {
           this.#parts.revocationEvidence.addOcsp(response, link, new Date(time));
         } catch (error) {

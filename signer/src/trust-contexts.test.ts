@@ -43,7 +43,7 @@ const chrome = (constraint: string) => (to: string) =>
     certificates,
   });
 function reasonOf(policy: Awaited<ReturnType<typeof policyOf>>, leaf: Issued): string {
-  const assessment = policy.assess([leaf.der], name, now.getTime());
+  const assessment = policy.assess([leaf.der], name, now.getTime(), undefined, () => ({}));
   return 'refusal' in assessment ? assessment.refusal.detail : 'trusted';
 }
 

@@ -12,6 +12,8 @@ export interface ConstrainedLeaf {
   readonly names: GeneralNames | undefined;
   /** The SCTs that count: verified ones where log keys are configured, otherwise all. Asked for only if needed. */
   readonly scts: () => readonly Sct[];
+  /** There may be more than these. */
+  readonly sctsMayFollow?: boolean;
 }
 
 /** The fault of the last set when none of them holds. */
@@ -35,12 +37,13 @@ function setFault(set: ConstraintSet, leaf: ConstrainedLeaf): Fault | undefined 
     return broken(`issued ${notBefore.toISOString()}, not after ${set.notBeforeAfter.toISOString()}`);
   }
   const { sctUntil, sctAllAfter } = set;
-  if (sctUntil && !leaf.scts().some((sct) => sct.timestamp <= sctUntil)) {
+  if (sctUntil && !leaf.scts().some((sct) => sct.timestamp <= sctUntil) && !leaf.sctsMayFollow) {
     return broken(`no SCT from before ${sctUntil.toISOString()}`);
   }
   if (sctAllAfter) {
     const scts = leaf.scts();
-    if (scts.length === 0 || scts.some((sct) => sct.timestamp <= sctAllAfter)) {
+    const none = scts.length === 0 && !leaf.sctsMayFollow;
+    if (none || scts.some((sct) => sct.timestamp <= sctAllAfter)) {
       return broken(`not all SCTs from after ${sctAllAfter.toISOString()}`);
     }
   }

@@ -64,10 +64,39 @@ describe('a context that asks for SCTs', () => {
     const list = sctList(leaf.der, early);
     expect(trusted({}, [leaf.der])).toBe(false);
     expect(trusted({}, [embeddedSctLeaf(ca, early).leaf.der])).toBe(true);
-    expect(trusted({}, [leaf.der], { tls: list })).toBe(true);
-    expect(trusted({}, [leaf.der], { ocsp: list })).toBe(true);
-    expect(trusted({}, [leaf.der], { tls: sctList(leaf.der, now) })).toBe(false);
-    expect(trusted({}, [leaf.der], { tls: Uint8Array.of(0) })).toBe(false);
+    const configured = { logKeys: [log] };
+    expect(trusted(configured, [leaf.der], { tls: [list] })).toBe(true);
+    expect(trusted(configured, [leaf.der], { ocsp: [list] })).toBe(true);
+    expect(trusted(configured, [leaf.der], { tls: [sctList(leaf.der, now), list] })).toBe(true);
+    expect(trusted(configured, [leaf.der], { tls: [sctList(leaf.der, now)] })).toBe(false);
+    expect(trusted(configured, [leaf.der], { tls: [Uint8Array.of(0)] })).toBe(false);
+    // Signed by nobody whom one could ask.
+    expect(trusted({}, [leaf.der], { tls: [list], ocsp: [list] })).toBe(false);
+  });
+
+  it('rules nothing out before the handshake was seen that it may still repair', () => {
+    const evaluate = (constraint: object, chain: Uint8Array[], scts: object | string) =>
+      createTrustStore(
+        [{ id: 'CT', anchors: [{ certificate: ca.certificate, constraints: [constraint] }] }],
+        { logKeys: [log] },
+      ).evaluate({ chain, now, scts: scts as 'unknown' });
+    const answer = (...args: Parameters<typeof evaluate>) => evaluate(...args).contexts[0]!.trusted;
+    const late = embeddedSctLeaf(ca, now).leaf.der;
+    const soon = embeddedSctLeaf(ca, early).leaf.der;
+    for (const [constraint, der, unknown, without] of [
+      [{ sctUntil: early }, leaf.der, true, false],
+      [{ sctUntil: early }, late, true, false],
+      [{ sctAllAfter: early }, leaf.der, true, false],
+      [{ sctAllAfter: early }, late, true, true],
+      // One inside the certificate is too early, whatever comes.
+      [{ sctAllAfter: early }, soon, false, false],
+      [{ notBeforeUntil: new Date(0) }, leaf.der, false, false],
+    ] as const) {
+      expect(answer(constraint, [der], 'unknown')).toBe(unknown);
+      expect(answer(constraint, [der], {})).toBe(without);
+    }
+    expect(evaluate({ sctUntil: early }, [leaf.der], 'unknown').dependsOnScts).toBe(true);
+    expect(evaluate({ notBeforeUntil: now }, [leaf.der], 'unknown').dependsOnScts).toBe(false);
   });
 
   it('counts only those of the configured logs', () => {
@@ -75,8 +104,8 @@ describe('a context that asks for SCTs', () => {
     const configured = { logKeys: [log] };
     expect(trusted(configured, [embeddedSctLeaf(ca, early).leaf.der])).toBe(true);
     expect(trusted(configured, [embeddedSctLeaf(ca, early, stranger).leaf.der])).toBe(false);
-    expect(trusted(configured, [leaf.der], { tls: sctList(leaf.der, early) })).toBe(true);
-    expect(trusted(configured, [leaf.der], { tls: sctList(leaf.der, early, undefined, stranger) })).toBe(
+    expect(trusted(configured, [leaf.der], { tls: [sctList(leaf.der, early)] })).toBe(true);
+    expect(trusted(configured, [leaf.der], { tls: [sctList(leaf.der, early, undefined, stranger)] })).toBe(
       false,
     );
   });

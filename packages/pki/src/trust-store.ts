@@ -31,9 +31,18 @@ export interface EvaluationRequest {
   readonly chain: readonly Uint8Array[];
   readonly name?: ReferenceName;
   readonly now: Date;
-  /** SignedCertificateTimestampLists from outside the certificate. */
-  readonly scts?: { readonly tls?: Uint8Array; readonly ocsp?: Uint8Array };
+  /**
+   * SignedCertificateTimestampLists from outside the certificate; they count only where log keys are configured.
+   * `unknown`: they are yet to come, so that no anchor is ruled out for want of one.
+   */
+  readonly scts?: HandshakeScts | 'unknown';
   readonly distrust?: readonly DistrustEntry[];
+}
+
+/** From the TLS extension and from stapled OCSP responses (RFC 6962 section 3.3). */
+export interface HandshakeScts {
+  readonly tls?: readonly Uint8Array[];
+  readonly ocsp?: readonly Uint8Array[];
 }
 
 /** A refusal names the certificate that failed and the rule. */
@@ -65,6 +74,8 @@ export interface Evaluation {
   readonly ancestors: readonly Certificate[];
   /** A budget ran out, so `ancestors` may lack some. */
   readonly exhausted: boolean;
+  /** An anchor's constraints asked for SCTs: others in the handshake, another answer. */
+  readonly dependsOnScts: boolean;
 }
 
 interface Standing {
@@ -110,6 +121,11 @@ export class TrustStore {
     const names = findings(leaf, 'leaf', this.#profile).names;
     const paths = new Map<number, readonly Vertex[]>();
     const refusals = new Map<number, { vertex: Vertex; fault: Fault }>();
+    let dependsOnScts = false;
+    const sctsBelow = (certificate: Certificate, issuer: Certificate) => {
+      dependsOnScts = true;
+      return this.#scts(certificate, issuer, request);
+    };
 
     const search = new PathSearch(
       view,
@@ -120,7 +136,7 @@ export class TrustStore {
           const certificates = path.map((vertex) => vertex.certificate);
           for (const { context, anchor } of this.#anchors.get(anchorVertex) ?? []) {
             if (paths.has(context)) continue;
-            const found = this.#contextFault(context, anchor, path, certificates, request, names);
+            const found = this.#contextFault(context, anchor, path, certificates, request, names, sctsBelow);
             if (found) refusals.set(context, found);
             else paths.set(context, path);
           }
@@ -151,6 +167,7 @@ export class TrustStore {
       chain: view.chain.map((vertex) => vertex?.certificate),
       ancestors: view.ancestors(leaf).map((vertex) => vertex.certificate),
       exhausted: view.exhausted,
+      dependsOnScts,
     };
   }
 
@@ -170,6 +187,7 @@ export class TrustStore {
     certificates: readonly Certificate[],
     request: EvaluationRequest,
     names: ReturnType<typeof findings>['names'],
+    sctsBelow: (certificate: Certificate, issuer: Certificate) => readonly Sct[],
   ): { vertex: Vertex; fault: Fault } | undefined {
     const { id, listed } = this.contexts[context]!;
     const vertex = path.at(-1)!;
@@ -178,8 +196,9 @@ export class TrustStore {
       if (own) return { vertex, fault: own };
     }
     const certificate = certificates[0]!;
-    const scts = () => this.#scts(certificate, certificates[1]!, request);
-    const constrained = anchorFault(anchor, { certificate, names, scts });
+    const scts = () => sctsBelow(certificate, certificates[1]!);
+    const sctsMayFollow = request.scts === 'unknown';
+    const constrained = anchorFault(anchor, { certificate, names, scts, sctsMayFollow });
     if (constrained) return { vertex, fault: constrained };
     const match = matchesDistrust(request.distrust ?? [], certificates, id, request.now);
     if (!match) return undefined;
@@ -187,11 +206,14 @@ export class TrustStore {
     return { vertex: path[match.index]!, fault: fault('distrusted', 'operator', detail) };
   }
 
-  #scts(leaf: Certificate, issuer: Certificate, request: EvaluationRequest): readonly Sct[] {
+  #scts(leaf: Certificate, issuer: Certificate, { scts: sent }: EvaluationRequest): readonly Sct[] {
+    const { logKeys } = this.#options;
+    // Whoever holds the leaf can make up what no log's key vouches for.
+    const { tls = [], ocsp = [] } = logKeys && sent && sent !== 'unknown' ? sent : {};
     const lists = [
       () => embeddedScts(leaf),
-      () => (request.scts?.tls ? readSctList(request.scts.tls, 'tls') : []),
-      () => (request.scts?.ocsp ? readSctList(request.scts.ocsp, 'ocsp') : []),
+      ...tls.map((list) => () => readSctList(list, 'tls')),
+      ...ocsp.map((list) => () => readSctList(list, 'ocsp')),
     ];
     const scts = lists.flatMap((read) => {
       try {
@@ -202,7 +224,6 @@ export class TrustStore {
         throw error;
       }
     });
-    const { logKeys } = this.#options;
     if (!logKeys) return scts;
     return scts.filter((sct) => logKeys.some((log) => verifySct(sct, log, leaf, issuer)));
   }

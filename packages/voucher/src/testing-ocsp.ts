@@ -11,6 +11,8 @@ export interface TestOcspOptions {
   readonly status?: 'good' | 'revoked' | 'unknown';
   readonly thisUpdate: Date;
   readonly nextUpdate: Date;
+  /** SignedCertificateTimestampList (RFC 6962 section 3.3). */
+  readonly scts?: Uint8Array;
   /** Sent along in `certs`. */
   readonly certificates?: readonly Uint8Array[];
 }
@@ -23,8 +25,11 @@ function keyBits(issuer: TestCertificate): Uint8Array {
   return Buffer.concat([Uint8Array.of(4), Buffer.from(x, 'base64url'), Buffer.from(y, 'base64url')]);
 }
 
+const sctExtension = (list: Uint8Array) =>
+  der.sequence(der.oid('1.3.6.1.4.1.11129.2.4.5'), der.octetString(der.octetString(list)));
+
 export function testOcsp(options: TestOcspOptions): Uint8Array {
-  const { about, issuer, status = 'good', thisUpdate, nextUpdate, certificates } = options;
+  const { about, issuer, status = 'good', thisUpdate, nextUpdate, certificates, scts } = options;
   const { serial } = parseCertificate(about.der);
   const { subject } = parseCertificate(issuer.der);
   const certId = der.sequence(
@@ -47,6 +52,7 @@ export function testOcsp(options: TestOcspOptions): Uint8Array {
         certStatus,
         der.generalizedTime(thisUpdate),
         der.tlv(constructed(0), der.generalizedTime(nextUpdate)),
+        ...(scts ? [der.tlv(constructed(1), der.sequence(sctExtension(scts)))] : []),
       ),
     ),
   );
