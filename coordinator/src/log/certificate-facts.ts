@@ -44,10 +44,14 @@ export function factsOf(der: Uint8Array): CertificateFacts {
  */
 function caOf(issuer: Uint8Array): Uint8Array {
   const organizations = organizationsOf(issuer);
-  return sha256(
-    Buffer.from(organizations.length > 0 ? `O\n${organizations.join('\n')}` : `N\n${nameKey(issuer)}`),
-  );
+  return organizations.length > 0
+    ? caOfOrganizations(organizations)
+    : sha256(Buffer.from(`N\n${nameKey(issuer)}`));
 }
+
+/** @param organizations as `organizationsOf` has them */
+export const caOfOrganizations = (organizations: readonly string[]): Uint8Array =>
+  sha256(Buffer.from(`O\n${organizations.join('\n')}`));
 
 /** As JSON text: a strange name may hold what no column of text takes. */
 export const namesToText = ({ dns, ip }: PresentedNames): string =>

@@ -9,6 +9,7 @@ import {
 } from '@mecai/pki';
 import { RuntimeError, path } from '@mecai/runtime';
 import * as z from 'zod';
+import { caOfOrganizations, hex } from './certificate-facts.ts';
 import type { HoldPolicy } from './hold.ts';
 import type { KnownLog } from './scts.ts';
 
@@ -76,6 +77,16 @@ export const certificateLogConfig = z.strictObject({
       ofAddresses: z.boolean().default(false),
     })
     .prefault({}),
+  /** Who at a CA is told of an objection to a certificate of its own. */
+  caContacts: z
+    .array(
+      z.strictObject({
+        /** organizationName in its issuing certificates. */
+        ca: z.string().min(1),
+        mail: z.array(z.email()).min(1),
+      }),
+    )
+    .default([]),
   /** How often the times of last requests are written. */
   lastSeenEveryMs: z.number().int().min(10).max(600_000).default(1_000),
   /** How often holds that have ended, and certificates that have expired, are looked for. */
@@ -103,6 +114,10 @@ export function ctLogsOf({ waivers }: CertificateLogConfig): ReadonlyMap<string,
   });
   return new Map(logs);
 }
+
+/** Mail addresses by `ca` of the log, hexadecimal. */
+export const caContactsOf = ({ caContacts }: CertificateLogConfig): ReadonlyMap<string, readonly string[]> =>
+  new Map(caContacts.map(({ ca, mail }) => [hex(caOfOrganizations([plainOrganization(ca)])), mail]));
 
 export interface Authority {
   readonly name: string;

@@ -1,0 +1,160 @@
+/** What there is to say about certificates, for operators and for who objects. */
+import type { Row, Statements } from '@mecai/database';
+import { type Delivery, deliveriesAbout } from '../notice/outbox.ts';
+import { hex } from './certificate-facts.ts';
+import type { CertificateState } from './certificate-log.ts';
+
+export interface CertificateSummary {
+  /** Hexadecimal. */
+  readonly sha256: string;
+  readonly issuer: string;
+  /** Names as the certificate has them; they may be anything. */
+  readonly names: readonly string[];
+  readonly state: CertificateState;
+  /** Milliseconds since 1970, as are the other times. */
+  readonly holdUntil: number;
+  readonly firstRequest: number;
+  readonly notBefore: number;
+  readonly notAfter: number;
+}
+
+export interface CertificateCase extends CertificateSummary {
+  readonly spkiSha256: string;
+  readonly der: Uint8Array;
+  /** The last first, at most a hundred. */
+  readonly endpoints: readonly {
+    readonly address: string;
+    readonly port: number;
+    readonly serverName: string;
+    readonly startTls: string;
+    readonly firstRequest: number;
+    readonly lastRequest: number;
+  }[];
+  /** In order. */
+  readonly events: readonly { readonly at: number; readonly kind: string; readonly detail: string }[];
+  readonly endorsements: readonly {
+    readonly authority: string;
+    readonly kind: string;
+    readonly at: number;
+  }[];
+  /** Of the notice of its first sight. */
+  readonly deliveries: readonly Delivery[];
+}
+
+interface SummaryRow extends Row {
+  readonly sha256: Uint8Array;
+  readonly spki_sha256: Uint8Array;
+  readonly issuer: string;
+  readonly names: string;
+  readonly state: CertificateState;
+  readonly hold_until: number;
+  readonly first_request: number;
+  readonly not_before: number;
+  readonly not_after: number;
+}
+const columns =
+  'c.sha256, spki_sha256, issuer, names, state, hold_until, first_request, not_before, not_after';
+
+export async function certificateCase(
+  statements: Statements,
+  sha256: Uint8Array,
+): Promise<CertificateCase | undefined> {
+  const [row] = await statements.query<SummaryRow & { readonly der: Uint8Array }>(
+    `select ${columns}, der from certificate c join certificate_der d on d.sha256 = c.sha256 where c.sha256 = $1`,
+    [sha256],
+  );
+  if (!row) return undefined;
+  const [endpoints, events, endorsements, deliveries] = await Promise.all([
+    statements.query<{
+      readonly address: string;
+      readonly port: number;
+      readonly server_name: string;
+      readonly start_tls: string;
+      readonly first_request: number;
+      readonly last_request: number;
+    }>(
+      `select address, port, server_name, start_tls, first_request, last_request from certificate_endpoint
+       where sha256 = $1 order by last_request desc, address limit 100`,
+      [sha256],
+    ),
+    statements.query<{ readonly at: number; readonly kind: string; readonly detail: string }>(
+      'select at, kind, detail from certificate_event where sha256 = $1 order by number',
+      [sha256],
+    ),
+    statements.query<{ readonly authority: string; readonly kind: string; readonly at: number }>(
+      'select authority, kind, received_at as at from endorsement where sha256 = $1 order by received_at',
+      [sha256],
+    ),
+    deliveriesAbout(statements, 'notice', hex(sha256)),
+  ]);
+  return {
+    ...summaryOf(row),
+    spkiSha256: hex(row.spki_sha256),
+    der: row.der,
+    endpoints: endpoints.map((one) => ({
+      address: one.address,
+      port: one.port,
+      serverName: one.server_name,
+      startTls: one.start_tls,
+      firstRequest: one.first_request,
+      lastRequest: one.last_request,
+    })),
+    events,
+    endorsements,
+    deliveries,
+  };
+}
+
+/** What waits for time or for an operator, the oldest first. */
+export async function certificatesIn(
+  statements: Statements,
+  state: 'held' | 'objected',
+  limit: number,
+): Promise<CertificateSummary[]> {
+  // Two texts, for an index each.
+  const which =
+    state === 'held' ? `state = 'held' order by hold_until` : `state = 'objected' order by first_request`;
+  const rows = await statements.query<SummaryRow>(
+    `select ${columns} from certificate c where ${which}, c.sha256 limit $1`,
+    [limit],
+  );
+  return rows.map(summaryOf);
+}
+
+/** @param name as it stands in certificates, lower case, wildcard or not; the newest first */
+export async function certificatesFor(
+  statements: Statements,
+  name: string,
+  limit: number,
+): Promise<CertificateSummary[]> {
+  const rows = await statements.query<SummaryRow>(
+    `select ${columns} from certificate_name n join certificate c on c.sha256 = n.sha256
+     where name = $1 order by first_request desc, c.sha256 limit $2`,
+    [name, limit],
+  );
+  return rows.map(summaryOf);
+}
+
+/** How many certificates are in each state. */
+export async function countCertificates(statements: Statements): Promise<Record<CertificateState, number>> {
+  const rows = await statements.query<{ readonly state: CertificateState; readonly n: number }>(
+    'select state, count(*) as n from certificate group by state',
+  );
+  const counts = { held: 0, cleared: 0, objected: 0, expired: 0 };
+  for (const { state, n } of rows) counts[state] = n;
+  return counts;
+}
+
+function summaryOf(row: SummaryRow): CertificateSummary {
+  const { dns, ip }: { dns: string[]; ip: string[] } = JSON.parse(row.names);
+  return {
+    sha256: hex(row.sha256),
+    issuer: row.issuer,
+    names: [...dns, ...ip],
+    state: row.state,
+    holdUntil: row.hold_until,
+    firstRequest: row.first_request,
+    notBefore: row.not_before,
+    notAfter: row.not_after,
+  };
+}
