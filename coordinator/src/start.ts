@@ -15,13 +15,14 @@ import {
 } from '@mecai/runtime';
 import { coordinatorConfig } from './config.ts';
 import { type Decided, type Question, decide } from './decide.ts';
+import { dnsClient } from './dns/dns-client.ts';
 import { DistrustCopy } from './distrust/distrust-copy.ts';
 import { Distrust } from './distrust/distrust.ts';
 import { distrustMigrations } from './distrust/schema.ts';
-import { dnsClient } from './dns/dns-client.ts';
 import { CoordinatorError } from './error.ts';
 import { type Route, serveRoutes } from './http-routes.ts';
 import { startVrpServer } from './http-server.ts';
+import { certificateStates } from './log/hold.ts';
 import { logMigrations } from './log/schema.ts';
 import { startCertificateLog } from './log/start.ts';
 import { coordinatorMeasures } from './measures.ts';
@@ -164,9 +165,14 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     },
     (database) => notices?.opened(database),
   );
+  // Where it listens is known once it does.
+  const publicUrl = () => config.publicUrl?.replace(/\/$/, '') ?? new URL(server.url).origin;
   const certificateLog = startCertificateLog({
     config: config.certificateLog,
     store,
+    dns: dnsClient(config.dns),
+    publicUrl,
+    newId: () => randomBytes(16).toString('hex'),
     log,
     now: Date.now,
     fail: failUnlessEnding,
@@ -177,7 +183,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     log,
     fail: failUnlessEnding,
   });
-  const routes: Route[] = [renewals.route, ...(notices?.routes ?? [])];
+  const routes: readonly Route[] = [renewals.route, ...certificateLog.routes, ...(notices?.routes ?? [])];
 
   const nonces = new Nonces(randomBytes(32));
   const server = await startVrpServer({
@@ -210,6 +216,17 @@ export async function startCoordinator({ log, config: file, environment, fail }:
   telemetry.gauge('records.dropped', 'Records lost since the start.', () => records?.dropped);
   telemetry.gauge('agent.silent.seconds', 'Since the last sign of life of each agent.', () =>
     Array.from(registry.agents.keys(), (agent) => [(perspectives?.silentMs(agent) ?? 0) / 1000, { agent }]),
+  );
+  telemetry.gauge<'state'>('certificates', 'Certificates in the log by state, as of the last sweep.', () =>
+    certificateStates.flatMap((state) => {
+      const count = certificateLog.counts?.[state];
+      return count === undefined ? [] : [[count, { state }] as const];
+    }),
+  );
+  telemetry.gauge(
+    'certificates.last.seen.pending',
+    'Endpoints whose last request is not written yet.',
+    () => certificateLog.lastSeenPending,
   );
   const admin = await startAdminServer(splitHostPort(config.admin), {
     metrics: () => telemetry.metrics(),

@@ -2,7 +2,7 @@
 import type { Row, Statements } from '@mecai/database';
 import { type Delivery, deliveriesAbout } from '../notice/outbox.ts';
 import { hex } from './certificate-facts.ts';
-import type { CertificateState } from './certificate-log.ts';
+import type { CertificateState } from './hold.ts';
 
 export interface CertificateSummary {
   /** Hexadecimal. */
@@ -135,14 +135,32 @@ export async function certificatesFor(
   return rows.map(summaryOf);
 }
 
-/** How many certificates are in each state. */
-export async function countCertificates(statements: Statements): Promise<Record<CertificateState, number>> {
-  const rows = await statements.query<{ readonly state: CertificateState; readonly n: number }>(
-    'select state, count(*) as n from certificate group by state',
-  );
-  const counts = { held: 0, cleared: 0, objected: 0, expired: 0 };
-  for (const { state, n } of rows) counts[state] = n;
-  return counts;
+export interface StateCounts extends Readonly<Record<CertificateState, number>> {
+  /** When those were counted that are many, milliseconds since 1970. */
+  readonly countedAt: number;
+}
+
+/** Milliseconds; counting five million takes some tenths of a second. */
+const recountEveryMs = 600_000;
+
+/** How many certificates are in each state. Those that are many are counted once in ten minutes. */
+export async function countStates(
+  statements: Statements,
+  before: StateCounts | undefined,
+  now: number,
+): Promise<StateCounts> {
+  const count = async (which: string) => {
+    const [row] = await statements.query<{ n: number }>(
+      `select count(*) as n from certificate where ${which}`,
+    );
+    return row!.n;
+  };
+  const held = await count(`state = 'held'`);
+  const objected = await count(`state = 'objected'`);
+  if (before && now - before.countedAt < recountEveryMs) return { ...before, held, objected };
+  const valid = await count(`state <> 'expired'`);
+  const expired = await count(`state = 'expired'`);
+  return { held, objected, cleared: valid - held - objected, expired, countedAt: now };
 }
 
 function summaryOf(row: SummaryRow): CertificateSummary {

@@ -13,12 +13,16 @@ import { formatAddress } from '@mecai/addresses';
 import { enqueueNotice } from '../notice/notice.ts';
 import { type CertificateFacts, factsOf, hex, namesFromText, namesToText } from './certificate-facts.ts';
 import { type Event, insertEvents } from './events.ts';
-import { type HoldEnd, type HoldPolicy, type KnownCertificate, holdEnd } from './hold.ts';
+import {
+  type CertificateState,
+  type HoldEnd,
+  type HoldPolicy,
+  type KnownCertificate,
+  holdEnd,
+} from './hold.ts';
 import { type LastSeen, type Sight, endpointOf, endpointRows, upsertEndpoints } from './last-seen.ts';
 import { insertRows } from './rows.ts';
 import { type KnownLog, verifiedScts } from './scts.ts';
-
-export type CertificateState = KnownCertificate['state'];
 
 /** What stands in the log about a certificate, as far as a decision needs it. */
 export interface Standing {

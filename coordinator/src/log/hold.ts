@@ -74,10 +74,13 @@ export interface Vouched {
   readonly at: number;
 }
 
+export const certificateStates = ['held', 'cleared', 'objected', 'expired'] as const;
+export type CertificateState = (typeof certificateStates)[number];
+
 export interface KnownCertificate {
   /** Hexadecimal. */
   readonly sha256: string;
-  readonly state: 'held' | 'cleared' | 'objected' | 'expired';
+  readonly state: CertificateState;
   readonly ca: Uint8Array;
   readonly names: PresentedNames;
 }

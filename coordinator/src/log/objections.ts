@@ -13,7 +13,7 @@ import type { DnsClient } from '../dns/dns-client.ts';
 import { CoordinatorError } from '../error.ts';
 import { type Letter, enqueueLetter } from '../notice/letter.ts';
 import { hex, namesFromText } from './certificate-facts.ts';
-import type { CertificateState } from './certificate-log.ts';
+import type { CertificateState } from './hold.ts';
 import { insertEvents } from './events.ts';
 import type { ReadStatement } from './statements.ts';
 

@@ -1,13 +1,21 @@
-import type { Logger } from '@mecai/runtime';
-import { reasonOf } from '@mecai/runtime';
+import { type Logger, reasonOf } from '@mecai/runtime';
+import type { DnsClient } from '../dns/dns-client.ts';
+import type { Route } from '../http-routes.ts';
 import type { Store } from '../store.ts';
 import { CertificateLog } from './certificate-log.ts';
-import { type CertificateLogConfig, ctLogsOf, holdPolicyOf } from './config.ts';
+import { type StateCounts, countStates } from './cases.ts';
+import { type CertificateLogConfig, authoritiesOf, caContactsOf, ctLogsOf, holdPolicyOf } from './config.ts';
 import { LastSeen } from './last-seen.ts';
+import { Objections } from './objections.ts';
+import { logRoutes } from './routes.ts';
 import { sweep } from './sweep.ts';
 
 export interface RunningCertificateLog {
   readonly certificates: CertificateLog;
+  readonly objections: Objections;
+  readonly routes: readonly Route[];
+  /** Not older than the last sweep; undefined before the first. */
+  readonly counts: StateCounts | undefined;
   /** Endpoints whose last request is not written yet. */
   readonly lastSeenPending: number;
   /** Before the store closes. */
@@ -18,12 +26,16 @@ export interface RunningCertificateLog {
 export function startCertificateLog(options: {
   readonly config: CertificateLogConfig;
   readonly store: Store;
+  readonly dns: Pick<DnsClient, 'txt'>;
+  /** Where the world reaches this authority, without a final slash. */
+  readonly publicUrl: () => string;
+  readonly newId: () => string;
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly fail: (error: unknown) => void;
 }): RunningCertificateLog {
-  const { config, store, log, now, fail } = options;
+  const { config, store, dns, publicUrl, newId, log, now, fail } = options;
   const database = () => store.database;
   const lastSeen = new LastSeen({ database, noticeOfAddresses: config.notices.ofAddresses, log });
   const certificates = new CertificateLog({
@@ -34,6 +46,11 @@ export function startCertificateLog(options: {
     noticeOfRenewals: config.notices.ofRenewals,
     now,
   });
+  const caContacts = caContactsOf(config);
+  const objections = new Objections({ database, dns, caContacts, publicUrl, newId, now });
+  const authorities = authoritiesOf(config);
+  const { successors } = config.waivers;
+  let counts: StateCounts | undefined;
   const writing = setInterval(() => {
     lastSeen.flush().catch(fail);
   }, config.lastSeenEveryMs);
@@ -42,6 +59,7 @@ export function startCertificateLog(options: {
     if (!store.there) return;
     try {
       const done = await sweep({ database: store.database, keepExpiredMs: config.keepExpiredMs }, now());
+      counts = await countStates(store.database, counts, now());
       if (done && done.cleared + done.expired + done.forgotten > 0) log.info(done, 'certificate log swept');
     } catch (error) {
       log.warn({ reason: reasonOf(error) }, 'the certificate log could not be swept');
@@ -52,6 +70,11 @@ export function startCertificateLog(options: {
   }, config.sweepEveryMs);
   return {
     certificates,
+    objections,
+    routes: logRoutes({ database, objections, authorities, successors, now }),
+    get counts() {
+      return counts;
+    },
     get lastSeenPending() {
       return lastSeen.pending;
     },

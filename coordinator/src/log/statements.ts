@@ -38,7 +38,7 @@ export interface ReadStatement {
    *
    * @param der a certificate that we know
    */
-  signedBy(der: Uint8Array): Promise<boolean>;
+  readonly signedBy: (der: Uint8Array) => Promise<boolean>;
 }
 
 /** @throws CoordinatorError `bad-request` */
