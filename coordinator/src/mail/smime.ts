@@ -1,4 +1,4 @@
-/** Detached CMS signatures (RFC 5652) of MIME entities (RFC 8551 section 3.5). */
+/** CMS signatures (RFC 5652): beside MIME entities (RFC 8551 section 3.5), and around JSON for programs. */
 import { createHash, sign } from 'node:crypto';
 import { constructed, der, tags } from '@mecai/pki';
 import { type Identity, isP256 } from './identity.ts';
@@ -22,17 +22,30 @@ const attribute = (type: Uint8Array, value: Uint8Array) => der.sequence(type, de
 /**
  * ContentInfo ::= SEQUENCE { contentType id-signedData, content [0] EXPLICIT SignedData }
  * SignedData ::= SEQUENCE { version 1, digestAlgorithms SET OF AlgorithmIdentifier,
- *   encapContentInfo SEQUENCE { eContentType id-data }, certificates [0] IMPLICIT SET OF Certificate,
+ *   encapContentInfo SEQUENCE { eContentType id-data, eContent [0] EXPLICIT OCTET STRING OPTIONAL }, certificates [0] IMPLICIT SET OF Certificate,
  *   signerInfos SET OF SignerInfo }
  * SignerInfo ::= SEQUENCE { version 1, sid IssuerAndSerialNumber, digestAlgorithm,
  *   signedAttrs [0] IMPLICIT SET OF Attribute, signatureAlgorithm, signature OCTET STRING }
  *
+ * The version is 1: the content is id-data and the signer is named by issuer and serial number.
+ *
  * @param content the octets as they travel, lines ending in CRLF
  */
-export function detachedSignature(
+export const detachedSignature = (content: Uint8Array, identity: Identity, signingTime: Date): Uint8Array =>
+  signedData(content, identity, signingTime, der.sequence(oid.data));
+
+/** JSON with a signature, as `openssl cms -verify -binary -inform DER` takes it. */
+export function signedJson(value: object, identity: Identity, signingTime: Date): Uint8Array {
+  const content = Buffer.from(JSON.stringify(value));
+  const encapsulated = der.sequence(oid.data, der.tlv(constructed(0), der.octetString(content)));
+  return signedData(content, identity, signingTime, encapsulated);
+}
+
+function signedData(
   content: Uint8Array,
   { certificates, key }: Identity,
   signingTime: Date,
+  encapsulated: Uint8Array,
 ): Uint8Array {
   const leaf = certificates[0]!;
   const attributes = der.setOf(
@@ -56,14 +69,14 @@ export function detachedSignature(
     isP256(key) ? ecdsaWithSha256 : sha256WithRsa,
     der.octetString(signature),
   );
-  const signedData = der.sequence(
+  const signed = der.sequence(
     der.integer(1),
     der.setOf(sha256),
-    der.sequence(oid.data),
+    encapsulated,
     retagged(der.setOf(...certificates.map((one) => one.der))),
     der.setOf(signerInfo),
   );
-  return der.sequence(oid.signedData, der.tlv(constructed(0), signedData));
+  return der.sequence(oid.signedData, der.tlv(constructed(0), signed));
 }
 
 /** A SET OF as `[0] IMPLICIT`. */

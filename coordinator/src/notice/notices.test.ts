@@ -9,13 +9,12 @@ import type { Answer, Question } from 'dns-packet';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Postfix, startPostfix } from '../../../test/src/parts/postfix.ts';
 import { dnsClient } from '../dns/dns-client.ts';
-import { publicKeyOf, verifyJws } from '../mail/jws.ts';
 import { type DnsReply, type TestDns, startDns } from '../testing/dns-server.ts';
 import { type HttpHandler, type TestHttp, startHttp } from '../testing/http-server.ts';
-import { identityPem, testIdentity } from '../testing/identity.ts';
+import { identityPem } from '../testing/identity.ts';
 import { type LogLine, keptLog } from '../testing/log.ts';
 import { testNotice } from '../testing/notice.ts';
-import { verifiedByOpenssl } from '../testing/openssl-mail.ts';
+import { statementVerifiedByOpenssl, verifiedByOpenssl } from '../testing/openssl-mail.ts';
 import { emptyTables } from '../testing/tables.ts';
 import { readBounce } from './bounce.ts';
 import { noticeConfig } from './config.ts';
@@ -98,9 +97,7 @@ beforeEach(() => {
     const parts: Buffer[] = [];
     request.on('data', (part: Buffer) => parts.push(part));
     request.on('end', () => {
-      const key = publicKeyOf(testIdentity(from));
-      const payload = verifyJws('mecai-notice+jws', Buffer.concat(parts).toString(), [key]);
-      hooks.push({ path, payload: payload as Record<string, unknown> });
+      hooks.push({ path, payload: JSON.parse(statementVerifiedByOpenssl(Buffer.concat(parts)).toString()) });
       hook(request, response);
     });
     return undefined;
@@ -228,7 +225,7 @@ describe('a notice', () => {
     expect(mailAbout('subscriber', noticeId(notice))).toHaveLength(1);
   });
 
-  it('reaches a webhook as a JWS for this webhook alone', async () => {
+  it('reaches a webhook as a signed statement for this webhook alone', async () => {
     await subscribe('example.org', `https://hooks.example.org/unused`);
     records['CAA example.org'] = iodef('example.org', `http://hooks.example.org:${http.port}/a?b=c`);
     const notice = testNotice(['hook.example.org']);
@@ -240,9 +237,10 @@ describe('a notice', () => {
     expect(hooks[0]).toMatchObject({
       path: '/a?b=c',
       payload: {
-        iss: publicUrl,
-        aud: `http://hooks.example.org:${http.port}/a?b=c`,
-        jti: delivery!.id,
+        type: 'mecai-notice',
+        from: publicUrl,
+        to: `http://hooks.example.org:${http.port}/a?b=c`,
+        id: delivery!.id,
         notice: {
           kind: 'first-sight',
           sha256: noticeId(notice),
@@ -267,7 +265,7 @@ describe('a notice', () => {
     start({ sources: ['caa'] });
     expect((await settled(noticeId(notice), 1))[0]!.state).toBe(state);
     expect(calls).toBe(state === 'sent' ? 2 : 1);
-    expect(new Set(hooks.map(({ payload }) => payload['jti'])).size).toBe(1);
+    expect(new Set(hooks.map(({ payload }) => payload['id'])).size).toBe(1);
   });
 
   it('is not sent to a webhook on a private address, and DNS cannot change its mind in between', async () => {

@@ -1,14 +1,15 @@
-/** A delivery as a call of a webhook: a JWS that names whom it is for, so that nobody can pass it on as his own. */
+/**
+ * A delivery as a call of a webhook: CMS SignedData around JSON, like all statements here. It names whom it is for,
+ * so that nobody can pass it on as his own, and has an id by which a second try is told.
+ */
 import { formatAddress } from '@mecai/addresses';
 import type { Database } from '@mecai/database';
 import { type HttpExchange, PkiError, parseCertificate, subjectAltNames } from '@mecai/pki';
 import type { Identity } from '../mail/identity.ts';
-import { signJws } from '../mail/jws.ts';
 import { type Attempt, shown } from '../mail/mailer.ts';
+import { signedJson } from '../mail/smime.ts';
 import { type Notice, decodeNotice, sha256Hex } from './notice.ts';
 import type { Delivery } from './outbox.ts';
-
-export const noticeJwsType = 'mecai-notice+jws';
 
 export interface WebhookSenderParts {
   readonly database: Database;
@@ -30,25 +31,23 @@ export function webhookSender({ database, identity, exchange, publicUrl, now }: 
       about,
     ]);
     if (!row) return { outcome: 'refused', detail: 'there is nothing to say any more' };
-    const jws = signJws(
-      noticeJwsType,
-      {
-        iss: publicUrl,
-        aud: recipient,
-        jti: id,
-        iat: Math.floor(now() / 1_000),
-        notice: noticeJson(decodeNotice(row.content), publicUrl),
-      },
-      identity,
-    );
-    return post(exchange, recipient, jws);
+    const at = new Date(now());
+    const call = {
+      type: 'mecai-notice',
+      from: publicUrl,
+      to: recipient,
+      id,
+      at: at.toISOString(),
+      notice: noticeJson(decodeNotice(row.content), publicUrl),
+    };
+    return post(exchange, recipient, signedJson(call, identity, at));
   };
 }
 
-/** One POST of a JWS. Any 2xx is success; 410 says that nobody is there any more; all else may pass. */
-export async function post(exchange: HttpExchange, url: string, jws: string): Promise<Attempt> {
+/** One POST of signed JSON. Any 2xx is success; 410 says that nobody is there any more; all else may pass. */
+export async function post(exchange: HttpExchange, url: string, octets: Uint8Array): Promise<Attempt> {
   try {
-    const body = { type: 'application/jose', octets: Buffer.from(jws) };
+    const body = { type: 'application/cms', octets };
     const { status } = await exchange({ url, body, maxOctets });
     const outcome = status >= 200 && status < 300 ? 'sent' : status === 410 ? 'refused' : 'failed';
     return { outcome, detail: `status ${status}` };

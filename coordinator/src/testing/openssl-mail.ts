@@ -10,7 +10,14 @@ import { mailRoot } from './identity.ts';
  *
  * @throws Error with openssl's words when it does not hold
  */
-export function verifiedByOpenssl(mail: Uint8Array, command: 'cms' | 'smime' = 'cms'): Buffer {
+export const verifiedByOpenssl = (mail: Uint8Array, command: 'cms' | 'smime' = 'cms'): Buffer =>
+  verified(mail, [command]);
+
+/** What `openssl cms -verify` gives out of a signed statement. Throws as `verifiedByOpenssl`. */
+export const statementVerifiedByOpenssl = (cms: Uint8Array): Buffer =>
+  verified(cms, ['cms', '-binary', '-inform', 'DER']);
+
+function verified(mail: Uint8Array, [command = '', ...options]: readonly string[]): Buffer {
   const directory = mkdtempSync(join(tmpdir(), 'mecai-mail-'));
   const file = (name: string, content: string | Uint8Array) => {
     writeFileSync(join(directory, name), content);
@@ -19,7 +26,7 @@ export function verifiedByOpenssl(mail: Uint8Array, command: 'cms' | 'smime' = '
   try {
     const root = file('root.pem', toPem(mailRoot.der, 'CERTIFICATE'));
     const args = ['-verify', '-in', file('mail', mail), '-CAfile', root, '-purpose', 'smimesign'];
-    return execFileSync('openssl', [command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    return execFileSync('openssl', [command, ...options, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   } finally {
     rmSync(directory, { recursive: true });
   }
