@@ -22,6 +22,10 @@ export type ClientErrorCode =
   | 'too-few-vas'
   /** A rule is about a country that is not known. */
   | 'country-unknown'
+  /** The perspective directory does not verify. */
+  | 'directory-untrusted'
+  /** A version of the directory is not the one that a later version, or the reader, knows. */
+  | 'history-rewritten'
   /** The check refused the connection; `failures` say why. */
   | 'refused';
 

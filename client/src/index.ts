@@ -26,3 +26,5 @@ export {
 } from './guard/guard.ts';
 export { GuardedAgent, undiciConnector, type UndiciConnectOptions } from './guard/agent.ts';
 export type { TlsOptions } from './guard/tls-socket.ts';
+export * from './perspectives.ts';
+export * from './report.ts';

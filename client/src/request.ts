@@ -99,7 +99,8 @@ export async function requestVoucher(
   }
 }
 
-function vaUrl(url: string | URL): URL {
+/** @throws ClientError `bad-url` */
+export function vaUrl(url: string | URL): URL {
   const text = url.toString();
   // URL.parse came with Node 22.
   const parsed = URL.canParse(text) ? new URL(text) : undefined;

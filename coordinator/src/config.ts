@@ -118,6 +118,8 @@ export const coordinatorConfig = z.strictObject({
       global: bucket(60_000, 2_000),
       /** Requests of one requester for anything but vouchers: pages, objections, subscriptions. */
       routes: bucket(60, 30),
+      /** Reports of clients, of everyone. */
+      reports: bucket(600, 200),
       /** Requests in progress. */
       inFlight: count(1, 100_000).default(2_000),
     })

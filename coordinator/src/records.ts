@@ -1,5 +1,6 @@
+import { hash } from 'node:crypto';
 import type { JetStreamClient } from '@nats-io/jetstream';
-import { Decision, Mismatch, subjects } from '@mecai/proto';
+import { ClientReport, Decision, Mismatch, subjects } from '@mecai/proto';
 import { type Logger, reasonOf } from '@mecai/runtime';
 import { CoordinatorError } from './error.ts';
 
@@ -9,7 +10,10 @@ const attempts = 3;
 /** A refusal comes at once: do not ask again in a tight circle. */
 const pauseMs = 250;
 
-type Later = { readonly decision: Decision } | { readonly mismatch: Mismatch };
+type Later =
+  | { readonly decision: Decision }
+  | { readonly mismatch: Mismatch }
+  | { readonly report: ClientReport };
 
 /**
  * What this coordinator leaves in JetStream. A repeated publish has the same message ID, and is stored once. Records
@@ -108,6 +112,11 @@ export class Records {
         bytes: Decision.encode(decision).finish(),
         id: hex(decision.nonce),
       };
+    }
+    if ('report' in record) {
+      const bytes = ClientReport.encode(record.report).finish();
+      // Reports that differ in nothing but the moment are told apart by it.
+      return { subject: subjects.report(this.#name), bytes, id: hash('sha256', bytes, 'hex') };
     }
     const { mismatch } = record;
     return {

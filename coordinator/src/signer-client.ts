@@ -1,4 +1,4 @@
-import { type ClientDuplexStream, type ClientReadableStream, Metadata, credentials } from '@grpc/grpc-js';
+import { type ClientDuplexStream, type ClientReadableStream, Metadata, credentials, status } from '@grpc/grpc-js';
 import type { SignedObservation } from '@mecai/proto';
 import {
   type DescribeResponse,
@@ -95,6 +95,25 @@ export class SignerClient {
         new Metadata(),
         { deadline: Date.now() + answerWithinMs },
         (error, response) => (error ? reject(unavailable(error)) : resolve(response)),
+      ),
+    );
+  }
+
+  /**
+   * A version of the perspective directory, 0 for the latest.
+   *
+   * @throws CoordinatorError `signer-unavailable`; what gRPC says where there is no such version
+   */
+  directory(version: number): Promise<Uint8Array> {
+    return new Promise((resolve, reject) =>
+      this.#client.getDirectory(
+        { version },
+        new Metadata(),
+        { deadline: Date.now() + answerWithinMs },
+        (error, response) => {
+          if (!error) resolve(response.document);
+          else reject(error.code === status.NOT_FOUND ? error : unavailable(error));
+        },
       ),
     );
   }

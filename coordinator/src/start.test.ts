@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
-import { Decision } from '@mecai/proto';
+import { ClientReport, Decision } from '@mecai/proto';
 import type { Running } from '@mecai/runtime';
 import {
   type VoucherRequest,
@@ -15,7 +15,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { startCoordinator } from './start.ts';
 import { ScriptedAgent, names, registryText, sixAgents, testRegistry } from './testing/agents.ts';
 import { chainOf, keyPemOf, pemOf, serverName, webLeaf } from './testing/chains.ts';
-import { call } from './testing/https.ts';
+import { call, json } from './testing/https.ts';
 import { keptLog } from './testing/log.ts';
 import { type TestNats, coordinatorName, startTestNats } from './testing/nats.ts';
 import { TestSigner } from './testing/signer.ts';
@@ -244,6 +244,28 @@ describe('configuration', () => {
     const { status: code, headers } = await ask(url, second, cert);
     expect([code, headers['retry-after']]).toEqual([429, '60']);
     expect(signer.draws).toHaveLength(1);
+  });
+
+  it('limits.reports: how many reports of clients', async () => {
+    const base = await ready({ limits: { reports: { perMinute: 1, burst: 1 } } });
+    const statistics = { day: '2026-11-01', counts: [{ code: 'accepted', checks: 7 }] };
+    const report = () =>
+      call(base.replace(/vrp$/, 'vrp/statistics'), {
+        headers: json,
+        body: JSON.stringify(statistics),
+      });
+    expect((await report()).status).toBe(202);
+    const told = await report();
+    expect(told.status).toBe(429);
+    expect(Number(told.headers['retry-after'])).toBeGreaterThan(0);
+    await vi.waitFor(async () => {
+      const stored = (await nats.stored('RECORDS', 'mecai.report.')).map((bytes) =>
+        ClientReport.decode(bytes),
+      );
+      expect(stored.map(({ coordinator, content }) => [coordinator, content?.$case])).toEqual([
+        [coordinatorName, 'statistics'],
+      ]);
+    });
   });
 
   it('limits.inFlight: how many at once', async () => {

@@ -19,6 +19,7 @@ import { dnsClient } from './dns/dns-client.ts';
 import { DistrustCopy } from './distrust/distrust-copy.ts';
 import { Distrust } from './distrust/distrust.ts';
 import { distrustMigrations } from './distrust/schema.ts';
+import { Directories } from './directories.ts';
 import { CoordinatorError } from './error.ts';
 import { type Route, serveRoutes } from './http-routes.ts';
 import { startVrpServer } from './http-server.ts';
@@ -34,6 +35,7 @@ import { Perspectives } from './perspectives.ts';
 import { RateLimiter } from './rate-limits.ts';
 import { Records } from './records.ts';
 import { Renewals } from './renewals.ts';
+import { Reports } from './reports/reports.ts';
 import { Revocation, revocationSource } from './revocation.ts';
 import { SignerClient } from './signer-client.ts';
 import { Store } from './store.ts';
@@ -68,10 +70,12 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     telemetry,
     lost: () => {
       revocation.forget();
+      directories.forget();
       // One that has come back may have another policy.
       if (signerThere) describe().catch(failUnlessEnding);
     },
   });
+  const directories = new Directories((version) => signer.directory(version), Date.now);
   const allowedTargets = config.allowedTargets.map(parsePrefix);
   const revocation = new Revocation({
     source: revocationSource(config.revocation, allowedTargets),
@@ -183,7 +187,23 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     log,
     fail: failUnlessEnding,
   });
-  const routes: readonly Route[] = [renewals.route, ...certificateLog.routes, ...(notices?.routes ?? [])];
+  const reports = new Reports({
+    coordinator: config.name,
+    publish: (report) => {
+      records?.later({ report });
+      return records !== undefined;
+    },
+    limiter: new RateLimiter(config.limits.reports),
+    allowedTargets,
+    now: Date.now,
+  });
+  const routes: readonly Route[] = [
+    renewals.route,
+    ...directories.routes,
+    ...reports.routes,
+    ...certificateLog.routes,
+    ...(notices?.routes ?? []),
+  ];
 
   const nonces = new Nonces(randomBytes(32));
   const server = await startVrpServer({
@@ -214,6 +234,12 @@ export async function startCoordinator({ log, config: file, environment, fail }:
   telemetry.gauge('vrp.in.flight', 'Requests being decided.', () => server.inFlight);
   telemetry.gauge('records.unconfirmed', 'Records not stored yet.', () => records?.unconfirmed);
   telemetry.gauge('records.dropped', 'Records lost since the start.', () => records?.dropped);
+  telemetry.gauge(
+    'reports.repeated',
+    'Reports of clients that were known already.',
+    () => reports.counts.repeated,
+  );
+  telemetry.gauge('reports.refused', 'Reports of clients beyond the limit.', () => reports.counts.refused);
   telemetry.gauge('agent.silent.seconds', 'Since the last sign of life of each agent.', () =>
     Array.from(registry.agents.keys(), (agent) => [(perspectives?.silentMs(agent) ?? 0) / 1000, { agent }]),
   );

@@ -7,12 +7,15 @@ import {
   type ServerUnaryCall,
   type ServerWritableStream,
   type sendUnaryData,
+  status,
 } from '@grpc/grpc-js';
 import { der, implicit } from '@mecai/pki';
 import {
   type DescribeRequest,
   type DescribeResponse,
   type DistrustRecord,
+  type GetDirectoryRequest,
+  type GetDirectoryResponse,
   type IssueRequest,
   type IssueResponse,
   SignerServiceService,
@@ -57,6 +60,7 @@ export interface SignerServer {
   /** Answers nothing from now on. */
   deaf: boolean;
   streams: number;
+  directoriesAsked: number;
   registryVersion: number;
   renewals: DescribeResponse['renewals'];
   /** Tells whoever watches, now and later. */
@@ -103,6 +107,14 @@ export async function startSignerServer(
         renewals: state.renewals,
       });
     },
+    getDirectory(
+      { request }: ServerUnaryCall<GetDirectoryRequest, GetDirectoryResponse>,
+      respond: sendUnaryData<GetDirectoryResponse>,
+    ) {
+      state.directoriesAsked++;
+      if (request.version > 1) respond({ code: status.NOT_FOUND });
+      else respond(null, { document: Buffer.from('signed directory') });
+    },
   });
   const credentials = ServerCredentials.createSsl(
     pem.ca,
@@ -118,6 +130,7 @@ export async function startSignerServer(
     port: bound,
     deaf: false,
     streams: 0,
+    directoriesAsked: 0,
     registryVersion: 1,
     renewals: [],
     distrust(...records) {
