@@ -1,5 +1,7 @@
 /** The `mecai` command line. */
+import { connectCommand } from './connect-command.ts';
 import { inspectCommand } from './inspect-command.ts';
+import { perspectivesCommand } from './perspectives-command.ts';
 import { requestCommand } from './request-command.ts';
 import { stapleCommand } from './staple-command.ts';
 import { type Command, CommandError, type ExitCode, exitCodes, type Terminal } from './usage.ts';
@@ -9,6 +11,8 @@ const commands: ReadonlyMap<string, Command> = new Map([
   ['request', requestCommand],
   ['inspect', inspectCommand],
   ['verify', verifyCommand],
+  ['connect', connectCommand],
+  ['perspectives', perspectivesCommand],
   ['staple', stapleCommand],
 ]);
 
@@ -16,7 +20,7 @@ const overview = `mecai: vouchers, a second opinion on TLS certificates
 
   mecai <command> [options]
 
-${[...commands].map(([name, { summary }]) => `  ${name.padEnd(9)} ${summary}`).join('\n')}
+${[...commands].map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`).join('\n')}
 
 mecai <command> --help tells more, with an example.
 `;

@@ -23,6 +23,8 @@ export interface Terminal {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
   readonly now: () => Date;
+  /** Whether `out` shows colours. */
+  readonly colour?: boolean;
 }
 
 export interface Command {

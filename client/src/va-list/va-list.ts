@@ -154,7 +154,7 @@ export function signVaList(list: VaList, kid: string, key: KeyObject): string {
 
 export interface VaListOptions {
   /** The vendor's keys, P-256 or P-384, by name. */
-  readonly keys: ReadonlyMap<string, KeyObject>;
+  readonly keys: Pick<ReadonlyMap<string, KeyObject>, 'get'>;
   readonly now: Date;
   /** The highest version seen so far. */
   readonly leastVersion?: number;
@@ -174,7 +174,7 @@ export function readVaList(bytes: Uint8Array, { keys, now, leastVersion = 0 }: V
   return list;
 }
 
-function checkSignature(jws: Jws, keys: ReadonlyMap<string, KeyObject>): void {
+function checkSignature(jws: Jws, keys: VaListOptions['keys']): void {
   const kid = 'kid' in jws.signer ? jws.signer.kid : undefined;
   const key = kid === undefined ? undefined : keys.get(kid);
   if (!key) throw new ClientError('va-list-unsigned', 'the VA list is not signed with a key of the vendor');
