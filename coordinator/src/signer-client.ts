@@ -1,4 +1,10 @@
-import { type ClientDuplexStream, type ClientReadableStream, Metadata, credentials, status } from '@grpc/grpc-js';
+import {
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  Metadata,
+  credentials,
+  status,
+} from '@grpc/grpc-js';
 import type { SignedObservation } from '@mecai/proto';
 import {
   type DescribeResponse,

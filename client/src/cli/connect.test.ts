@@ -53,7 +53,7 @@ beforeAll(async () => {
   one = listedVa(1, { vrp: `https://localhost:${portOf(vaServer)}/vrp` }, start);
   const list = listOf([one, listedVa(2, {}, start)], { expires: new Date(start.getTime() + 86_400_000) });
   server = await startServer({ certificates: [{ leaf }] });
-  const key = vendorKey.publicKey.export({ type: 'spki', format: 'pem' }).toString();
+  const key = vendorKey.publicKey.export({ type: 'spki', format: 'pem' });
   common = ['--list', file('list.jws', signedList(list)), '--list-key', file('vendor.pem', key)];
 });
 afterAll(() => {
