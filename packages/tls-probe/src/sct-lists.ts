@@ -22,7 +22,7 @@ function* children(der: Buffer, { content, end }: Element): Generator<Element, v
   }
 }
 
-/** The lists in Extensions ::= SEQUENCE OF Extension, which fills `outer`. */
+/** The lists in `outer`, which holds Extensions ::= SEQUENCE OF Extension. */
 function* listsIn(der: Buffer, outer: Element, oid: Buffer): Generator<Uint8Array, void, undefined> {
   for (const extension of children(der, element(der, outer.content, outer.end, sequence))) {
     const [id, ...rest] = children(der, extension);
