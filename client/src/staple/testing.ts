@@ -1,7 +1,7 @@
 /** A stapler and what is around it, for tests: three small VAs, their list, certificates, a directory. */
 import { type TestCertificate, testCertificate, testKey } from '@mecai/voucher/testing';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pem, startTestVa, type TestVaServer } from '../test-va-server.ts';
@@ -41,6 +41,8 @@ export interface LogLine {
 
 export async function setScene(now: () => number): Promise<Scene> {
   const directory = mkdtempSync(join(tmpdir(), 'mecai-staple-'));
+  // Workers of nginx run as somebody else, and serve files from it.
+  chmodSync(directory, 0o755);
   const file: Scene['file'] = (name, content, mode = 0o644) => {
     const path = join(directory, name);
     mkdirSync(dirname(path), { recursive: true });
