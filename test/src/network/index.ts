@@ -4,3 +4,4 @@ export * from './crl-server.ts';
 export * from './internet.ts';
 export * from './managed-process.ts';
 export * from './network.ts';
+export * from './web.ts';

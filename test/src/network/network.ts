@@ -9,13 +9,14 @@ import { join } from 'node:path';
 import { natsPermissions } from '@mecai/proto';
 import { createUser } from '@nats-io/nkeys';
 import { type NatsServer, type NatsUser, startNatsServer } from '../parts/nats-server.ts';
-import { type TestCa, intermediateCa, keyPem, pem, rootCa, serverCertificate, svid } from './certificates.ts';
+import { type TestCa, keyPem, pem, rootCa, serverCertificate, svid } from './certificates.ts';
 import { type City, sixCities } from './cities.ts';
-import { CrlServer } from './crl-server.ts';
+import type { CrlServer } from './crl-server.ts';
 import { writeGeoip } from './geoip.ts';
 import { type ManagedProcess, startProcess } from './managed-process.ts';
 import { softHsmModule } from './soft-hsm.ts';
 import { vaCertificate } from './va-certificate.ts';
+import { startWeb, type TestWeb, type WebPki } from './web.ts';
 
 const repository = join(import.meta.dirname, '../../..');
 export const testNetworks = ['127.0.0.0/8'];
@@ -29,6 +30,10 @@ export interface NetworkOptions {
   readonly signer?: object;
   readonly coordinator?: object;
   readonly agent?: object;
+  /** The CAs of the web, shared by several networks; each network has its own by default. */
+  readonly web?: TestWeb;
+  /** Of the CA that runs the VA. */
+  readonly caName?: string;
   /** All agents in this many processes; one each by default. */
   readonly agentProcesses?: number;
   /** Called as each part comes up. */
@@ -59,13 +64,7 @@ export interface Network {
   stop(): Promise<void>;
 }
 
-export interface NetworkPki {
-  /** The CA whose customers ask for vouchers, in the trust contexts MOZ and CHROME. */
-  readonly webRoot: TestCa;
-  readonly webIntermediate: TestCa;
-  /** Another CA in the trust context MOZ: the one that is broken into. */
-  readonly brokenRoot: TestCa;
-  readonly brokenIntermediate: TestCa;
+export interface NetworkPki extends WebPki {
   /** The CA that runs the VA. */
   readonly vaRoot: TestCa;
 }
@@ -73,7 +72,7 @@ export interface NetworkPki {
 const trustDomain = 'spiffe://mecai.test';
 
 export async function startNetwork(options: NetworkOptions): Promise<Network> {
-  const { directory, cities = sixCities, progress = () => undefined } = options;
+  const { directory, cities = sixCities, caName = 'Second Opinion', progress = () => undefined } = options;
   const at = (...parts: string[]) => join(directory, ...parts);
   const write = (name: string, content: string | object, mode = 0o644) => {
     const text = typeof content === 'string' ? content : `${JSON.stringify(content, undefined, 2)}\n`;
@@ -84,19 +83,10 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     mkdirSync(at(name), { recursive: true });
   }
 
-  const crls = await CrlServer.start();
-  const pki: NetworkPki = (() => {
-    const webRoot = rootCa('Example Web Root', crls.url('web-root'));
-    const brokenRoot = rootCa('Broken Root', crls.url('broken-root'));
-    return {
-      webRoot,
-      webIntermediate: intermediateCa('Example Web Issuing CA', webRoot, { crlUrl: crls.url('web') }),
-      brokenRoot,
-      brokenIntermediate: intermediateCa('Broken Issuing CA', brokenRoot, { crlUrl: crls.url('broken') }),
-      vaRoot: rootCa('Second Opinion Root', crls.url('va-root')),
-    };
-  })();
-  for (const ca of Object.values(pki)) crls.publish(ca);
+  const web = options.web ?? (await startWeb());
+  const { crls } = web;
+  const pki: NetworkPki = { ...web.pki, vaRoot: rootCa(`${caName} Root`, crls.url()) };
+  crls.publish(pki.vaRoot);
   write('trust/MOZ/roots.pem', pem(pki.webRoot, pki.brokenRoot, pki.vaRoot));
   write('trust/CHROME/roots.pem', pem(pki.webRoot));
   const vaRoot = write('va-root.pem', pem(pki.vaRoot));
@@ -166,7 +156,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   });
   progress(`certificates, keys and registry of ${agents.length} perspectives`);
 
-  const stops: (() => Promise<unknown>)[] = [() => crls.close()];
+  const stops: (() => Promise<unknown>)[] = options.web ? [] : [() => crls.close()];
   const stop = async () => {
     for (const end of stops.toReversed()) await end();
   };
