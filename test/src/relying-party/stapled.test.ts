@@ -4,7 +4,6 @@
  */
 import { type ClientPolicy, ClientError, defaultPolicy } from '@mecai/client';
 import { type Assembled } from '@mecai/client/staple';
-import type { TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { pem, serverCertificate } from '../network/index.ts';
 import { type ClientOptions, connect, type Connecting, guardOf } from './client.ts';
@@ -154,7 +153,7 @@ const guarded = (kind: keyof typeof ports, policy: Partial<ClientPolicy>) =>
     servername: 'www.shop.test',
     ca: pem(world.web.pki.webRoot),
     http: true,
-  }) as Promise<{ socket: TLSSocket; outcome: NonNullable<unknown> }>;
+  });
 
 describe('what does not fit is refused by enforcing clients of either server', () => {
   const stranger = () => world.inName[0]!;

@@ -19,10 +19,10 @@ export interface World {
   readonly inName: readonly ListedVa[];
   /** All of them. */
   readonly list: VaList;
-  file(name: string, content?: string | Uint8Array, mode?: number): string;
+  readonly file: (name: string, content?: string | Uint8Array, mode?: number) => string;
   /** Of `mecai staple`, with the three networks as its VAs. */
-  stapler(name: string, more: object): Assembled;
-  stop(): Promise<void>;
+  readonly stapler: (name: string, more: object) => Assembled;
+  readonly stop: () => Promise<void>;
 }
 
 const countries = { alpha: 'DE', beta: 'US', gamma: 'SG' } as const;
