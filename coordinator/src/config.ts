@@ -5,6 +5,7 @@ import { isName } from '@mecai/proto';
 import { hostPort, mutualTls, path, spiffeId, telemetryConfig } from '@mecai/runtime';
 import * as z from 'zod';
 import { certificateLogConfig } from './log/config.ts';
+import { approvalConfig } from './approval/config.ts';
 import { noticeConfig } from './notice/config.ts';
 
 const count = (min: number, max: number) => z.number().int().min(min).max(max);
@@ -33,7 +34,7 @@ function isResolver(text: string): boolean {
   return isIP(address) !== 0 || isIP(address.replace(/:\d{1,5}$/, '')) === 4;
 }
 
-export const coordinatorConfig = z.strictObject({
+const members = z.strictObject({
   /** Last token of this coordinator's NATS subjects. */
   name: z.string().refine(isName, 'expected lower-case letters, digits and hyphens'),
   /** Where requesters connect, HTTPS. */
@@ -106,6 +107,8 @@ export const coordinatorConfig = z.strictObject({
     .prefault({}),
   /** Telling domain owners; without it nobody is told. */
   notice: noticeConfig.optional(),
+  /** Approval out of band; with `notice` only. */
+  approval: approvalConfig.optional(),
   limits: z
     .strictObject({
       /** Requests of one requester (IPv4 address or IPv6 /64), and its chains with a key proof. */
@@ -129,5 +132,15 @@ export const coordinatorConfig = z.strictObject({
   /** Special-purpose ranges that may be probed all the same; for test networks only. */
   allowedTargets: z.array(prefix()).default([]),
 });
+
+export const coordinatorConfig = members
+  .refine(({ notice, publicUrl }) => !notice || publicUrl !== undefined, {
+    path: ['publicUrl'],
+    message: 'notice needs it: mails have to name it',
+  })
+  .refine(({ approval, notice }) => !approval || notice, {
+    path: ['approval'],
+    message: 'needs notice, whose identity signs approvals',
+  });
 
 export type CoordinatorConfig = z.output<typeof coordinatorConfig>;

@@ -13,6 +13,7 @@ import {
   startAdminServer,
   untilItWorks,
 } from '@mecai/runtime';
+import { approvalMigrations } from './approval/schema.ts';
 import { coordinatorConfig } from './config.ts';
 import { type Decided, type Question, decide } from './decide.ts';
 import { dnsClient } from './dns/dns-client.ts';
@@ -150,7 +151,8 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     config.notice &&
     startNotices({
       config: config.notice,
-      publicUrl: config.publicUrl,
+      approval: config.approval,
+      publicUrl: config.publicUrl!,
       allowedTargets,
       dns: dnsClient(config.dns),
       telemetry,
@@ -161,7 +163,12 @@ export async function startCoordinator({ log, config: file, environment, fail }:
   const store = new Store(
     {
       config: config.database,
-      migrations: { log: logMigrations, notice: noticeMigrations, distrust: distrustMigrations },
+      migrations: {
+        log: logMigrations,
+        notice: noticeMigrations,
+        approval: approvalMigrations,
+        distrust: distrustMigrations,
+      },
       log,
       now: Date.now,
       random: Math.random,

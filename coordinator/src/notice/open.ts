@@ -1,10 +1,14 @@
 /** Notices as configured. */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { type Prefix, forbiddenTarget, parseAddress } from '@mecai/addresses';
 import type { Database } from '@mecai/database';
 import { type HttpExchange, httpExchange } from '@mecai/pki';
 import { type Logger, RuntimeError, readText, splitHostPort } from '@mecai/runtime';
+import { Approvals } from '../approval/approvals.ts';
+import { callSender } from '../approval/call-sender.ts';
+import type { ApprovalConfig } from '../approval/config.ts';
 import type { DnsClient } from '../dns/dns-client.ts';
+import { endorse } from '../log/endorsements.ts';
 import { type Identity, readIdentity } from '../mail/identity.ts';
 import { mailer } from '../mail/mailer.ts';
 import { RdapClient } from '../rdap/rdap-client.ts';
@@ -17,6 +21,7 @@ import { webhookSender } from './webhook-sender.ts';
 
 export interface NoticeOptions {
   readonly config: NoticeConfig;
+  readonly approval?: ApprovalConfig | undefined;
   /** Where this voucher authority is reached, without a final slash. */
   readonly publicUrl: string;
   /** Special-purpose ranges that may be connected to all the same. */
@@ -54,7 +59,7 @@ export function readNoticeSecrets(config: NoticeConfig): NoticeSecrets {
 export interface OpenNotices {
   readonly notices: Notices;
   readonly subscriptions: Subscriptions;
-  readonly rdap: RdapClient;
+  readonly approvals: Approvals | undefined;
 }
 
 /** Starts to work on the outbox at once. @throws RuntimeError for files that cannot be read */
@@ -102,11 +107,52 @@ export function openNotices(database: Database, secrets: NoticeSecrets, options:
       }),
     },
   ];
+  const { approval } = options;
+  const telephony = approval?.telephony;
+  if (approval && telephony) {
+    couriers.push({
+      ...shared,
+      medium: 'call',
+      concurrency: webhooks.concurrency,
+      tryMs: telephony.timeoutMs + 1_000,
+      send: callSender({
+        url: telephony.url,
+        // The operator's own choice: it may be in the operator's own network.
+        exchange: httpExchange({
+          resolve: (host) => dns.addresses(host),
+          isAllowed: () => true,
+          timeout: telephony.timeoutMs,
+          redirects: 0,
+          ...caOf(telephony),
+        }),
+        identity,
+        secret,
+        publicUrl,
+        lastsMs: approval.lastsMs,
+        now,
+      }),
+    });
+  }
+  const approvals =
+    approval &&
+    new Approvals({
+      ...approval,
+      database,
+      rdap,
+      identity,
+      secret,
+      publicUrl,
+      automatic: telephony !== undefined,
+      endorse,
+      now,
+      randomInteger: (below) => randomInt(below),
+      newId,
+    });
   const lookup = { ...shared, sources: config.sources, dns, rdap, newId };
   return {
     notices: new Notices({ ...config, database, lookup, couriers, log, now }),
     subscriptions,
-    rdap,
+    approvals,
   };
 }
 

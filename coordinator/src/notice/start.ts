@@ -1,6 +1,8 @@
 import type { Prefix } from '@mecai/addresses';
 import type { Database } from '@mecai/database';
-import { type Logger, RuntimeError, type Telemetry } from '@mecai/runtime';
+import type { Logger, Telemetry } from '@mecai/runtime';
+import type { ApprovalConfig } from '../approval/config.ts';
+import { approvalRoutes } from '../approval/routes.ts';
 import type { DnsClient } from '../dns/dns-client.ts';
 import { CoordinatorError } from '../error.ts';
 import type { Route } from '../http-routes.ts';
@@ -23,7 +25,8 @@ export interface RunningNotices {
 /** @throws RuntimeError */
 export function startNotices(options: {
   readonly config: NoticeConfig;
-  readonly publicUrl: string | undefined;
+  readonly approval: ApprovalConfig | undefined;
+  readonly publicUrl: string;
   readonly allowedTargets: readonly Prefix[];
   readonly dns: DnsClient;
   readonly telemetry: Telemetry;
@@ -33,9 +36,6 @@ export function startNotices(options: {
   readonly random: () => number;
 }): RunningNotices {
   const { config, publicUrl, telemetry } = options;
-  if (publicUrl === undefined) {
-    throw new RuntimeError('bad-configuration', 'notice: publicUrl is missing, which mails have to name');
-  }
   const secrets = readNoticeSecrets(config);
   const tries = telemetry.counter<'medium' | 'outcome'>(
     'outbox.tries',
@@ -49,8 +49,17 @@ export function startNotices(options: {
     if (open) return open;
     throw new CoordinatorError('database-unavailable', 'the database has not been reached yet');
   };
+  const approvals = () => {
+    const there = opened().approvals;
+    if (there) return there;
+    throw new CoordinatorError('bad-request', 'nothing is approved here');
+  };
+  const { approval } = options;
   return {
-    routes: subscriptionRoutes(() => opened().subscriptions),
+    routes: [
+      ...subscriptionRoutes(() => opened().subscriptions),
+      ...(approval ? approvalRoutes(approvals, approval.openTo === 'everyone') : []),
+    ],
     opened(database) {
       open = openNotices(database, secrets, { ...options, publicUrl: publicUrl.replace(/\/$/, ''), tries });
     },

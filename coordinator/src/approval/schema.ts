@@ -1,0 +1,33 @@
+import type { Migration } from '@mecai/database';
+
+/** Component `approval` of the coordinators' database. */
+export const approvalMigrations: readonly Migration[] = [
+  {
+    name: 'approvals',
+    sql: `
+      create table approval (
+        -- transaction number, 12 digits
+        number text primary key,
+        kind text not null check (kind in ('csr', 'certificate')),
+        der bytea not null,
+        sha256 bytea not null,
+        spki_sha256 bytea not null,
+        opened_at bigint not null,
+        expires_at bigint not null,
+        tries bigint not null,
+        -- CMS, once every domain has approved
+        statement bytea,
+        approved_at bigint
+      );
+      create index approval_sha256 on approval (sha256);
+      create index approval_spki on approval (spki_sha256);
+      create table approval_domain (
+        number text not null,
+        domain text not null,
+        approved_at bigint,
+        primary key (number, domain)
+      );
+      create index approval_domain_name on approval_domain (domain);
+    `,
+  },
+];
