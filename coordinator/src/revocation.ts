@@ -95,8 +95,13 @@ export class Revocation {
     await this.bring({ nonce: ofVa, links: [...links] });
   }
 
-  /** Renews what is due. */
-  async refreshDue(): Promise<void> {
+  /** Renews what is due, again and again, until the returned function is called. */
+  refreshEvery(ms: number, fail: (error: unknown) => void): () => void {
+    const timer = setInterval(() => this.#refresh().catch(fail), ms);
+    return () => clearInterval(timer);
+  }
+
+  async #refresh(): Promise<void> {
     await this.#parts.source.refreshDue();
     await this.bringOfVa(this.#vaLinks);
   }

@@ -85,9 +85,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     lookAgainMs: Math.min(maxLookAgainMs, config.revocation.refreshEveryMs),
     log,
   });
-  const refreshing = setInterval(() => {
-    revocation.refreshDue().catch(failUnlessEnding);
-  }, config.revocation.refreshEveryMs);
+  const stopRefreshing = revocation.refreshEvery(config.revocation.refreshEveryMs, failUnlessEnding);
   const renewals = new Renewals(config.renewal);
   async function describe(): Promise<void> {
     signerThere = false;
@@ -295,7 +293,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       await server.close(config.probe.timeoutMs + config.probe.transitMs + drainWithinMs);
       await perspectives?.quiet(config.probe.graceMs);
       await records?.drain(drainWithinMs);
-      clearInterval(refreshing);
+      stopRefreshing();
       clearInterval(askingForRenewals);
       await distrust.close();
       ending.abort(new Error('stopping'));

@@ -37,7 +37,10 @@ export const usage = `usage: signer <command> --config <file.json>
   import-trust-context  make a trust context of a root program's list   --context <TCI>, and one of
                         --certdata <certdata.txt>                                         Mozilla
                         --chrome <root_store.textproto> --certificates <bundle.pem>       Chrome
+                          [--chrome-version <131>]   for this version; for the newest without it
                         --microsoft <list of the CCADB.csv> --certificates <bundle.pem>   Microsoft
+                          [--not-before <dates.csv>] of its roots in status NotBefore, which the list does not
+                                                     have: lines of SHA-256 and date; without one, a root is left out
   self-test             sign a trial voucher in the HSM, verify it, and check every file the signer reads
   verify-audit-log      check the hash chain from the first record to the last   [--noted <SHA-256>]
                         --noted: a last line's hash as printed by an earlier check; it must still be in the chain
@@ -92,7 +95,15 @@ const optionsOf = {
   keygen: [],
   csr: ['subject', 'out'],
   'install-certificate': ['certificate'],
-  'import-trust-context': ['context', 'certdata', 'chrome', 'microsoft', 'certificates'],
+  'import-trust-context': [
+    'context',
+    'certdata',
+    'chrome',
+    'chrome-version',
+    'microsoft',
+    'not-before',
+    'certificates',
+  ],
   'self-test': [],
   'verify-audit-log': ['noted'],
 } as const satisfies Record<Command, readonly Exclude<keyof Values, 'config'>[]>;
@@ -108,6 +119,8 @@ interface Values {
   readonly chrome?: string;
   readonly microsoft?: string;
   readonly certificates?: string;
+  readonly 'chrome-version'?: string;
+  readonly 'not-before'?: string;
 }
 
 async function run(command: Command, config: SignerConfig, values: Values, now: Date): Promise<void> {

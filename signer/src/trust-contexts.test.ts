@@ -75,6 +75,48 @@ describe('each kind of constraint decides on its trust context', () => {
     );
   });
 
+  it('min_version and max_version_exclusive: by the version that the context stands for', async () => {
+    const list = (version?: string) => (to: string) =>
+      importTrustContext(to, {
+        context: 'CHROME',
+        chrome: write(
+          'root_store.textproto',
+          `trust_anchors { sha256_hex: "${sha256(root)}"
+            constraints { min_version: "131" validity_starts_not_after_sec: ${seconds(notBefore)} }
+            constraints { max_version_exclusive: "131" } }`,
+        ),
+        certificates,
+        ...(version !== undefined && { 'chrome-version': version }),
+      });
+    for (const version of ['131', '140.0.7339.80', undefined]) {
+      const policy = await policyOf(list(version));
+      expect([issued, later].map((leaf) => reasonOf(policy, leaf) === 'trusted')).toEqual([true, false]);
+    }
+    expect(reasonOf(await policyOf(list('130.0.6723.70')), later)).toBe('trusted');
+  });
+
+  it('NotBefore: by the dates that the operator gives', async () => {
+    const list = (dates?: string) => (to: string) =>
+      importTrustContext(to, {
+        context: 'MS',
+        microsoft: write(
+          'list.csv',
+          `Microsoft Status,SHA-256 Fingerprint,Microsoft EKUs\nNotBefore,${sha256(root)},Server Authentication\n` +
+            `Included,${sha256(stranger)},Server Authentication\n`,
+        ),
+        certificates: write(
+          'both.pem',
+          [root, stranger].map(({ der }) => toPem(der, 'CERTIFICATE')).join(''),
+        ),
+        ...(dates !== undefined && { 'not-before': write('dates.csv', dates) }),
+      });
+    expect(reasonOf(await policyOf(list()), issued)).toMatch(/no-issuer/);
+    expect(said.mock.calls.flat()).toContain('left out: 1, status NotBefore without a date');
+    const dated = await policyOf(list(`${sha256(root).toUpperCase()},${notBefore.toISOString()}\n`));
+    expect([issued, later].map((leaf) => reasonOf(dated, leaf) === 'trusted')).toEqual([true, false]);
+    await expect(policyOf(list(`${sha256(root)},soon\n`))).rejects.toThrow(/dates\.csv: line 1/);
+  });
+
   it('sctLogKeys: only SCTs of these logs count', async () => {
     const spki = (seed: string) => write(`${seed}.pem`, toPem(keyOf(seed).spki, 'PUBLIC KEY'));
     const constraint = chrome(`sct_not_after_sec: ${seconds(before)}`);
@@ -121,6 +163,7 @@ describe('import-trust-context', () => {
     });
     expect(said.mock.calls.flat()).toEqual([
       'MOZ: 1 roots, 1 of them with constraints',
+      'constraint notBeforeUntil: 1',
       'MS: 1 roots, 0 of them with constraints',
       'left out: 1, status Disabled',
     ]);
@@ -146,6 +189,9 @@ describe('import-trust-context', () => {
     ['no list', { context: 'MOZ' }, /one of/],
     ['two lists', { context: 'MOZ', certdata: 'x', chrome: 'x' }, /one of/],
     ['hashes without certificates', { context: 'MOZ', chrome: 'x' }, /--certificates/],
+    ['a version of another list', { context: 'MOZ', certdata: 'x', 'chrome-version': '131' }, /--chrome/],
+    ['no version', { context: 'X', chrome: 'x', 'chrome-version': 'new' }, /such as 131/],
+    ['dates of another list', { context: 'MOZ', certdata: 'x', 'not-before': 'x' }, /--microsoft/],
     ['a list without roots', { context: 'MOZ', certdata: certificates }, /no object/],
   ])('%s', async (_, source, why) => {
     await expect(importTrustContext(join(directory, 'none'), source)).rejects.toThrow(why);

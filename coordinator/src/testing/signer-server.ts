@@ -62,6 +62,8 @@ export interface SignerServer {
   streams: number;
   directoriesAsked: number;
   registryVersion: number;
+  /** Of the VA's own certificates. */
+  links: DescribeResponse['links'];
   renewals: DescribeResponse['renewals'];
   /** Tells whoever watches, now and later. */
   distrust(...records: readonly DistrustRecord[]): void;
@@ -103,7 +105,7 @@ export async function startSignerServer(
         registryVersion: state.registryVersion,
         trustContexts: [],
         policy,
-        links: [],
+        links: state.links,
         renewals: state.renewals,
       });
     },
@@ -132,6 +134,7 @@ export async function startSignerServer(
     streams: 0,
     directoriesAsked: 0,
     registryVersion: 1,
+    links: [],
     renewals: [],
     distrust(...records) {
       distrusted.push(...records);

@@ -2,15 +2,19 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { anchorFault } from './anchor-constraints.ts';
 import { parseCsv } from './ccadb.ts';
 import {
   createTrustStore,
   importCertdata,
+  importChromeRootStore,
   importMicrosoftList,
   indexCertificates,
+  nameText,
   pemBlocks,
   PkiError,
 } from './index.ts';
+import { authority, server } from './testing/issue.ts';
 import { readLimbo } from './testing/limbo.ts';
 import { parseTextProto } from './text-proto.ts';
 
@@ -55,6 +59,33 @@ const stores = process.env['TRUST_STORES'] ?? resolve(import.meta.dirname, '../.
 const present = existsSync(join(stores, 'certdata.txt'));
 if (!present) console.warn(`real root lists are absent: ${stores}; set TRUST_STORES to their directory`);
 
+/** Hashes and dates as in root_store.textproto of 2024. */
+const chromeExcerpt = `
+version_major: 18
+# CN=ISRG Root X1
+trust_anchors {
+  sha256_hex: "96bcec06264976f37460779acf28c5a7cfe8a3c0aae11a8ffcee05c0bddf08c6"
+}
+# CN=GlobalSign Root R46
+trust_anchors {
+  sha256_hex: "4fa3126d8d3a11d1c4855a4f807cbad6cf919d3a5a88b03bea2c6372d93c40c9"
+  ev_policy_oids: "2.23.140.1.1"
+}
+# CN=GLOBALTRUST 2020
+trust_anchors {
+  sha256_hex: "9a296a5182d1d451a2e37f439b74daafa267523329f90f9a0d2007c334e23c9a"
+  ev_policy_oids: "2.23.140.1.1"
+  constraints: {
+    sct_not_after_sec: 1719791999
+  }
+}
+# CN=USERTrust ECC Certification Authority
+trust_anchors {
+  sha256_hex: "4ff460d54b9c86dabfbcfc5712e0400d2bed3fbc4d4fbdaa86e06adcd2a9ad7a"
+  ev_policy_oids: "2.23.140.1.1"
+}
+`;
+
 const read = (name: string) => readFileSync(join(stores, name), 'utf8');
 
 describe.skipIf(!present)('the real lists', () => {
@@ -72,8 +103,44 @@ describe.skipIf(!present)('the real lists', () => {
       '2024-11-30T23:59:59.000Z',
       '2025-04-15T23:59:59.000Z',
     ]);
+    // The dates bite: what such a root issued on the last day counts, what it issued the day after does not.
+    for (const anchor of dated) {
+      const last = anchor.constraints![0]!.notBeforeUntil!;
+      const fault = (notBefore: Date) => {
+        const { certificate } = server('www.example.com', authority('CA'), { notBefore });
+        return anchorFault(anchor, { certificate, names: undefined, scts: () => [] });
+      };
+      expect(fault(last)).toBeUndefined();
+      expect(fault(new Date(last.getTime() + 86_400_000))).toMatchObject({ code: 'anchor-constraint' });
+    }
     expect(microsoft.context.anchors.length + microsoft.skipped.length).toBe(521);
     expect(microsoft.context.anchors.length).toBeGreaterThan(100);
+    const reasons = Map.groupBy(microsoft.skipped, ({ reason }) => reason);
+    console.log(
+      `Microsoft, left out: ${Array.from(reasons, ([why, { length }]) => `${length} ${why}`).join(', ')}`,
+    );
+    expect(reasons.get('status Disabled')).toHaveLength(173);
+    expect(reasons.get('status NotBefore without a date')).toHaveLength(33);
+    const dates = new Map(
+      reasons.get('status NotBefore without a date')!.map(({ sha256 }) => [sha256, new Date(0)]),
+    );
+    const withDates = importMicrosoftList(read('microsoft-ccadb-2025-10.csv'), 'MS', certificates, {
+      notBefore: dates,
+    });
+    expect(withDates.skipped.filter(({ reason }) => reason.startsWith('status NotBefore'))).toEqual([]);
+  });
+
+  it('Chrome: what its entries look like, for roots that Mozilla has too', () => {
+    const mozilla = importCertdata(read('certdata.txt'), 'MOZ');
+    const certificates = indexCertificates(mozilla.context.anchors.map(({ certificate }) => certificate));
+    const chrome = importChromeRootStore(chromeExcerpt, 'CHROME', certificates);
+    const named = chrome.context.anchors.map(({ certificate, constraints }) => [
+      nameText(certificate.subject).match(/CN=([^,]*)/)?.[1],
+      constraints?.[0]?.sctUntil?.toISOString(),
+    ]);
+    console.log(`Chrome, excerpt: ${JSON.stringify(named)}, ${chrome.skipped.length} not at hand`);
+    expect(named).toContainEqual(['ISRG Root X1', undefined]);
+    expect(chrome.context.anchors.length + chrome.skipped.length).toBe(4);
   });
 
   it.skipIf(!readLimbo())('vouch for real chains at their time, in every program that has the root', () => {
