@@ -97,7 +97,9 @@ export class Revocation {
 
   /** Renews what is due, again and again, until the returned function is called. */
   refreshEvery(ms: number, fail: (error: unknown) => void): () => void {
-    const timer = setInterval(() => this.#refresh().catch(fail), ms);
+    const timer = setInterval(() => {
+      this.#refresh().catch(fail);
+    }, ms);
     return () => clearInterval(timer);
   }
 
