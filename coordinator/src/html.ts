@@ -35,7 +35,7 @@ textarea{width:100%}label{display:block;margin:.5rem 0}`;
  */
 export function pageReply(page: { title: string; body: Html; script?: string; status?: number }): Reply {
   const { title, body, script, status = 200 } = page;
-  const document = html`<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title><style>${new Html(style)}</style><body><h1>${title}</h1>${body}${script === undefined ? '' : new Html(`<script>${script}</script>`)}</body></html>`;
+  const document = html`<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title><style>${new Html(style)}</style><body><main><h1>${title}</h1>${body}</main>${script === undefined ? '' : new Html(`<script>${script}</script>`)}</body></html>`;
   const policy = [
     "default-src 'none'",
     `style-src ${hashSource(style)}`,
