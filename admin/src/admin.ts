@@ -2,7 +2,9 @@
 import { PkiError } from '@mecai/pki';
 import { RuntimeError } from '@mecai/runtime';
 import { AdminError } from './error.ts';
+import { certificate, clear, holds, object } from './certificates.ts';
 import { distrust } from './distrust.ts';
+import { outbox } from './outbox.ts';
 import { plan } from './plan/plan.ts';
 
 export interface Command {
@@ -14,7 +16,15 @@ export interface Command {
   run(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<void>;
 }
 
-const commands: Readonly<Record<string, Command>> = { distrust, plan };
+const commands: Readonly<Record<string, Command>> = {
+  distrust,
+  holds,
+  certificate,
+  object,
+  clear,
+  outbox,
+  plan,
+};
 
 export const usage = [
   `usage: mecai-admin <command> …, with <command> one of ${Object.keys(commands).join(', ')}`,

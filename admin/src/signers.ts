@@ -1,15 +1,9 @@
 /** One command to every signer of the VA. */
-import { Metadata, type ServiceError, credentials, status } from '@grpc/grpc-js';
+import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { OperatorServiceClient } from '@mecai/proto/signer';
-import { hostPort, loadConfig, mutualTls, readMutualTls, spiffeId, spiffeIdOf } from '@mecai/runtime';
-import * as z from 'zod';
+import { loadConfig } from '@mecai/runtime';
+import { adminConfig, channelTo } from './config.ts';
 import { AdminError } from './error.ts';
-
-const adminConfig = z.strictObject({
-  /** All of them: what one does not hear, it does not enforce. */
-  signers: z.array(z.strictObject({ address: hostPort(), id: spiffeId(), tls: mutualTls() })).min(1),
-});
-type SignerConfig = z.output<typeof adminConfig>['signers'][number];
 
 export interface Signer {
   readonly address: string;
@@ -27,22 +21,12 @@ export type Within<T> = readonly [Metadata, { readonly deadline: number }, Done<
 const answerWithinMs = 5_000;
 
 export function connectSigners(file: string, environment: NodeJS.ProcessEnv): Signer[] {
-  return loadConfig(adminConfig, file, environment).signers.map(connect);
-}
-
-function connect({ address, id, tls }: SignerConfig): Signer {
-  const { ca, key, certificate } = readMutualTls(tls);
-  const secure = credentials.createSsl(ca, key, certificate, {
-    // The SPIFFE ID takes the place of the host name (SPIFFE X509-SVID section 5).
-    checkServerIdentity: (_, { raw }) => {
-      const shown = spiffeIdOf(raw);
-      if (shown === id) return undefined;
-      return new Error(`signer shows ${shown ?? 'no SPIFFE ID'}, not ${id}`);
-    },
-  });
-  // Node refuses an IP address as SNI, and no host name counts here.
-  const channel = { 'grpc.ssl_target_name_override': 'signer' };
-  return { address, client: new OperatorServiceClient(address, secure, channel) };
+  const { signers } = loadConfig(adminConfig, file, environment);
+  if (!signers) throw new AdminError('wrong-usage', `${file}: no signers`);
+  return signers.map((signer) => ({
+    address: signer.address,
+    client: new OperatorServiceClient(...channelTo('signer', signer)),
+  }));
 }
 
 /**

@@ -43,6 +43,15 @@ const members = z.strictObject({
   /** How the world reaches it, for what it tells people; where it listens by default. */
   publicUrl: z.url({ protocol: /^https$/ }).optional(),
   admin: hostPort(),
+  /** gRPC for `mecai-admin`: certificate log and outbox. */
+  operators: z
+    .strictObject({
+      listen: hostPort(),
+      tls: mutualTls(),
+      /** SPIFFE IDs of who may command. */
+      identities: z.array(spiffeId()).min(1),
+    })
+    .optional(),
   telemetry: telemetryConfig(),
   /** Certificate log and outbox; Postgres where there are several coordinators. */
   database: databaseConfig().default({ engine: 'sqlite', file: 'coordinator.sqlite' }),

@@ -32,6 +32,7 @@ import { type NatsLink, openNatsLink } from './nats-link.ts';
 import { noticeMigrations } from './notice/schema.ts';
 import { startNotices } from './notice/start.ts';
 import { Nonces } from './nonces.ts';
+import { startOperatorServer } from './operator-server.ts';
 import { Perspectives } from './perspectives.ts';
 import { RateLimiter } from './rate-limits.ts';
 import { Records } from './records.ts';
@@ -230,6 +231,15 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     measures,
     log,
   });
+  const operators =
+    config.operators &&
+    (await startOperatorServer({
+      config: config.operators,
+      database: () => store.database,
+      objections: certificateLog.objections,
+      log,
+      now: Date.now,
+    }));
   const there = () => [
     [natsThere ? 1 : 0, { part: 'nats' }] as const,
     [signerThere ? 1 : 0, { part: 'signer' }] as const,
@@ -287,9 +297,10 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     }),
   });
   return {
-    ready: { vrp: server.url, admin: admin.url },
+    ready: { vrp: server.url, admin: admin.url, ...(operators && { operators: operators.address }) },
     async stop() {
       // Requests end first: they need everything else.
+      await operators?.close();
       await server.close(config.probe.timeoutMs + config.probe.transitMs + drainWithinMs);
       await perspectives?.quiet(config.probe.graceMs);
       await records?.drain(drainWithinMs);

@@ -94,13 +94,14 @@ export const intermediateCa = (
 export function serverCertificate(
   issuer: TestCa,
   names: Names,
-  key: 'ecdsa' | 'rsa' = 'ecdsa',
+  key: 'ecdsa' | 'rsa' | Pick<TestCertificate, 'publicKey' | 'privateKey'> = 'ecdsa',
   now = new Date(),
 ): TestCertificate {
-  const pair =
+  const made = () =>
     key === 'rsa'
       ? generateKeyPairSync('rsa', { modulusLength: 2048 })
       : generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const pair = typeof key === 'string' ? made() : key;
   return issue({
     subject: names.dns?.[0] ?? names.ip?.[0] ?? 'server',
     issuer,

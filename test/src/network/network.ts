@@ -231,9 +231,6 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     );
     progress('VA key generated in the SoftHSM token, certificate installed');
     const signer = await run('signer', 'signer/src/main.ts', ['serve', '--config', signerConfig], softHsm);
-    const adminConfig = write('admin.json', {
-      signers: [{ address: signer.ready['grpc'], id: signerId.id, tls: operatorId.files }],
-    });
     progress(`signer on ${signer.ready['grpc']}`);
 
     const coordinator = await run('coordinator', 'coordinator/src/main.ts', [
@@ -246,12 +243,17 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         nats: { servers: [nats.url], seedFile: coordinatorSeed },
         signer: { address: signer.ready['grpc'], id: signerId.id, tls: coordinatorId.files },
         registry,
+        operators: { listen: '127.0.0.1:0', tls: coordinatorId.files, identities: [operatorId.id] },
         allowedTargets: testNetworks,
         // Vouchers come at once, unless a test is about holds.
         certificateLog: { hold: { maxMs: 0 } },
         ...options.coordinator,
       }),
     ]);
+    const adminConfig = write('admin.json', {
+      signers: [{ address: signer.ready['grpc'], id: signerId.id, tls: operatorId.files }],
+      coordinator: { address: coordinator.ready['operators'], id: coordinatorId.id, tls: operatorId.files },
+    });
     progress(`coordinator on ${coordinator.ready['vrp']}`);
 
     const configs = agents.map(({ city, keyFile, seedFile }) => ({

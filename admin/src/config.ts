@@ -1,0 +1,31 @@
+import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
+import { hostPort, mutualTls, readMutualTls, spiffeId, spiffeIdOf } from '@mecai/runtime';
+import * as z from 'zod';
+
+const service = () => z.strictObject({ address: hostPort(), id: spiffeId(), tls: mutualTls() });
+
+/** One file for all commands; each reads what it needs. */
+export const adminConfig = z.strictObject({
+  /** All of them: what one does not hear, it does not enforce. */
+  signers: z.array(service()).min(1).optional(),
+  /** Any of those with the same database. */
+  coordinator: service().optional(),
+});
+
+/** @param what it is called where it shows another identity */
+export function channelTo(
+  what: 'signer' | 'coordinator',
+  { address, id, tls }: z.output<ReturnType<typeof service>>,
+): [string, ChannelCredentials, ChannelOptions] {
+  const { ca, key, certificate } = readMutualTls(tls);
+  const secure = credentials.createSsl(ca, key, certificate, {
+    // The SPIFFE ID takes the place of the host name (SPIFFE X509-SVID section 5).
+    checkServerIdentity: (_, { raw }) => {
+      const shown = spiffeIdOf(raw);
+      if (shown === id) return undefined;
+      return new Error(`${what} shows ${shown ?? 'no SPIFFE ID'}, not ${id}`);
+    },
+  });
+  // Node refuses an IP address as SNI, and no host name counts here.
+  return [address, secure, { 'grpc.ssl_target_name_override': what }];
+}

@@ -1,0 +1,79 @@
+/** `mecai-admin outbox`: mails and webhook calls, sent and unsent. */
+import { parseArgs } from 'node:util';
+import type {
+  BounceDeliveryResponse,
+  Delivery,
+  DropDeliveryResponse,
+  ListDeliveriesResponse,
+  RetryDeliveryResponse,
+} from '@mecai/proto/coordinator';
+import type { Command } from './admin.ts';
+import { iso, plainDelivery, printable } from './certificate-words.ts';
+import { ask, limitOf, misused, withCoordinator } from './coordinator.ts';
+
+const options = {
+  config: { type: 'string' },
+  json: { type: 'boolean' },
+  state: { type: 'string', multiple: true },
+  limit: { type: 'string' },
+  detail: { type: 'string' },
+} as const;
+
+export const outbox: Command = {
+  usage: `usage: mecai-admin outbox <command> --config <file.json> [--json]
+
+  list           the newest first   [--state waiting|sent|dead|bounced|dropped …] [--limit <n>]
+                 dead and bounced ones are the dead-letter list
+  retry <id>     at once, and anew where it is dead or has bounced
+  drop <id>      it is not tried again
+  bounce <id>    it came back       [--detail <text>]`,
+  async run(args, environment) {
+    const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
+    const [verb, id = '', ...rest] = positionals;
+    if (rest.length > 0) throw misused('outbox list, retry, drop or bounce');
+    if ((id === '') !== (verb === 'list')) throw misused('an id goes with retry, drop and bounce');
+    const { detail = '', state = [], json = false } = values;
+    const limit = limitOf(values.limit);
+    await withCoordinator(values.config, environment, async ({ outbox: client }) => {
+      switch (verb) {
+        case 'list': {
+          const { deliveries } = await ask<ListDeliveriesResponse>((...within) =>
+            client.listDeliveries({ states: state, limit }, ...within),
+          );
+          for (const one of deliveries) console.log(json ? JSON.stringify(plainDelivery(one)) : words(one));
+          return;
+        }
+        case 'retry':
+          await ask<RetryDeliveryResponse>((...within) => client.retryDelivery({ id }, ...within));
+          return;
+        case 'drop':
+          await ask<DropDeliveryResponse>((...within) => client.dropDelivery({ id }, ...within));
+          return;
+        case 'bounce':
+          await ask<BounceDeliveryResponse>((...within) => client.bounceDelivery({ id, detail }, ...within));
+          return;
+        default:
+          throw misused(verb === undefined ? 'list, retry, drop or bounce?' : `no command ${verb}`);
+      }
+    });
+  },
+};
+
+const words = ({
+  id,
+  state,
+  kind,
+  about,
+  recipient,
+  source,
+  tries,
+  enqueuedAt,
+  nextAt,
+  detail,
+}: Delivery): string =>
+  [
+    `${id}  ${state}${state === 'waiting' ? `, next try ${iso(nextAt)}` : ''}, ${tries} tries, since ${iso(enqueuedAt)}`,
+    `    ${kind} ${printable(about)}`,
+    `    to ${printable(recipient)} (${source})`,
+    ...(detail === '' ? [] : [`    ${printable(detail)}`]),
+  ].join('\n');

@@ -1,0 +1,78 @@
+/** The operator's commands over gRPC: mTLS, the caller is who its SPIFFE ID says. */
+import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
+import type { Database } from '@mecai/database';
+import { CertificateLogServiceService, OutboxServiceService } from '@mecai/proto/coordinator';
+import { type Logger, readMutualTls, spiffeIdOf, splitHostPort } from '@mecai/runtime';
+import type { CoordinatorConfig } from './config.ts';
+import { CoordinatorError } from './error.ts';
+import type { Objections } from './log/objections.ts';
+import { certificateLogService } from './log/operator-service.ts';
+import { outboxService } from './notice/operator-service.ts';
+
+export interface OperatorServer {
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+/** Runs one command. What it throws becomes a status. */
+export type Command = <Request, Response>(
+  action: (request: Request, operator: string) => Promise<Response>,
+) => (call: ServerUnaryCall<Request, Response>, respond: sendUnaryData<Response>) => void;
+
+const closeWithinMs = 2_000;
+
+export async function startOperatorServer(options: {
+  readonly config: NonNullable<CoordinatorConfig['operators']>;
+  readonly database: () => Database;
+  readonly objections: Objections;
+  readonly log: Logger;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}): Promise<OperatorServer> {
+  const { config, database, objections, log, now } = options;
+  const { ca, key, certificate } = readMutualTls(config.tls);
+  const server = new Server({ 'grpc.max_receive_message_length': 65_536 });
+
+  const command: Command = (action) => (call, respond) => {
+    const shown = call.getAuthContext()?.sslPeerCertificate?.raw;
+    const operator = shown && spiffeIdOf(shown);
+    if (operator === undefined || !config.identities.includes(operator)) {
+      log.warn({ peer: call.getPeer(), id: operator }, 'caller is no operator');
+      respond({ code: status.PERMISSION_DENIED, details: 'this identity is no operator' });
+      return;
+    }
+    action(call.request, operator).then(
+      (response) => respond(null, response),
+      (error: unknown) => {
+        const misused = error instanceof CoordinatorError && error.code === 'bad-request';
+        if (!misused) log.error({ err: error, operator }, 'operator command failed');
+        respond({
+          code: misused ? status.INVALID_ARGUMENT : status.INTERNAL,
+          details: error instanceof Error ? error.message : 'failed',
+        });
+      },
+    );
+  };
+  server.addService(
+    CertificateLogServiceService,
+    certificateLogService({ database, objections, log }, command),
+  );
+  server.addService(OutboxServiceService, outboxService({ database, log, now }, command));
+
+  const secure = ServerCredentials.createSsl(ca, [{ private_key: key, cert_chain: certificate }], true);
+  const { host } = splitHostPort(config.listen);
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync(config.listen, secure, (error, bound) => (error ? reject(error) : resolve(bound))),
+  );
+  return {
+    address: `${host.includes(':') ? `[${host}]` : host}:${port}`,
+    close: () =>
+      new Promise((resolve) => {
+        const patience = setTimeout(() => server.forceShutdown(), closeWithinMs);
+        server.tryShutdown(() => {
+          clearTimeout(patience);
+          resolve();
+        });
+      }),
+  };
+}
