@@ -13,7 +13,7 @@ function run(...args: string[]): Promise<{ code: number | null; stdout: string; 
 }
 
 describe('demo', () => {
-  it('tells its four scenes, each as it should come out', { timeout: 90_000 }, async () => {
+  it('tells its five scenes, each as it should come out', { timeout: 90_000 }, async () => {
     const { code, stdout, stderr } = await run('--exit', '--json');
     const steps = stdout
       .trimEnd()
@@ -30,7 +30,13 @@ describe('demo', () => {
     expect(find('regional-attacker')).toMatchObject({ status: 'mismatch' });
     expect(find('wide-attack')).toMatchObject({ status: 'mismatch', mismatches: 4 });
     expect(steps.filter(({ step }) => step === 'captured-coordinator')).toHaveLength(4);
-    expect(find('clickhouse')).toMatchObject({ counts: { observations: 24, decisions: 4, mismatches: 10 } });
+    expect(find('revoked')).toMatchObject({ status: 'refused', reason: 'revoked' });
+    expect(find('distrusted')).toMatchObject({
+      status: 'refused',
+      detail: expect.stringContaining('its key is on sale'),
+    });
+    expect(find('lifted')).toMatchObject({ status: 'issued' });
+    expect(find('clickhouse')).toMatchObject({ counts: { mismatches: 10 } });
   });
 
   it('explains itself', async () => {

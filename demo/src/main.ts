@@ -13,11 +13,12 @@ import {
   sceneWideAttack,
   setStage,
 } from './story.ts';
+import { sceneRevocationAndDistrust } from './scenes/revocation-and-distrust.ts';
 import { summarize } from './summary.ts';
 
 const usage = `usage: npm run demo [-- options]
 
-Runs a whole MECAI network on this machine and tells its story in four scenes. It stays up until Ctrl-C.
+Runs a whole MECAI network on this machine and tells its story in five scenes. It stays up until Ctrl-C.
 
   --exit              end after the story; exit code 0 only if each step went as it should
   --json              one JSON object a step, on standard output
@@ -75,6 +76,8 @@ async function tell(print: Printer): Promise<boolean> {
   network = await startNetwork({
     directory,
     analytics: true,
+    // So that the story need not wait an hour for a CRL.
+    coordinator: { revocation: { maxAgeMs: 300, refreshEveryMs: 100 } },
     progress: (what) => print.step({ step: 'start', ok: true, what }, what),
   });
   stage = await setStage(network, print);
@@ -85,7 +88,8 @@ async function tell(print: Printer): Promise<boolean> {
     await sceneRegionalAttack(stage),
     await sceneWideAttack(stage),
     await sceneCapturedCoordinator(stage, seen),
+    await sceneRevocationAndDistrust(stage),
   ];
-  const good = outcomes.every(Boolean) && (await summarize(print, network, storyAt));
+  const good = outcomes.every(Boolean) && (await summarize(print, network, stage.expected, storyAt));
   return good;
 }

@@ -1,4 +1,4 @@
-/** The four scenes of the demo. Each knows how it has to come out. */
+/** The first four scenes of the demo; further ones are in `scenes`. Each knows how it has to come out. */
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ import { CapturedCoordinator } from './captured-coordinator.ts';
 import { type Printer, colours } from './printer.ts';
 import { type Seen, Witness, issuerName } from './witness.ts';
 
-const serverName = 'www.shop.test';
+export const serverName = 'www.shop.test';
 const address = '127.20.0.1';
 
 export interface Stage {
@@ -32,6 +32,13 @@ export interface Stage {
   readonly forged: readonly [TestCertificate, TestCertificate];
   /** Puts a man in the middle in front of these agents, and of nobody else. */
   readonly intercept: (agents: readonly string[]) => void;
+  /** Counts a decision with its observations and mismatches: what ClickHouse has to have in the end. */
+  readonly tally: (observations: number, mismatches: number) => void;
+  readonly expected: {
+    readonly observations: number;
+    readonly decisions: number;
+    readonly mismatches: number;
+  };
   close(): Promise<void>;
 }
 
@@ -43,6 +50,7 @@ export async function setStage(network: Network, printer: Printer): Promise<Stag
   const shop = await tlsServer(genuine);
   const attacker = await tlsServer(forged);
   let intercepted: ReadonlySet<string> = new Set();
+  const expected = { observations: 0, decisions: 0, mismatches: 0 };
   const site = await route(address, shop, (from) => (intercepted.has(from) ? attacker : undefined));
   const witness = await Witness.start(network);
   return {
@@ -52,6 +60,12 @@ export async function setStage(network: Network, printer: Printer): Promise<Stag
     witness,
     genuine,
     forged,
+    tally: (observations, mismatches) => {
+      expected.observations += observations;
+      expected.decisions += 1;
+      expected.mismatches += mismatches;
+    },
+    expected,
     intercept: (agents) => {
       intercepted = new Set(
         network.cities.filter(({ name }) => agents.includes(name)).map((city) => city.address),
@@ -88,6 +102,7 @@ async function ask(
     { ca: readFileSync(network.files.httpsCa, 'utf8'), keys: [chain[0].privateKey] },
   );
   const milliseconds = Math.round(performance.now() - since);
+  stage.tally(network.cities.length, expected.mismatches);
   const { seen, mismatches } = await collect(network.cities.length, expected.mismatches);
   printer.table([
     ['perspective', 'region', 'network', 'saw a certificate by', 'proof after', 'verdict'].map(colours.dim),

@@ -5,11 +5,14 @@ import type { Printer } from './printer.ts';
 type Counts = Readonly<Record<string, number>>;
 
 /** What came of it: rows in ClickHouse, memory, and where to look. */
-export async function summarize(print: Printer, running: Network, storyAt: number): Promise<boolean> {
+export async function summarize(
+  print: Printer,
+  running: Network,
+  wanted: Counts,
+  storyAt: number,
+): Promise<boolean> {
   print.scene('In the end', 'Every observation went through JetStream into ClickHouse.');
   const admin = running.analytics!.ready['admin']!;
-  // Two in (b) and four for the attacker, four in (c).
-  const wanted = { observations: 4 * running.cities.length, decisions: 4, mismatches: 10 };
   const counts = await countsOf(admin, wanted);
   const stored = complete(counts, wanted);
   print.step(
