@@ -7,6 +7,7 @@ import { oids } from './oids.ts';
 import type { Voucher } from './voucher.ts';
 
 export { type CrlOptions, type Revoked, testCrl } from './testing-crl.ts';
+export * from './der-tree.ts';
 export { testOcsp, type TestOcspOptions } from './testing-ocsp.ts';
 
 export interface TestKey {
