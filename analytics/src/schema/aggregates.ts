@@ -59,6 +59,7 @@ const endpointCertificates = `CREATE TABLE IF NOT EXISTS endpoint_certificates @
   server_name String COMMENT 'Name sent as SNI; empty: none sent' CODEC(ZSTD(1)),
   port UInt16 COMMENT 'Port probed',
   start_tls LowCardinality(String) COMMENT 'STARTTLS protocol',
+  key_type LowCardinality(String) COMMENT 'Kind of key asked for',
   leaf String COMMENT 'SHA-256 of the first certificate' CODEC(ZSTD(1)),
   country LowCardinality(String) COMMENT 'Country of the perspectives',
   rir LowCardinality(String) COMMENT 'Their region',
@@ -71,15 +72,15 @@ const endpointCertificates = `CREATE TABLE IF NOT EXISTS endpoint_certificates @
   last_seen SimpleAggregateFunction(max, DateTime64(3, 'UTC')) COMMENT 'max() it',
   agents AggregateFunction(uniq, LowCardinality(String)) COMMENT 'Distinct perspectives: uniqMerge() it'
 ) ENGINE = @AggregatingMergeTree
-ORDER BY (server_name, port, start_tls, leaf, country, rir, asn, address)
+ORDER BY (server_name, port, start_tls, key_type, leaf, country, rir, asn, address)
 @derived
 COMMENT 'History of the certificates of an endpoint by country and network'`;
 
-export const endpointCertificatesSelect = `SELECT server_name, port, start_tls, leaf, country, rir, asn, address,
+export const endpointCertificatesSelect = `SELECT server_name, port, start_tls, key_type, leaf, country, rir, asn, address,
   any(o.leaf_spki) AS leaf_spki, any(o.issuer) AS issuer, any(toString(o.leaf_key)) AS leaf_key,
   min(received_at) AS first_seen, max(received_at) AS last_seen, uniqState(agent) AS agents
 FROM observations AS o WHERE possession_proven
-GROUP BY server_name, port, start_tls, leaf, country, rir, asn, address`;
+GROUP BY server_name, port, start_tls, key_type, leaf, country, rir, asn, address`;
 
 const endpointVantage = `CREATE TABLE IF NOT EXISTS endpoint_vantage @cluster (
   server_name String COMMENT 'Name sent as SNI; empty: none sent' CODEC(ZSTD(1)),

@@ -5,7 +5,7 @@ export const incidents = `CREATE TABLE IF NOT EXISTS incidents @cluster (
   version UInt64 COMMENT 'Rises with every change: the row with the highest one counts (read with FINAL)',
   rules_version UInt16 COMMENT 'Version of the rules that found it',
   kind LowCardinality(String) COMMENT 'regional-interception, local-outage, faulty-agent',
-  state LowCardinality(String) COMMENT 'open, closed',
+  state LowCardinality(String) COMMENT 'open, closed, withdrawn (later rules, judging again, do not find it)',
   since DateTime64(3, 'UTC') COMMENT 'received_at of the first evidence',
   opened_at DateTime64(3, 'UTC') COMMENT 'When the rules were sure enough',
   last_evidence_at DateTime64(3, 'UTC') COMMENT 'received_at of the last evidence',

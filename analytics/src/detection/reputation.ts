@@ -1,0 +1,47 @@
+import type { Endpoint, SeenKey } from './endpoint.ts';
+
+interface Known {
+  endpoints: number;
+}
+
+const maxIssuers = 20_000;
+const maxNetworks = 20_000;
+
+/**
+ * Which issuers sign what is seen from several regions, and for which networks of servers. It stands for "an issuer
+ * that trust contexts accept", which analytics does not validate: what prevails everywhere is taken as genuine.
+ */
+export class Reputation {
+  readonly #issuers = new Map<string, Known>();
+  readonly #networks = new Map<string, Known & { readonly issuers: Set<string> }>();
+
+  /** The key has just been seen from a second region. */
+  learn(endpoint: Endpoint, { issuer }: SeenKey): void {
+    const known = this.#issuers.get(issuer) ?? { endpoints: 0 };
+    known.endpoints++;
+    this.#issuers.set(issuer, known);
+    if (this.#issuers.size > maxIssuers) this.#issuers.delete(this.#issuers.keys().next().value!);
+    const name = networkOf(endpoint);
+    const network = this.#networks.get(name) ?? { endpoints: 0, issuers: new Set() };
+    network.endpoints++;
+    // A network with so many issuers cannot miss one.
+    if (network.issuers.size < 100) network.issuers.add(issuer);
+    this.#networks.set(name, network);
+    if (this.#networks.size > maxNetworks) this.#networks.delete(this.#networks.keys().next().value!);
+  }
+
+  /** Endpoints that the issuer signed for, seen from several regions. */
+  endpointsOf(issuer: string): number {
+    return this.#issuers.get(issuer)?.endpoints ?? 0;
+  }
+
+  /** Whether the network of servers uses it; undefined where the network is not known well. */
+  uses(endpoint: Endpoint, issuer: string, enough: number): boolean | undefined {
+    const network = this.#networks.get(networkOf(endpoint));
+    return network && network.endpoints >= enough ? network.issuers.has(issuer) : undefined;
+  }
+}
+
+/** By autonomous system where GeoIP knows it; else by the domain of the name. */
+export const networkOf = ({ targetAsn, name }: Endpoint): string =>
+  targetAsn === 0 ? name.serverName.split('.').slice(-2).join('.') : `AS${targetAsn}`;
