@@ -4,10 +4,15 @@ import { type Logger, type Running, readText, untilItWorks } from '@mecai/runtim
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { Agents } from './agents.ts';
+import { Alerts, webhookSecret } from './alerts.ts';
+import { Budget } from './budget.ts';
 import { openApi } from './open-api.ts';
 import { CertificateCache } from './certificate-cache.ts';
 import type { AnalyticsConfig } from './config.ts';
+import { LiveDetection } from './detection/live.ts';
+import { rules } from './detection/rules.ts';
 import { Follower } from './follower.ts';
+import { Geo } from './geo.ts';
 import { Perspectives } from './perspectives.ts';
 import { startHttp } from './http.ts';
 import { readObservation } from './read-observation.ts';
@@ -41,15 +46,44 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
   const stopping = new AbortController();
   const givingUp = new AbortController();
   const writer = new Writer(
-    { store: config.store, retentionDays: config.retentionDays, insertMs: config.redeliverMs / 2 },
+    {
+      store: config.store,
+      retentionDays: config.retentionDays,
+      ratesRetentionDays: config.ratesRetentionDays,
+      insertMs: config.redeliverMs / 2,
+    },
     { log, signal: givingUp.signal },
   );
+  const geo = await Geo.open(config.geoip);
+  const alerts = new Alerts({
+    config: config.alerts,
+    secret: config.alerts.webhook && webhookSecret(config.alerts.webhook.secretFile),
+    store: () => writer.store,
+    now,
+    log,
+  });
+  const detection = new LiveDetection({
+    rules,
+    maxEndpoints: config.detection.maxEndpoints,
+    everyMs: config.detection.everySeconds * 1000,
+    store: () => writer.store,
+    placeOf: (agent) => {
+      const found = agents.find(agent);
+      return found && { agent, country: found.country, rir: found.rir, asn: found.asn };
+    },
+    now,
+    log,
+    changed: (incident) => alerts.tell(incident),
+  });
+  const budget = new Budget(config.verifiedPerSecond, () => performance.now());
+  const { matchesStored } = config;
   const common = { name, batch: config.batch, redeliverMs: config.redeliverMs, writer, log, fail };
   const followers = {
     observations: new Follower({
       ...common,
       stream: streams.observations.name,
-      read: (arrival) => readObservation(arrival, { agents, certificates }),
+      read: (arrival) =>
+        readObservation(arrival, { agents, certificates, geo, detection, budget, matchesStored }),
     }),
     records: new Follower({
       ...common,
@@ -77,6 +111,11 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
         },
         records: { ...followers.records.status, ...(await lag(manager, streams.records.name, name)) },
       },
+      detection: {
+        endpoints: detection.endpoints,
+        openIncidents: detection.openIncidents,
+        alertsPending: alerts.pending,
+      },
     }),
   });
 
@@ -102,6 +141,8 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
   })().catch((error: unknown) => {
     if (!stopping.signal.aborted) fail(error);
   });
+  detection.start();
+  alerts.start();
   const opened = writer.open().catch((error: unknown) => {
     if (!givingUp.signal.aborted) fail(error);
   });
@@ -113,6 +154,8 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
       const drained = Promise.all(Object.values(followers).map((follower) => follower.stop()));
       // Without a store there is nothing to wait for: what is not acknowledged comes again.
       if (writer.store) await Promise.race([drained, delay(drainMs, undefined, { ref: false })]);
+      await detection.stop().catch((error: unknown) => log.warn({ err: error }, 'incidents not written'));
+      await alerts.stop();
       givingUp.abort();
       await Promise.all([drained, opened]);
       // Acknowledgements on their way.

@@ -1,5 +1,6 @@
-import { type CertificateFacts, certificateFacts } from './certificate-facts.ts';
+import { certificateFacts } from './certificate-facts.ts';
 import { hex, sha256 } from './fields.ts';
+import type { CertificateFacts } from './rows.ts';
 
 /** Facts of the certificates met last: few certificates make up most chains. */
 export class CertificateCache {

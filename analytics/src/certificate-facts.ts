@@ -1,8 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { cut, hex, sha256 } from './fields.ts';
-import type { CertificateRow } from './rows.ts';
-
-export type CertificateFacts = Omit<CertificateRow, 'first_received_at'>;
+import type { CertificateFacts } from './rows.ts';
 
 const maxNames = 2000;
 const maxText = 4096;

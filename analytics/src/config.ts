@@ -49,6 +49,48 @@ export const configSchema = z.strictObject({
   api: apiConfig.optional(),
   /** Rows older than this many days are removed; 0 keeps all. Certificates stay. */
   retentionDays: z.int().min(0).max(36_500).default(0),
+  /** The same for what is counted by minute and hour. */
+  ratesRetentionDays: z.int().min(0).max(36_500).default(0),
+  /** Share of matches that is stored, each standing for the others; what is no match is always stored. */
+  matchesStored: z.number().min(0.001).max(1).default(1),
+  /**
+   * Signatures verified in a second, one after another on the way to the store. Beyond that, an observation that
+   * only repeats what the same agent saw before is stored unverified, on nats-server's word for its sender.
+   */
+  verifiedPerSecond: z.int().min(1).max(1_000_000).default(2000),
+  /** GeoIP databases (MMDB), for country and network of what is probed. */
+  geoip: z.strictObject({ country: path().optional(), asn: path().optional() }).prefault({}),
+  detection: z
+    .strictObject({
+      /** Seconds between evaluations. */
+      everySeconds: z.number().min(0.1).max(3600).default(5),
+      /** Endpoints remembered, about 2 KB each. */
+      maxEndpoints: z.int().min(100).max(10_000_000).default(50_000),
+    })
+    .prefault({}),
+  /** Who is told when an incident opens or is over. */
+  alerts: z
+    .strictObject({
+      kinds: z
+        .array(z.enum(['regional-interception', 'local-outage', 'faulty-agent']))
+        .default(['regional-interception', 'local-outage']),
+      webhook: z
+        .strictObject({
+          url: z.url({ protocol: /^https?$/ }),
+          /** File with the key of the signatures, base64 (`whsec_…` as in Standard Webhooks). */
+          secretFile: path(),
+        })
+        .optional(),
+      mail: z
+        .strictObject({
+          /** `smtp://` or `smtps://`, with user and password if need be. */
+          server: z.string().regex(/^smtps?:\/\/\S+$/, 'expected smtp://host:port'),
+          from: z.email(),
+          to: z.array(z.email()).min(1).max(100),
+        })
+        .optional(),
+    })
+    .prefault({}),
 });
 
 export type AnalyticsConfig = z.output<typeof configSchema>;

@@ -167,7 +167,7 @@ export class Follower {
   async #settle(items: readonly Item[]): Promise<void> {
     const candidates: Candidate[] = [];
     for (const { message, read } of items) {
-      if (!('fault' in read)) candidates.push({ event: read, redelivered: message.redelivered });
+      if ('table' in read) candidates.push({ event: read, redelivered: message.redelivered });
     }
     const { stored, repeated } = await this.#options.writer.write(candidates);
     await this.#bury(items);

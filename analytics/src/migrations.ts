@@ -1,6 +1,6 @@
 import { aggregates } from './schema/aggregates.ts';
 import { campaignTargets, campaigns, observationCampaign } from './schema/campaigns.ts';
-import { incidentEvidence, incidents } from './schema/incidents.ts';
+import { alerts, incidentEvidence, incidents } from './schema/incidents.ts';
 import { certificates, evidence, observations, verdicts } from './schema/observations.ts';
 import { clientReports, clientStatistics, decisions, mismatches, vouchers } from './schema/records.ts';
 
@@ -27,7 +27,7 @@ export const migrations: readonly Migration[] = [
     statements: [decisions, vouchers, mismatches, clientReports, clientStatistics],
   },
   { number: 3, name: 'aggregates', statements: aggregates },
-  { number: 4, name: 'incidents', statements: [incidents, incidentEvidence] },
+  { number: 4, name: 'incidents', statements: [incidents, incidentEvidence, alerts] },
   { number: 5, name: 'campaigns', statements: [campaigns, campaignTargets, observationCampaign] },
 ];
 

@@ -2,8 +2,12 @@ import { type Agent, failureClassOf, verifyObservationSignature } from '@mecai/c
 import { Observation, SignedObservation } from '@mecai/proto';
 import type { Agents } from './agents.ts';
 import type { Arrival } from './arrival.ts';
+import type { Budget } from './budget.ts';
 import type { CertificateCache } from './certificate-cache.ts';
+import type { LiveDetection } from './detection/live.ts';
+import type { Sighting } from './detection/sighting.ts';
 import { Unfit, atMost, cut, few, hex, maxCertificates, rowId, short, targetFields, time } from './fields.ts';
+import type { Geo } from './geo.ts';
 import type { ObservationRow, Read } from './rows.ts';
 
 /** Who answers whom; without an asker when it is no subject of ours. */
@@ -17,13 +21,24 @@ function addressed(subject: string): { agent?: string; asker?: string; campaign:
 /** How far the clock of an agent may be ahead before its repetitions are only searched for among late ones. */
 const clockToleranceMs = 30_000;
 
+export interface ReadContext {
+  readonly agents: Agents;
+  readonly certificates: CertificateCache;
+  readonly geo: Geo;
+  readonly detection: Pick<LiveDetection, 'judge' | 'expects' | 'contested' | 'rulesVersion'>;
+  /** Signatures that may be verified now. */
+  readonly budget: Budget;
+  /** Share of matches that is stored. */
+  readonly matchesStored: number;
+}
+
 /**
  * Messages on `mecai.observation.<agent>.<coordinator>` and `mecai.observation.<agent>.campaign.<campaigns>`:
- * decoded, verified against the registry, made a row.
+ * decoded, verified against the registry, judged, made a row.
  */
 export function readObservation(
   { subject, data, receivedAt }: Pick<Arrival, 'subject' | 'data' | 'receivedAt'>,
-  { agents, certificates }: { agents: Agents; certificates: CertificateCache },
+  context: ReadContext,
 ): Read {
   const { agent: subjectAgent, asker, campaign } = addressed(subject);
   let evidence: SignedObservation;
@@ -35,53 +50,96 @@ export function readObservation(
     return { fault: 'malformed' };
   }
   if (!asker || observation.agent !== subjectAgent) return { fault: 'other-sender' };
-  const agent = agents.find(observation.agent);
+  const agent = context.agents.find(observation.agent);
   if (!agent) return { fault: 'unknown-agent' };
-  const signer = signerOf(evidence, agent, agents);
-  if (!signer) return { fault: 'bad-signature' };
   try {
-    const chain = few(maxCertificates, observation.chain, 'chain').map((der) => certificates.facts(der));
+    const chain = few(maxCertificates, observation.chain, 'chain').map((der) =>
+      context.certificates.facts(der),
+    );
+    const id = rowId(evidence.observation);
+    const target = targetFields(observation.target);
+    const location = context.geo.find(target.address);
+    const failure = failureFields(observation);
+    const [leaf] = chain;
+    const observedAt = time(observation.observedAt);
+    const sighting: Sighting = {
+      id,
+      at: receivedAt,
+      observedAt,
+      agent: agent.name,
+      country: agent.country,
+      rir: agent.rir,
+      asn: agent.asn,
+      address: target.address,
+      targetAsn: location.asn,
+      port: target.port,
+      serverName: target.server_name,
+      startTls: target.start_tls,
+      keyType: target.key_type,
+      proven: observation.possessionProven,
+      error: failure.error_class,
+      leaf: leaf?.fingerprint ?? '',
+      spki: leaf?.spki || (leaf?.fingerprint ?? ''),
+      issuer: leaf?.issuer ?? '',
+      subject: leaf?.subject ?? '',
+      dnsNames: leaf?.dns_names ?? [],
+    };
+    // Only what tells nothing new may go unverified, so that nothing that is evidence ever does.
+    const verified = context.budget.take() || !context.detection.expects(sighting);
+    if (verified && !signedBy(evidence, agent, context.agents)) return { fault: 'bad-signature' };
+    const verdict = context.detection.judge(sighting);
+    const weight = verdict === 'match' ? weightOf(id, context.matchesStored) : 1;
+    if (weight === 0) return { left: 'sampled' };
     const row: ObservationRow = {
-      id: rowId(evidence.observation),
+      id,
       received_at: receivedAt,
-      observed_at: time(observation.observedAt),
+      observed_at: observedAt,
       nonce: nonce(observation.nonce),
       coordinator: asker,
       // The first half of a campaign's nonces is its id.
       campaign: campaign ? hex(observation.nonce.subarray(0, 16)) : '',
-      agent: signer.name,
-      country: signer.country,
-      region: signer.region,
-      city: signer.city,
-      rir: signer.rir,
-      asn: signer.asn,
-      ...targetFields(observation.target),
-      target_country: '',
-      target_asn: 0,
+      agent: agent.name,
+      country: agent.country,
+      region: agent.region,
+      city: agent.city,
+      rir: agent.rir,
+      asn: agent.asn,
+      ...target,
+      target_country: location.country,
+      target_asn: location.asn,
       chain: chain.map(({ fingerprint }) => fingerprint),
-      leaf: chain[0]?.fingerprint ?? '',
-      leaf_spki: chain[0]?.spki ?? '',
-      leaf_key: chain[0]?.key ?? '',
-      issuer: chain[0]?.issuer ?? '',
+      leaf: sighting.leaf,
+      leaf_spki: leaf?.spki ?? '',
+      leaf_key: leaf?.key ?? '',
+      issuer: sighting.issuer,
       possession_proven: observation.possessionProven,
       ...tlsFields(observation),
       ocsp_responses: few(maxCertificates, observation.ocsp, 'ocsp').length,
       sct_lists: few(maxCertificates, observation.sctLists, 'sctLists').length,
-      ...failureFields(observation),
+      ...failure,
       connect_us: observation.timings?.connect ?? 0,
       first_byte_us: observation.timings?.firstByte ?? 0,
       proof_us: observation.timings?.proof ?? 0,
       end_us: observation.timings?.end ?? 0,
-      verified: true,
-      verdict: observation.possessionProven ? 'new' : 'inconclusive',
-      rules_version: 0,
-      weight: 1,
+      verified,
+      verdict,
+      rules_version: context.detection.rulesVersion,
+      weight,
     };
+    const worthKeeping = verdict === 'mismatch' || context.detection.contested(sighting);
     return {
       table: 'observations',
       row,
       earliest: Math.min(receivedAt, observation.observedAt - clockToleranceMs),
-      certificates: chain.map((facts) => ({ ...facts, first_received_at: receivedAt })),
+      certificates: chain,
+      ...(worthKeeping && {
+        evidence: {
+          observation: id,
+          received_at: receivedAt,
+          agent: agent.name,
+          signed_base64: Buffer.from(data).toString('base64'),
+        },
+      }),
     };
   } catch (error) {
     if (error instanceof Unfit) return { fault: error.fault };
@@ -89,11 +147,17 @@ export function readObservation(
   }
 }
 
-/** The agent as registered, or as registered by now when its key has changed. */
-function signerOf(evidence: SignedObservation, agent: Agent, agents: Agents): Agent | undefined {
-  if (verifyObservationSignature(evidence, agent.publicKey)) return agent;
+/** Observations that this one stands for; 0: it is not stored. The same each time it comes, so counts stay exact. */
+function weightOf(id: string, share: number): number {
+  if (share === 1) return 1;
+  return Number.parseInt(id.slice(0, 8), 16) < share * 2 ** 32 ? Math.round(1 / share) : 0;
+}
+
+/** By the agent as registered, or as registered by now when its key has changed. */
+function signedBy(evidence: SignedObservation, agent: Agent, agents: Agents): boolean {
+  if (verifyObservationSignature(evidence, agent.publicKey)) return true;
   const newer = agents.findNewer(agent);
-  return newer && verifyObservationSignature(evidence, newer.publicKey) ? newer : undefined;
+  return newer !== undefined && verifyObservationSignature(evidence, newer.publicKey);
 }
 
 function nonce(bytes: Uint8Array): string {

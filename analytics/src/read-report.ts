@@ -43,7 +43,7 @@ function failed(
       vouchers: few(100, check.vouchers, 'vouchers').map(voucherId),
     },
     earliest: arrival.receivedAt,
-    certificates: chain.map((facts) => ({ ...facts, first_received_at: arrival.receivedAt })),
+    certificates: chain,
   };
 }
 

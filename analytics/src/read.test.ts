@@ -18,9 +18,13 @@ import { createLogger } from '@mecai/runtime';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Agents } from './agents.ts';
+import { Budget } from './budget.ts';
 import { CertificateCache } from './certificate-cache.ts';
+import { LiveDetection } from './detection/live.ts';
+import { rules } from './detection/rules.ts';
+import { Geo } from './geo.ts';
 import { countRows } from './queries.ts';
-import { readObservation } from './read-observation.ts';
+import { type ReadContext, readObservation } from './read-observation.ts';
 import { readRecord } from './read-record.ts';
 import type { Read, StoredEvent } from './rows.ts';
 import { encodeObservation, makeDecision, nonceOf } from './testing/network.ts';
@@ -52,6 +56,28 @@ beforeAll(() => {
   agents = new Agents(join(directory, 'registry.json'), log);
 });
 afterAll(() => rmSync(directory, { recursive: true }));
+
+const detection = new LiveDetection({
+  rules,
+  maxEndpoints: 1000,
+  everyMs: 1000,
+  store: () => undefined,
+  placeOf: () => undefined,
+  now: () => now,
+  log,
+});
+let geo: Geo;
+beforeAll(async () => {
+  geo = await Geo.open({});
+});
+const context = (): ReadContext => ({
+  agents,
+  certificates,
+  geo,
+  detection,
+  budget: new Budget(1000, () => 0),
+  matchesStored: 1,
+});
 
 const bytes = (maxLength: number) => fc.uint8Array({ maxLength });
 /** Mostly what is well-formed, so that whole messages are. */
@@ -159,7 +185,7 @@ it('makes rows that ClickHouse takes, or faults, of whatever registered agents a
           ...some.map((one) =>
             readObservation(
               { subject: 'mecai.observation.lima.va1', data: encodeObservation(one, key), receivedAt: now },
-              { agents, certificates },
+              context(),
             ),
           ),
           ...records.map((one) => record('decision', Decision.encode(one).finish())),
@@ -202,7 +228,7 @@ it('makes faults of bytes that are nothing', () => {
         const arrival = { subject: `mecai.${kind}.lima.va1`, data, receivedAt: now };
         const read =
           kind === 'observation'
-            ? readObservation(arrival, { agents, certificates })
+            ? readObservation(arrival, context())
             : readRecord(
                 { ...arrival, subject: `mecai.${kind}.va1`, stream: 'RECORDS', sequence: 1 },
                 { agents, certificates },

@@ -66,6 +66,8 @@ export interface CertificateRow {
   readonly der_base64: string;
 }
 
+export type CertificateFacts = Omit<CertificateRow, 'first_received_at'>;
+
 export interface VoucherRow {
   readonly id: string;
   readonly received_at: number;
@@ -160,6 +162,63 @@ export interface ClientStatisticsRow {
   readonly 'count.checks': readonly number[];
 }
 
+export interface IncidentRow {
+  readonly id: string;
+  readonly version: number;
+  readonly rules_version: number;
+  readonly kind: 'regional-interception' | 'local-outage' | 'faulty-agent';
+  readonly state: 'open' | 'closed' | 'withdrawn';
+  readonly since: number;
+  readonly opened_at: number;
+  readonly last_evidence_at: number;
+  readonly closed_at: number | null;
+  readonly updated_at: number;
+  readonly confidence: number;
+  readonly summary: string;
+  readonly reasons: readonly string[];
+  readonly countries: readonly string[];
+  readonly rirs: readonly string[];
+  readonly asns: readonly number[];
+  readonly agents: readonly string[];
+  readonly server_names: readonly string[];
+  readonly endpoints: readonly string[];
+  readonly names_affected: number;
+  readonly leaves: readonly string[];
+  readonly leaf_spkis: readonly string[];
+  readonly issuers: readonly string[];
+  readonly genuine: readonly string[];
+  readonly observations: number;
+}
+
+export interface IncidentEvidenceRow {
+  readonly incident: string;
+  readonly role: 'differs' | 'agrees' | 'control' | 'failed';
+  readonly observation: string;
+  readonly received_at: number;
+  readonly agent: string;
+  readonly country: string;
+  readonly asn: number;
+  readonly server_name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly leaf: string;
+  readonly error_class: string;
+}
+
+export interface VerdictRow {
+  readonly observation: string;
+  readonly rules_version: number;
+  readonly received_at: number;
+  readonly verdict: Verdict;
+}
+
+export interface AlertRow {
+  readonly incident: string;
+  readonly state: 'open' | 'closed' | 'withdrawn';
+  readonly channel: 'webhook' | 'mail';
+  readonly sent_at: number;
+}
+
 export interface EvidenceRow {
   readonly observation: string;
   readonly received_at: number;
@@ -183,7 +242,7 @@ interface Event<Table extends EventTable, Row> {
   /** The row, had it been stored before, cannot have `received_at` earlier than this. */
   readonly earliest: number;
   /** Rows that it brings along; each may be stored again. */
-  readonly certificates?: readonly CertificateRow[];
+  readonly certificates?: readonly CertificateFacts[];
   readonly voucher?: VoucherRow;
   readonly evidence?: EvidenceRow;
 }
@@ -204,4 +263,5 @@ export type Fault =
   /** The subject names another agent or coordinator than the message. */
   | 'other-sender';
 
-export type Read = StoredEvent | { readonly fault: Fault };
+/** A row, why there is none, or that the sample goes without it. */
+export type Read = StoredEvent | { readonly fault: Fault } | { readonly left: 'sampled' };

@@ -78,7 +78,7 @@ const insert = (store: Store, rows: ObservationRow[]) =>
   );
 const embedded = (name: string): StoreConfig => ({ kind: 'embedded', directory: join(root, name) });
 const open = (store: StoreConfig, retentionDays = 0) =>
-  Store.open({ store, retentionDays, insertMs: 10_000 }, log);
+  Store.open({ store, retentionDays, ratesRetentionDays: retentionDays, insertMs: 10_000 }, log);
 
 async function serve(directory: string, port = 0, login = ''): Promise<number> {
   const started = await startClickHouse(join(root, directory), port, login);

@@ -12,25 +12,43 @@ import type { StoreConfig } from './config.ts';
 import { AnalyticsError } from './error.ts';
 import { migrationTable, migrations } from './migrations.ts';
 import {
+  type AlertRow,
   type CertificateRow,
   type EventTable,
   type EvidenceRow,
+  type IncidentEvidenceRow,
+  type IncidentRow,
   type StoredEvent,
+  type VerdictRow,
   type VoucherRow,
   eventTables,
 } from './rows.ts';
+import { recount } from './rates.ts';
 import { type Cluster, rendered } from './schema/cluster.ts';
 
 export interface StoreOptions {
   readonly store: StoreConfig;
   readonly retentionDays: number;
+  readonly ratesRetentionDays?: number;
   /** Milliseconds an insert may take before the store gives it up. */
   readonly insertMs: number;
 }
 
 type Connection = NonNullable<ClickHouseClientConfigOptions['connection']>;
-type Row = StoredEvent['row'] | CertificateRow | VoucherRow | EvidenceRow;
-type Table = EventTable | 'certificates' | 'vouchers' | 'evidence';
+/** Rows of the tables that do not have one row for each message. */
+interface OtherRows {
+  readonly certificates: CertificateRow;
+  readonly vouchers: VoucherRow;
+  readonly evidence: EvidenceRow;
+  readonly verdicts: VerdictRow;
+  readonly incidents: IncidentRow;
+  readonly incident_evidence: IncidentEvidenceRow;
+  readonly alerts: AlertRow;
+}
+type Table = EventTable | keyof OtherRows;
+type RowOf<T extends Table> = T extends keyof OtherRows
+  ? OtherRows[T]
+  : Extract<StoredEvent, { table: T }>['row'];
 
 /** ClickHouse, inside this process or at a URL: the same client, the same SQL. */
 export class Store {
@@ -55,7 +73,13 @@ export class Store {
     const store = new Store(await connect(options.store), options.insertMs, clusterOf(options.store));
     try {
       await store.#migrate(log);
-      for (const table of eventTables) await store.#retain(table, options.retentionDays);
+      for (const table of [...eventTables, 'evidence', 'verdicts']) {
+        await store.#retain(table, 'received_at', options.retentionDays);
+      }
+      await store.#retain('rates_by_minute', 'minute', options.ratesRetentionDays ?? 0);
+      await store.#retain('rates_by_hour', 'hour', options.ratesRetentionDays ?? 0);
+      const hours = await recount(store);
+      if (hours > 0) log.warn({ hours }, 'rates counted anew');
       return store;
     } catch (error) {
       await store.close();
@@ -85,15 +109,25 @@ export class Store {
     await this.#client.command({ query, query_params: parameters });
   }
 
+  /** A statement of the schema, run on the whole cluster. */
+  change(statement: string): Promise<void> {
+    return this.command(rendered(statement, this.#cluster));
+  }
+
   /**
    * Stores rows, all of them or (after a crash, or over a change of month) some. When the outcome is unknown the
    * same rows in the same order can be inserted again: the store knows them by their token.
    *
    * @param keys what tells the rows apart
    */
-  insert(table: Table, rows: readonly Row[], keys: readonly string[]): Promise<void> {
+  insert<T extends Table>(
+    table: T,
+    rows: readonly NoInfer<RowOf<T>>[],
+    keys: readonly string[],
+  ): Promise<void> {
     if (rows.length === 0) return Promise.resolve();
-    const columns = Object.keys(rows[0]!) as [keyof Row, ...(keyof Row)[]];
+    type Column = keyof RowOf<T> & string;
+    const columns = Object.keys(rows[0]!) as [Column, ...Column[]];
     return this.#inTurn(async () => {
       await this.#client.insert({
         table,
@@ -129,7 +163,7 @@ export class Store {
   }
 
   async #migrate(log: Logger): Promise<void> {
-    await this.command(rendered(migrationTable, this.#cluster));
+    await this.change(migrationTable);
     const [done] = await this.query<{ last: number }>('SELECT max(number) AS last FROM migrations');
     const last = done?.last ?? 0;
     const newest = migrations.at(-1)?.number ?? 0;
@@ -141,7 +175,7 @@ export class Store {
     }
     for (const { number, name, statements } of migrations) {
       if (number <= last) continue;
-      for (const query of statements) await this.command(rendered(query, this.#cluster));
+      for (const query of statements) await this.change(query);
       await this.command('INSERT INTO migrations (number, name) SELECT {number:UInt32}, {name:String}', {
         number,
         name,
@@ -151,7 +185,7 @@ export class Store {
   }
 
   /** `days` comes from the configuration, as an integer. */
-  async #retain(table: EventTable, days: number): Promise<void> {
+  async #retain(table: string, time: string, days: number): Promise<void> {
     const [found] = await this.query<{ text: string }>(
       'SELECT create_table_query AS text FROM system.tables WHERE database = currentDatabase() AND name = {table:String}',
       { table },
@@ -159,8 +193,8 @@ export class Store {
     const now = /TTL .*toIntervalDay\((\d+)\)/.exec(found?.text ?? '')?.[1];
     if (now === (days === 0 ? undefined : String(days))) return;
     const change =
-      days === 0 ? 'REMOVE TTL' : `MODIFY TTL toDateTime(received_at) + toIntervalDay(${Math.trunc(days)})`;
-    await this.command(rendered(`ALTER TABLE ${table} @cluster ${change}`, this.#cluster));
+      days === 0 ? 'REMOVE TTL' : `MODIFY TTL toDateTime(${time}) + toIntervalDay(${Math.trunc(days)})`;
+    await this.change(`ALTER TABLE ${table} @cluster ${change}`);
   }
 }
 

@@ -88,6 +88,7 @@ export class Writer {
     let stored = 0;
     await storeCertificates(store, certificates, candidates);
     await storeVouchers(store, candidates);
+    await storeEvidence(store, candidates);
     for (const table of eventTables) {
       const ids = recent.get(table)!;
       const ofTable = candidates.filter(({ event }) => event.table === table);
@@ -214,7 +215,8 @@ async function storeCertificates(
   for (const { event } of candidates) {
     for (const certificate of event.certificates ?? []) {
       const { fingerprint } = certificate;
-      if (!known.has(fingerprint) && !missing.has(fingerprint)) missing.set(fingerprint, certificate);
+      if (known.has(fingerprint) || missing.has(fingerprint)) continue;
+      missing.set(fingerprint, { ...certificate, first_received_at: event.row.received_at });
     }
   }
   const fingerprints = [...missing.keys()];
@@ -235,5 +237,14 @@ async function storeVouchers(store: Store, candidates: readonly Candidate[]): Pr
     'vouchers',
     vouchers,
     vouchers.map(({ id }) => id),
+  );
+}
+
+async function storeEvidence(store: Store, candidates: readonly Candidate[]): Promise<void> {
+  const evidence = candidates.flatMap(({ event }) => event.evidence ?? []);
+  await store.insert(
+    'evidence',
+    evidence,
+    evidence.map(({ observation }) => observation),
   );
 }

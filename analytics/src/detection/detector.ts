@@ -62,6 +62,30 @@ export class Detector {
     this.#ledger.resume(incidents);
   }
 
+  /** What is known from before: a key that an endpoint showed to a country; in the order of first sights. */
+  remember(first: Sighting, lastAt: number): void {
+    const key = endpointKey(first);
+    const endpoint = this.#endpoints.get(key) ?? new Endpoint(nameOf(first), first.targetAsn);
+    if (!this.#endpoints.has(key) && this.#endpoints.size >= this.#maxEndpoints) return;
+    this.#endpoints.set(key, endpoint);
+    const regions = endpoint.keys.get(first.spki)?.rirs.size ?? 0;
+    const seen = endpoint.remember(first, lastAt);
+    if (regions < 2 && seen.rirs.size === 2) this.#reputation.learn(endpoint, seen);
+  }
+
+  /** Whether a sighting only repeats what this agent saw before, where all agree. */
+  expects(sighting: Sighting): boolean {
+    const endpoint = this.#endpoints.get(endpointKey(sighting));
+    return endpoint?.keys.size === 1 && endpoint.views.get(sighting.agent)?.spki === sighting.spki;
+  }
+
+  /** Whether agents see different keys at the endpoint, and not for a reason that is benign. */
+  contested(sighting: Sighting): boolean {
+    const endpoint = this.#endpoints.get(endpointKey(sighting));
+    const differences = endpoint && this.#differences.get(endpoint);
+    return differences?.some(({ benign }) => !benign || benign === 'rotation') ?? false;
+  }
+
   /** Takes in what an agent saw, and gives the first opinion about it. */
   add(sighting: Sighting): Verdict {
     this.#clocks.add(sighting, this.#rules.clockMs);
@@ -81,8 +105,7 @@ export class Detector {
       this.#outages.add(sighting, false, this.#rules);
     }
     const regions = endpoint.keys.get(sighting.spki)?.rirs.size ?? 0;
-    endpoint.see(sighting);
-    const seen = endpoint.keys.get(sighting.spki)!;
+    const seen = endpoint.see(sighting);
     if (regions < 2 && seen.rirs.size === 2) this.#reputation.learn(endpoint, seen);
     if (endpoint.keys.size > 1) {
       // Without SNI it is a control, not a name that somebody asks for.
@@ -108,7 +131,9 @@ export class Detector {
     this.#touched.clear();
     const suspect: Difference[] = [];
     for (const [endpoint, differences] of this.#differences) {
-      const fresh = differences.filter(({ inside }) => inside.some(({ at }) => at > now - rules.closeAfterMs));
+      const fresh = differences.filter(({ inside }) =>
+        inside.some(({ at }) => at > now - rules.closeAfterMs),
+      );
       if (fresh.length === 0) this.#differences.delete(endpoint);
       for (const difference of fresh) {
         if (!difference.benign) suspect.push(difference);

@@ -71,13 +71,11 @@ export function differencesOf(
   return found;
 }
 
-/** Seen from the most regions, then countries, then agents, then for longest. */
+/** Ever seen from the most regions, then countries, then now by the most agents, then known for longest. */
 function prevailing(endpoint: Endpoint, byKey: ReadonlyMap<string, readonly View[]>): SeenKey {
   const ranked = [...byKey].map(([spki, views]) => {
     const key = endpoint.keys.get(spki)!;
-    const rirs = new Set(views.map(({ place }) => place.rir)).size;
-    const countries = new Set(views.map(({ place }) => place.country)).size;
-    return { key, rank: [rirs, countries, views.length, -key.firstAt] };
+    return { key, rank: [key.rirs.size, key.countries.size, views.length, -key.firstAt] };
   });
   return ranked.reduce((best, one) => (above(one.rank, best.rank) ? one : best)).key;
 }

@@ -47,13 +47,32 @@ export class Endpoint {
     this.targetAsn = targetAsn;
   }
 
-  /** Takes in a proven sighting. @returns whether the key had not been seen here */
-  see(sighting: Sighting): boolean {
-    const { spki, at, country, rir } = sighting;
+  /** Takes in a proven sighting. */
+  see(sighting: Sighting): SeenKey {
+    const { spki, at, country } = sighting;
+    const key = this.remember(sighting, at);
+    const [last, before] = this.#answered;
+    if (last.country === country) last.at = at;
+    else this.#answered = [{ at, country }, last.country === '' ? before : last];
+    const view = this.views.get(sighting.agent);
+    if (!view) {
+      const { agent, rir, asn, id } = sighting;
+      this.views.set(agent, { place: { agent, country, rir, asn }, spki, at, id, changed: false });
+    } else if (at >= view.at) {
+      if (view.spki !== spki) view.changed = true;
+      view.spki = spki;
+      view.at = at;
+      view.id = sighting.id;
+    }
+    return key;
+  }
+
+  /** Takes in a key, seen from there for the first and last time at these moments. */
+  remember(first: Sighting, lastAt: number): SeenKey {
+    const { spki, at } = first;
     let key = this.keys.get(spki);
-    const isNew = !key;
     if (!key) {
-      const { leaf, issuer, subject, dnsNames, serverName } = sighting;
+      const { leaf, issuer, subject, dnsNames, serverName } = first;
       key = {
         spki,
         leaf,
@@ -61,30 +80,17 @@ export class Endpoint {
         subject,
         covers: dnsNames.some((pattern) => covers(pattern, serverName)),
         firstAt: at,
-        lastAt: at,
+        lastAt,
         countries: new Set(),
         rirs: new Set(),
       };
       this.keys.set(spki, key);
-      if (this.keys.size > maxKeys) this.#forgetOne();
+      if (this.keys.size > maxKeys) this.#forgetOneBut(key);
     }
-    key.lastAt = Math.max(key.lastAt, at);
-    key.countries.add(country);
-    key.rirs.add(rir);
-    const [last, before] = this.#answered;
-    if (last.country === country) last.at = at;
-    else this.#answered = [{ at, country }, last.country === '' ? before : last];
-    const view = this.views.get(sighting.agent);
-    if (!view) {
-      const { agent, asn } = sighting;
-      this.views.set(agent, { place: { agent, country, rir, asn }, spki, at, id: sighting.id, changed: false });
-    } else if (at >= view.at) {
-      if (view.spki !== spki) view.changed = true;
-      view.spki = spki;
-      view.at = at;
-      view.id = sighting.id;
-    }
-    return isNew;
+    key.lastAt = Math.max(key.lastAt, lastAt);
+    key.countries.add(first.country);
+    key.rirs.add(first.rir);
+    return key;
   }
 
   /** First opinion about a sighting taken in just now; see `observations.verdict`. */
@@ -106,9 +112,11 @@ export class Endpoint {
   }
 
   /** The key not seen for longest goes. */
-  #forgetOne(): void {
+  #forgetOneBut(newest: SeenKey): void {
     let oldest: SeenKey | undefined;
-    for (const key of this.keys.values()) if (!oldest || key.lastAt < oldest.lastAt) oldest = key;
+    for (const key of this.keys.values()) {
+      if (key !== newest && (!oldest || key.lastAt < oldest.lastAt)) oldest = key;
+    }
     this.keys.delete(oldest!.spki);
     for (const [agent, view] of this.views) if (view.spki === oldest!.spki) this.views.delete(agent);
   }

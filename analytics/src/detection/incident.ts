@@ -90,23 +90,22 @@ const list = (values: Iterable<string | number>, most = 3) => {
   return all.length > most ? `${shown} and ${all.length - most} more` : shown;
 };
 
+/** What, where and since when, in a sentence or two. */
 export function summarise(incident: Incident): string {
-  const places = [...incident.places.values()];
+  const { kind, reasons, places: byAgent, serverNames, issuers } = incident;
+  const places = [...byAgent.values()];
   const where = `${list(places.map(({ country }) => country))} (${list(places.map(({ asn }) => `AS${asn}`))})`;
-  const since = new Date(incident.since).toISOString().slice(0, 19).replace('T', ' ');
-  switch (incident.kind) {
-    case 'regional-interception':
-      return (
-        `In ${where}, ${list(incident.serverNames)} show${incident.serverNames.size === 1 ? 's' : ''} a certificate by ` +
-        `${list(incident.issuers, 1)} that nobody elsewhere sees, since ${since} UTC.`
-      );
-    case 'local-outage':
-      return `Agents in ${where} get no answer where others do, since ${since} UTC: ${list(incident.places.keys())}.`;
-    case 'faulty-agent':
-      return incident.reasons.includes('clock')
-        ? `The clock of ${list(incident.places.keys())} in ${where} is off, since ${since} UTC.`
-        : `Only ${list(incident.places.keys())} in ${where} ` +
-            `${incident.reasons.includes('fails-alone') ? 'gets no answer where others do' : 'sees what nobody else sees'}, ` +
-            `since ${since} UTC: faulty, lying, or on a path of its own.`;
+  const since = `since ${new Date(incident.since).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+  const agents = list(byAgent.keys());
+  if (kind === 'regional-interception') {
+    const show = serverNames.size === 1 ? 'shows' : 'show';
+    return `In ${where}, ${list(serverNames)} ${show} a certificate by ${list(issuers, 1)} that nobody elsewhere sees, ${since}.`;
   }
+  if (kind === 'local-outage')
+    return `Agents in ${where} get no answer where others do, ${since}: ${agents}.`;
+  if (reasons.includes('clock')) return `The clock of ${agents} in ${where} is off, ${since}.`;
+  const does = reasons.includes('fails-alone')
+    ? 'gets no answer where others do'
+    : 'sees what nobody else sees';
+  return `Only ${agents} in ${where} ${does}, ${since}: faulty, lying, or on a path of its own.`;
 }

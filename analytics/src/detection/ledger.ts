@@ -79,7 +79,9 @@ export class Ledger {
   alone(suspicions: readonly Suspicion[], now: number): void {
     const { aloneMs, aloneEndpoints } = this.#rules;
     for (const agent of this.#aloneSince.keys()) {
-      if (!suspicions.some(({ signs, places }) => signs.includes('one-agent') && places[0]!.agent === agent)) {
+      if (
+        !suspicions.some(({ signs, places }) => signs.includes('one-agent') && places[0]!.agent === agent)
+      ) {
         this.#aloneSince.delete(agent);
       }
     }
@@ -106,7 +108,10 @@ export class Ledger {
       );
       if (!mine && outage.since > now - this.#rules.aloneMs / 4) continue;
       const incident = mine ?? this.#opened('local-outage', outage.country, outage.since, now);
-      incident.reasons = ['fails-where-others-do-not', outage.whole ? 'all-agents-there' : 'some-agents-there'];
+      incident.reasons = [
+        'fails-where-others-do-not',
+        outage.whole ? 'all-agents-there' : 'some-agents-there',
+      ];
       incident.confidence = Math.max(incident.confidence, outage.confidence);
       this.#stillThere(incident, outage.places, now);
       this.#withdraw(({ kind, reasons, places }) => {
@@ -231,7 +236,8 @@ export class Ledger {
     this.#open.delete(incident.id);
     this.#dirty.add(incident);
     for (const [key, watched] of this.#watched) if (watched.incident === incident) this.#watched.delete(key);
-    for (const role of ['differs', 'agrees', 'control', 'failed']) this.#rows.delete(`${incident.id} ${role}`);
+    for (const role of ['differs', 'agrees', 'control', 'failed'])
+      this.#rows.delete(`${incident.id} ${role}`);
   }
 
   #add(

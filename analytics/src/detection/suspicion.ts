@@ -62,7 +62,9 @@ export function weigh(
   control: Control,
   rules: Rules,
 ): Suspicion {
-  const places = new Map(differences.flatMap(({ inside }) => inside.map(({ place }) => [place.agent, place])));
+  const places = new Map(
+    differences.flatMap(({ inside }) => inside.map(({ place }) => [place.agent, place])),
+  );
   const signs = signsOf(differences, [...places.values()], reputation, control, rules);
   const sum = signs.reduce((total, sign) => total + rules.weights[sign], rules.weights.prior);
   return {
@@ -106,7 +108,8 @@ function signsOf(
     signs.push('copied-subject');
   }
   if (differences.every(({ key }) => !key.covers)) signs.push('other-name');
-  if ((unknown || isNew) && some((difference) => sniTriggered(difference, control))) signs.push('sni-triggered');
+  if ((unknown || isNew) && some((difference) => sniTriggered(difference, control)))
+    signs.push('sni-triggered');
   const onsets = differences.map(({ key }) => key.firstAt).toSorted((a, b) => a - b);
   if (onsets.some((at, i) => i >= 2 && at - onsets[i - 2]! <= onsetMs)) signs.push('simultaneous-onset');
   if (!some(({ inside }) => inside.some(({ changed }) => changed))) signs.push('never-other');

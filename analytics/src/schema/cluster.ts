@@ -11,11 +11,11 @@ const engines = /@(\w*MergeTree)(?:\(([^)]*)\))?/g;
  * is told), `@derived` (can be made anew) and `@…MergeTree` stand for what differs. Replicated tables share the path of their shard; the macros are those of the servers.
  */
 export function rendered(statement: string, cluster: Cluster | undefined): string {
-  const known = `SETTINGS ${cluster ? 'replicated' : 'non_replicated'}_deduplication_window = 1000`;
+  const window = `SETTINGS ${cluster ? 'replicated' : 'non_replicated'}_deduplication_window`;
   return statement
     .replaceAll(' @cluster', cluster ? ` ON CLUSTER '${cluster.name}'` : '')
-    .replace('@durable', `${known}, fsync_after_insert = 1, fsync_part_directory = 1`)
-    .replace('@derived', known)
+    .replace('@durable', `${window} = 1000, fsync_after_insert = 1, fsync_part_directory = 1`)
+    .replace('@derived', `${window} = 0`)
     .replaceAll(engines, (_, engine: string, parameters: string | undefined) => {
       const own = parameters === undefined ? [] : [parameters];
       if (!cluster) return engine + (own.length > 0 ? `(${own.join()})` : '');

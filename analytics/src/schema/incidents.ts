@@ -48,3 +48,13 @@ export const incidentEvidence = `CREATE TABLE IF NOT EXISTS incident_evidence @c
 ORDER BY (incident, role, observation)
 @durable
 COMMENT 'Observations behind an incident, at most 1,000 a role (read with FINAL); signed bytes of most are in evidence'`;
+
+export const alerts = `CREATE TABLE IF NOT EXISTS alerts @cluster (
+  incident String COMMENT 'incidents.id',
+  state LowCardinality(String) COMMENT 'What was told: open, closed, withdrawn',
+  channel LowCardinality(String) COMMENT 'webhook, mail',
+  sent_at DateTime64(3, 'UTC') COMMENT 'When the other side had accepted it'
+) ENGINE = @ReplacingMergeTree
+ORDER BY (incident, state, channel)
+@durable
+COMMENT 'Alerts that were accepted, so that none is sent twice (read with FINAL)'`;

@@ -69,7 +69,8 @@ export const draws: Readonly<Record<EventName, Draw>> = {
     const share = random.between(0.07, 0.24);
     let salt = random.below(2 ** 31);
     // Who is not on one of those paths sees nothing, and one agent alone cannot be told from a liar.
-    const meets = ({ agent }: Place) => [...sites].some(({ address }) => pathOf(agent, address, salt) < share);
+    const meets = ({ agent }: Place) =>
+      [...sites].some(({ address }) => pathOf(agent, address, salt) < share);
     while (agents.filter(meets).length < 2) salt = random.below(2 ** 31);
     const forged = new Map<Site, ShownKey>();
     for (const site of sites) {

@@ -55,7 +55,10 @@ const places: readonly (readonly [country: string, rir: string, networks: readon
   ['EG', 'afrinic', [2]],
 ];
 
-export const publicIssuers = Array.from({ length: 9 }, (_, i) => `O=Public CA ${i + 1}, CN=Issuing CA ${i + 1}`);
+export const publicIssuers = Array.from(
+  { length: 9 },
+  (_, i) => `O=Public CA ${i + 1}, CN=Issuing CA ${i + 1}`,
+);
 const popular = 200;
 
 export function makeInternet(random: Random, size: number): Internet {

@@ -4,7 +4,14 @@ import type { Incident } from '../detection/incident.ts';
 import { rules as currentRules, type Rules } from '../detection/rules.ts';
 import type { Place, Sighting } from '../detection/sighting.ts';
 import { type Event, type EventName, draws } from './events.ts';
-import { type Internet, type ShownKey, type Site, genuineKey, makeInternet, publicIssuers } from './internet.ts';
+import {
+  type Internet,
+  type ShownKey,
+  type Site,
+  genuineKey,
+  makeInternet,
+  publicIssuers,
+} from './internet.ts';
 import { Random } from './random.ts';
 
 export interface SimulationOptions {
@@ -46,13 +53,13 @@ const everything: readonly EventName[] = [
 /** One synthetic internet for somewhat more than an hour, and what the detector makes of it. */
 export function simulate({ seed, rules = currentRules, ...options }: SimulationOptions): Outcome {
   const random = new Random(seed);
-  const internet = makeInternet(random, options.sites ?? 20_000);
+  const internet = makeInternet(random, options.sites ?? 10_000);
   const events = schedule(random, internet, options.events ?? everything);
   const end = Math.max(...events.map(({ until }) => until)) + 15 * minute;
   const run = new Run(random, internet, events, new Detector({ rules }));
   let busy = 0;
   for (let now = start; now < end; now += second) {
-    const sightings = run.second(now, options.drawsPerSecond ?? 50);
+    const sightings = run.second(now, options.drawsPerSecond ?? 25);
     const began = performance.now();
     run.feed(sightings);
     if ((now - start) % evaluateMs === 0) run.evaluate(now + second);
@@ -208,7 +215,8 @@ class Run {
     for (let i = this.#later.length - 1; i >= 0; i--) {
       if (this.#later[i]!.at <= now) this.#later.splice(i, 1)[0]!.do();
     }
-    if (random.chance(0.1)) this.#rotate(random.chance(0.3) ? sites[random.below(watched)]! : random.pick(sites), now);
+    if (random.chance(0.1))
+      this.#rotate(random.chance(0.3) ? sites[random.below(watched)]! : random.pick(sites), now);
     if (random.chance(0.02)) random.pick(sites).downUntil = now + random.between(1, 20) * minute;
     if (random.chance(0.0005)) {
       const { asn } = random.pick(sites);
@@ -222,7 +230,10 @@ class Run {
     const issuer = random.pick(random.chance(0.1) ? publicIssuers : site.issuers);
     // Some certificates are for several sites of one operator, and change together.
     const together = random.chance(0.1)
-      ? this.#internet.sites.slice(0, 2 * watched).filter(({ asn }) => asn === site.asn).slice(0, 5)
+      ? this.#internet.sites
+          .slice(0, 2 * watched)
+          .filter(({ asn }) => asn === site.asn)
+          .slice(0, 5)
       : [site];
     const names = together.map(({ serverName }) => serverName);
     const key = this.#internet.newKey(site.serverName, issuer, [site.serverName, ...names]);
