@@ -32,6 +32,9 @@ const sights = [
   { table: 'endpoint_vantage', select: endpointVantageSelect },
 ] as const;
 
+// The session of the embedded engine may still have the token of another insert.
+const insert = (table: string) => `INSERT INTO ${table} SETTINGS insert_deduplicate = 0`;
+
 const inHours = (select: string, hours: readonly number[]) =>
   select.replace(/ GROUP BY|\nGROUP BY/, (group) => {
     const condition = `toUnixTimestamp(toStartOfHour(received_at)) IN (${hours.join()})`;
@@ -54,12 +57,12 @@ export async function recount(store: Store): Promise<number> {
       `ALTER TABLE ${table} @cluster DELETE WHERE toUnixTimestamp(toStartOfHour(${time})) IN (${hours.join()})
        SETTINGS mutations_sync = 2`,
     );
-    await store.command(`INSERT INTO ${table} ${inHours(select, hours)}`);
+    await store.command(`${insert(table)} ${inHours(select, hours)}`);
     for (const hour of hours) wrong.add(hour);
   }
   if (wrong.size === 0) return 0;
   for (const { table, select } of sights) {
-    await store.command(`INSERT INTO ${table} ${inHours(select, [...wrong])}`);
+    await store.command(`${insert(table)} ${inHours(select, [...wrong])}`);
   }
   return wrong.size;
 }

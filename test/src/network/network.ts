@@ -25,7 +25,8 @@ export interface NetworkOptions {
   /** Keys, configurations, logs and stores; made if absent, and used again if it is there. */
   readonly directory: string;
   readonly cities?: readonly City[];
-  readonly analytics?: boolean;
+  /** Whether there is one, or what its configuration has besides. */
+  readonly analytics?: boolean | Readonly<Record<string, unknown>>;
   /** Members laid over the configuration files. */
   readonly signer?: object;
   readonly coordinator?: object;
@@ -304,6 +305,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
             registry,
             store: { kind: 'embedded', directory: at('analytics') },
             admin: '127.0.0.1:0',
+            ...(typeof options.analytics === 'object' && options.analytics),
           }),
         ])
       : undefined;
