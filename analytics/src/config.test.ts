@@ -27,6 +27,12 @@ it('fills in defaults, and takes paths from the directory of the file', () => {
     redeliverMs: 30_000,
     admin: '127.0.0.1:7480',
     retentionDays: 0,
+    ratesRetentionDays: 0,
+    matchesStored: 1,
+    verifiedPerSecond: 2000,
+    geoip: {},
+    detection: { everySeconds: 5, maxEndpoints: 50_000 },
+    alerts: { kinds: ['regional-interception', 'local-outage'] },
   });
   expect(
     load({ store: { kind: 'server', url: 'https://ch.example:8443', passwordFile: 'pw' } }).store,
@@ -59,6 +65,16 @@ it.each<[string, object]>([
   ['admin', { admin: 'nowhere' }],
   ['retentionDays', { retentionDays: -1 }],
   ['retentionDays', { retentionDays: 1.5 }],
+  ['ratesRetentionDays', { ratesRetentionDays: -1 }],
+  ['matchesStored', { matchesStored: 0 }],
+  ['verifiedPerSecond', { verifiedPerSecond: 0 }],
+  ['geoip', { geoip: { city: 'x' } }],
+  ['detection.everySeconds', { detection: { everySeconds: 0 } }],
+  ['detection.maxEndpoints', { detection: { maxEndpoints: 1 } }],
+  ['alerts.kinds', { alerts: { kinds: ['weather'] } }],
+  ['alerts.webhook.url', { alerts: { webhook: { url: 'ftp://x', secretFile: 'key' } } }],
+  ['alerts.mail.server', { alerts: { mail: { server: 'x', from: 'a@b.example', to: ['c@d.example'] } } }],
+  ['alerts.mail.to', { alerts: { mail: { server: 'smtp://x', from: 'a@b.example', to: [] } } }],
   ['surplus', { surplus: 1 }],
 ])('refuses a wrong %s', (member, changes) => {
   expect(() => load(changes)).toThrow(member);

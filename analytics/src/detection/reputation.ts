@@ -6,6 +6,8 @@ interface Known {
 
 const maxIssuers = 20_000;
 const maxNetworks = 20_000;
+/** Of the endpoints of a network: what signs fewer is not its usual issuer. */
+const usualShare = 0.02;
 
 /**
  * Which issuers sign what is seen from several regions, and for which networks of servers. It stands for "an issuer
@@ -13,7 +15,7 @@ const maxNetworks = 20_000;
  */
 export class Reputation {
   readonly #issuers = new Map<string, Known>();
-  readonly #networks = new Map<string, Known & { readonly issuers: Set<string> }>();
+  readonly #networks = new Map<string, Known & { readonly issuers: Map<string, number> }>();
 
   /** The key has just been seen from a second region. */
   learn(endpoint: Endpoint, { issuer }: SeenKey): void {
@@ -22,10 +24,11 @@ export class Reputation {
     this.#issuers.set(issuer, known);
     if (this.#issuers.size > maxIssuers) this.#issuers.delete(this.#issuers.keys().next().value!);
     const name = networkOf(endpoint);
-    const network = this.#networks.get(name) ?? { endpoints: 0, issuers: new Set() };
+    const network = this.#networks.get(name) ?? { endpoints: 0, issuers: new Map() };
     network.endpoints++;
     // A network with so many issuers cannot miss one.
-    if (network.issuers.size < 100) network.issuers.add(issuer);
+    const used = network.issuers.get(issuer);
+    if (used !== undefined || network.issuers.size < 100) network.issuers.set(issuer, (used ?? 0) + 1);
     this.#networks.set(name, network);
     if (this.#networks.size > maxNetworks) this.#networks.delete(this.#networks.keys().next().value!);
   }
@@ -38,7 +41,8 @@ export class Reputation {
   /** Whether the network of servers uses it; undefined where the network is not known well. */
   uses(endpoint: Endpoint, issuer: string, enough: number): boolean | undefined {
     const network = this.#networks.get(networkOf(endpoint));
-    return network && network.endpoints >= enough ? network.issuers.has(issuer) : undefined;
+    if (!network || network.endpoints < enough) return undefined;
+    return (network.issuers.get(issuer) ?? 0) >= Math.max(2, usualShare * network.endpoints);
   }
 }
 

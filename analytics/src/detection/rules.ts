@@ -63,7 +63,9 @@ export type Sign =
   /** Nobody there had seen another key before. */
   | 'never-other'
   /** A public issuer, seen in several countries: networks of servers do not stop at borders. */
-  | 'several-countries';
+  | 'several-countries'
+  /** A public issuer, and no other country of the region was seen to disagree: they may be served the same. */
+  | 'no-neighbour';
 
 const minute = 60_000;
 
@@ -97,5 +99,6 @@ export const rules: Rules = {
     'simultaneous-onset': 1,
     'never-other': -2.5,
     'several-countries': -2,
+    'no-neighbour': -3,
   },
 };

@@ -101,20 +101,26 @@ function signsOf(
 
   const asns = new Set(places.map(({ asn }) => asn)).size;
   signs.push(places.length === 1 ? 'one-agent' : asns > 1 ? 'several-networks' : 'one-network');
-  if (!unknown && new Set(places.map(({ country }) => country)).size > 1) signs.push('several-countries');
+  const wide = new Set(places.map(({ country }) => country)).size > 1;
+  if (!unknown && wide) signs.push('several-countries');
+  if (!unknown && !some(neighboursAgree)) signs.push('no-neighbour');
   if (some(({ outside }) => outside.length >= 3)) signs.push('contrast');
 
   if (unknown && some(({ key, genuine }) => key.covers || key.subject === genuine.subject)) {
     signs.push('copied-subject');
   }
   if (differences.every(({ key }) => !key.covers)) signs.push('other-name');
-  if ((unknown || isNew) && some((difference) => sniTriggered(difference, control)))
+  if ((unknown || (isNew && !wide)) && some((difference) => sniTriggered(difference, control)))
     signs.push('sni-triggered');
   const onsets = differences.map(({ key }) => key.firstAt).toSorted((a, b) => a - b);
   if (onsets.some((at, i) => i >= 2 && at - onsets[i - 2]! <= onsetMs)) signs.push('simultaneous-onset');
   if (!some(({ inside }) => inside.some(({ changed }) => changed))) signs.push('never-other');
   return signs;
 }
+
+/** Another country of the same region sees the genuine key, after the other one had been seen. */
+const neighboursAgree = ({ key, inside, outside }: Difference) =>
+  outside.some(({ place, at }) => place.rir === inside[0]!.place.rir && at > key.firstAt);
 
 /** The agents that see another key with SNI see, without it, what others see without it. */
 function sniTriggered({ endpoint, key, inside, outside }: Difference, control: Control): boolean {

@@ -219,7 +219,7 @@ class Run {
       this.#rotate(random.chance(0.3) ? sites[random.below(watched)]! : random.pick(sites), now);
     if (random.chance(0.02)) random.pick(sites).downUntil = now + random.between(1, 20) * minute;
     if (random.chance(0.0005)) {
-      const { asn } = random.pick(sites);
+      const { asn } = random.pick(sites.filter((site) => site.asn >= 1000));
       for (const site of sites) if (site.asn === asn) site.downUntil = now + random.between(1, 10) * minute;
     }
   }
