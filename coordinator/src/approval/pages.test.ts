@@ -1,23 +1,18 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { migrate } from '@mecai/database';
 import { testDatabases } from '@mecai/database/testing';
-import { testCertificate } from '@mecai/voucher/testing';
 import axe from 'axe-core';
 import { type Browser, type Page, chromium } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { serveRoutes } from '../http-routes.ts';
-import { type VrpServer, startVrpServer } from '../http-server.ts';
+import type { VrpServer } from '../http-server.ts';
 import { endorse } from '../log/endorsements.ts';
 import { logMigrations } from '../log/schema.ts';
-import { Nonces } from '../nonces.ts';
 import { newId } from '../notice/open.ts';
 import { noticeMigrations } from '../notice/schema.ts';
-import { RateLimiter } from '../rate-limits.ts';
-import { keyPemOf, pemOf, webLeaf } from '../testing/chains.ts';
+import { webLeaf } from '../testing/chains.ts';
 import { call } from '../testing/https.ts';
 import { testIdentity } from '../testing/identity.ts';
-import { keptLog } from '../testing/log.ts';
-import { measures, telemetry } from '../testing/telemetry.ts';
+import { startRoutes } from '../testing/routes.ts';
 import { Approvals } from './approvals.ts';
 import { approvalCode, grouped } from './codes.ts';
 import { approvalRoutes } from './routes.ts';
@@ -41,21 +36,7 @@ beforeAll(async () => {
   await migrate(database, 'log', logMigrations, 0);
   await migrate(database, 'notice', noticeMigrations, 0);
   await migrate(database, 'approval', approvalMigrations, 0);
-  const https = testCertificate({ subject: 'localhost', dnsNames: ['localhost'] });
-  const { log } = keptLog();
-  const limiter = new RateLimiter({ perMinute: 1_000, burst: 1_000 });
-  server = await startVrpServer({
-    host: '127.0.0.1',
-    port: 0,
-    tls: { certificate: Buffer.from(pemOf(https)), key: Buffer.from(keyPemOf(https)) },
-    handler: { handle: () => Promise.reject(new Error('no test')) },
-    nonces: new Nonces(randomBytes(32)),
-    routes: serveRoutes({ routes: approvalRoutes(() => approvals, true), limiter, log, now: Date.now }),
-    maxInFlight: 10,
-    telemetry,
-    measures,
-    log,
-  });
+  server = await startRoutes(approvalRoutes(() => approvals, true));
   approvals = new Approvals({
     database,
     rdap: { contacts: async () => ({ mail: [], phone: ['tel:+4930123456'] }) },
