@@ -40,17 +40,23 @@ export interface Connecting {
   readonly port: number;
   readonly address?: string;
   readonly keyType?: 'rsa' | 'ecdsa';
+  /** Where the client is: what it reaches may depend on it. */
+  readonly localAddress?: string;
   /** Vouchers that came some other way. */
   readonly candidates?: readonly Candidate[];
 }
 
 /** One connection that asks for the vouchers of the VAs chosen for it. */
 export async function connect(guard: Guard, connecting: Connecting): Promise<Connected> {
-  const { port, address = serverAddress, keyType = 'any', candidates = [] } = connecting;
+  const { port, address = serverAddress, keyType = 'any', localAddress, candidates = [] } = connecting;
   const choice = guard.choose(address);
   const { chain, extensions, error, possessionProven } = await probe(
     { address, port, serverName: 'www.shop.test' },
-    { keyType, extensions: choice.vas.map(({ codepoint }) => codepoint) },
+    {
+      keyType,
+      extensions: choice.vas.map(({ codepoint }) => codepoint),
+      ...(localAddress !== undefined && { localAddress }),
+    },
   );
   if (error || !possessionProven) throw new Error(`no handshake: ${error?.detail}`);
   const found = [...candidatesFromExtensions(extensions), ...candidates];

@@ -25,6 +25,8 @@ export const identity = (
 
 export interface Site {
   readonly port: number;
+  /** `serverAddress` and `otherAddress` by default. */
+  readonly addresses?: readonly string[];
   readonly identities: readonly ServerIdentity[];
   readonly serverInfo?: string;
   /** Of /.well-known/mecai/. */
@@ -32,8 +34,8 @@ export interface Site {
   readonly more?: string;
 }
 
-export const freePorts = (count: number): Promise<number[]> =>
-  Promise.all(Array.from({ length: count }, () => freePort(serverAddress)));
+export const freePorts = (count: number, host = serverAddress): Promise<number[]> =>
+  Promise.all(Array.from({ length: count }, () => freePort(host)));
 
 export class StockServers {
   readonly #world: World;
@@ -49,14 +51,14 @@ export class StockServers {
     const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
       (one) => `${one}_temp_path ${file(`${name}-${one}`)};`,
     );
-    const servers = sites.map(({ port, identities, serverInfo, bundles, more = '' }) => {
+    const servers = sites.map(({ port, addresses, identities, serverInfo, bundles, more = '' }) => {
+      const listens = (addresses ?? [serverAddress, otherAddress]).map((one) => `listen ${one}:${port} ssl;`);
       const pairs = identities.map(
         ({ certificate, key }) => `ssl_certificate ${certificate}; ssl_certificate_key ${key};`,
       );
       const info = serverInfo === undefined ? '' : `ssl_conf_command ServerInfoFile ${serverInfo};`;
       const files = bundles === undefined ? '' : `location ^~ /.well-known/mecai/ { alias ${bundles}/; }`;
-      return `server { listen ${serverAddress}:${port} ssl; listen ${otherAddress}:${port} ssl;
-        server_name www.shop.test; ${pairs.join(' ')} ${info} ${files} ${more} }`;
+      return `server { ${listens.join(' ')} server_name www.shop.test; ${pairs.join(' ')} ${info} ${files} ${more} }`;
     });
     return file(
       `${name}.conf`,
@@ -75,9 +77,9 @@ export class StockServers {
     ...more,
   ];
 
-  async startNginx(configuration: string, ports: readonly number[]): Promise<void> {
+  async startNginx(configuration: string, ports: readonly number[], host = serverAddress): Promise<void> {
     const [command, ...args] = this.nginxCommand(configuration);
-    await this.#processes.serve(command!, args, ports, { host: serverAddress });
+    await this.#processes.serve(command!, args, ports, { host });
   }
 
   /** @returns the configuration file */
