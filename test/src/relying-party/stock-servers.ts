@@ -14,7 +14,7 @@ export interface ServerIdentity {
 }
 
 export const identity = (
-  { file }: World,
+  { file }: Pick<World, 'file'>,
   name: string,
   leaf: TestCertificate,
   ...above: readonly TestCertificate[]
@@ -38,10 +38,10 @@ export const freePorts = (count: number, host = serverAddress): Promise<number[]
   Promise.all(Array.from({ length: count }, () => freePort(host)));
 
 export class StockServers {
-  readonly #world: World;
+  readonly #world: Pick<World, 'directory' | 'file'>;
   readonly #processes = new Processes();
 
-  constructor(world: World) {
+  constructor(world: Pick<World, 'directory' | 'file'>) {
     this.#world = world;
   }
 
