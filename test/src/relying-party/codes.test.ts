@@ -212,7 +212,7 @@ beforeAll(async () => {
     const [own, ...above] = chain;
     return {
       port: ports[i]!,
-      identities: [identity({ file }, `site-${i}`, own!, ...above)],
+      identities: [identity({ file }, `site-${i}`, own, ...above)],
       serverInfo: file(`site-${i}.serverinfo`, stapledBy(situation, ports[i]!)),
     };
   });
