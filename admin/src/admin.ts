@@ -1,6 +1,7 @@
 /** `mecai-admin`: the operator's commands. The first word chooses the command; each has a file of its own. */
 import { PkiError } from '@mecai/pki';
 import { RuntimeError } from '@mecai/runtime';
+import { agents } from './agents.ts';
 import { AdminError } from './error.ts';
 import { certificate, clear, holds, object } from './certificates.ts';
 import { distrust } from './distrust.ts';
@@ -17,6 +18,7 @@ export interface Command {
 }
 
 const commands: Readonly<Record<string, Command>> = {
+  agents,
   distrust,
   holds,
   certificate,

@@ -19,6 +19,7 @@ import {
   type Subject,
   type SupplyResponse,
   type WatchDistrustResponse,
+  type WatchRegistryResponse,
 } from '@mecai/proto/signer';
 import {
   type Context,
@@ -181,6 +182,11 @@ export class SignerClient {
   /** The distrust list and its changes; ends with the connection. */
   watchDistrust(): ClientReadableStream<WatchDistrustResponse> {
     return this.#client.watchDistrust({});
+  }
+
+  /** The registry and its updates; ends with the connection. */
+  watchRegistry(): ClientReadableStream<WatchRegistryResponse> {
+    return this.#client.watchRegistry({});
   }
 
   close(): void {

@@ -189,13 +189,17 @@ describe('configuration', () => {
     expect(await (await readyz()).json()).toEqual({ ready: false, missing: ['signer'] });
   });
 
-  it('registry: who is known, and whether the signer knows the same', async () => {
+  it('registry: who is known until the signer tells', async () => {
     writeFileSync(join(nats.directory, 'five.json'), registryText(sixAgents.slice(0, 5)));
-    server.registryVersion = 2;
     const url = await ready({ registry: 'five.json' });
     const { result } = await ask(url);
     expect([result.status, result.perspectives.length]).toEqual(['issued', 5]);
-    expect(lines.map(({ message }) => message)).toContain('registry versions differ');
+    server.updateRegistry('not a registry');
+    server.updateRegistry(registryText(sixAgents).replace('"version":1', '"version":2'));
+    await vi.waitUntil(async () => (await ask(url)).result.perspectives.length === 6);
+    const known = lines.filter(({ message }) => message.includes('registry') && !message.startsWith('drawn'));
+    expect(known.map(({ level }) => level)).toEqual(['error', 'info']);
+    expect(known[1]!.members).toMatchObject({ before: 1, version: 2, agents: 6 });
   });
 
   it('probe.timeoutMs and probe.transitMs: how long an answer is waited for', async () => {

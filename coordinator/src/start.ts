@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parsePrefix } from '@mecai/addresses';
-import { type QuorumPolicy, parseRegistry } from '@mecai/corroboration';
+import type { QuorumPolicy } from '@mecai/corroboration';
 import {
   type Running,
   type Start,
@@ -36,12 +36,14 @@ import { startOperatorServer } from './operator-server.ts';
 import { Perspectives } from './perspectives.ts';
 import { RateLimiter } from './rate-limits.ts';
 import { Records } from './records.ts';
+import { RegistryCopy } from './registry-copy.ts';
 import { Renewals } from './renewals.ts';
 import { Reports } from './reports/reports.ts';
 import { Revocation, revocationSource } from './revocation.ts';
 import { SignerClient } from './signer-client.ts';
 import { Store } from './store.ts';
 import { VrpHandler } from './vrp-handler.ts';
+import { Watch } from './watch.ts';
 
 /** How late a voucher may learn of a CRL that has been renewed; looking costs a tenth of a voucher. */
 const maxLookAgainMs = 1_000;
@@ -53,7 +55,7 @@ const drainWithinMs = 5_000;
  */
 export async function startCoordinator({ log, config: file, environment, fail }: Start): Promise<Running> {
   const config = loadConfig(coordinatorConfig, file, environment);
-  const registry = parseRegistry(readText(config.registry));
+  const registry = new RegistryCopy(readText(config.registry), log);
   const telemetry = new Telemetry('coordinator', config.name, config.telemetry);
   const measures = coordinatorMeasures(telemetry);
   const ending = new AbortController();
@@ -96,12 +98,13 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     renewals.set(description.renewals);
     const { registryVersion, links } = description;
     log.info({ policy, registryVersion }, 'signer reached');
-    if (registryVersion !== registry.version) {
-      log.warn({ signer: registryVersion, coordinator: registry.version }, 'registry versions differ');
-    }
     await revocation.bringOfVa(links);
   }
   describe().catch(failUnlessEnding);
+  const watchingRegistry = new Watch(
+    () => signer.watchRegistry(),
+    (message) => registry.learn(message),
+  );
   const askingForRenewals = setInterval(() => {
     if (!signerThere) return;
     // One that cannot be reached is waited for elsewhere.
@@ -143,7 +146,10 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     const { name, probe } = config;
     const { certificates } = certificateLog;
     const parts = { name, signer, revocation, distrust, perspectives, records, certificates };
-    return decide({ ...parts, registry, policy, probe, telemetry, measures, log, now: Date.now }, question);
+    return decide(
+      { ...parts, registry: registry.current, policy, probe, telemetry, measures, log, now: Date.now },
+      question,
+    );
   }
 
   const notices =
@@ -256,7 +262,10 @@ export async function startCoordinator({ log, config: file, environment, fail }:
   );
   telemetry.gauge('reports.refused', 'Reports of clients beyond the limit.', () => reports.counts.refused);
   telemetry.gauge('agent.silent.seconds', 'Since the last sign of life of each agent.', () =>
-    Array.from(registry.agents.keys(), (agent) => [(perspectives?.silentMs(agent) ?? 0) / 1000, { agent }]),
+    Array.from(registry.current.agents.keys(), (agent) => [
+      (perspectives?.silentMs(agent) ?? 0) / 1000,
+      { agent },
+    ]),
   );
   telemetry.gauge<'state'>('certificates', 'Certificates in the log by state, as of the last sweep.', () =>
     certificateStates.flatMap((state) => {
@@ -278,14 +287,14 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     ],
     status: () => ({
       name: config.name,
-      registryVersion: registry.version,
+      registryVersion: registry.current.version,
       policy,
       distrusted: distrust.size,
       requestsInFlight: server.inFlight,
       listening: perspectives?.listening,
       recordsUnconfirmed: records?.unconfirmed,
       recordsDropped: records?.dropped,
-      perspectives: Array.from(registry.agents.values(), ({ name, city, country, rir, asn }) => ({
+      perspectives: Array.from(registry.current.agents.values(), ({ name, city, country, rir, asn }) => ({
         name,
         city,
         country,
@@ -308,6 +317,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       clearInterval(askingForRenewals);
       await distrust.close();
       ending.abort(new Error('stopping'));
+      watchingRegistry.close();
       signer.close();
       await connecting;
       await link?.close();

@@ -37,6 +37,8 @@ export const signerConfig = z
     /** Certificates of the CA that runs this VA, PEM; whatever leads to one of their keys is not vouched for. */
     ownCa: z.array(path()).min(1),
     registry: path(),
+    /** Public keys of the operators who may update it, PEM, P-256; without one the file is all there is. */
+    registryKeys: z.array(path()).default([]),
     /** Directory with one folder per trust context: PEM files, and constraints in `context.json`. */
     trustContexts: path(),
     /** Public keys of CT logs, PEM: only SCTs that one of them signed count for constraints. */

@@ -4,6 +4,8 @@ import { type DistrustEntry, PkiError } from '@mecai/pki';
 import { distrustEntry } from '@mecai/proto/distrust';
 import type {
   Distrust,
+  GetRegistryRequest,
+  GetRegistryResponse,
   LiftDistrustRequest,
   LiftDistrustResponse,
   ListDistrustRequest,
@@ -11,6 +13,8 @@ import type {
   OperatorServiceServer,
   SetDistrustRequest,
   SetDistrustResponse,
+  UpdateRegistryRequest,
+  UpdateRegistryResponse,
 } from '@mecai/proto/signer';
 import type { Logger } from '@mecai/runtime';
 import type { AuditRecord } from './audit-log.ts';
@@ -18,9 +22,12 @@ import { hex } from './digest.ts';
 import type { DistrustList } from './distrust-list.ts';
 import { recordOf } from './distrust-watch.ts';
 import { SignerError } from './error.ts';
+import type { RegistryBook, UpdateParts } from './registry-book.ts';
 
 export interface OperatorParts {
   readonly distrust: DistrustList;
+  readonly registryBook: RegistryBook;
+  readonly registryUpdate: UpdateParts;
   /** Trust contexts that an entry may name. */
   readonly trustContexts: readonly string[];
   readonly audit: (record: AuditRecord) => Promise<unknown>;
@@ -31,7 +38,7 @@ export interface OperatorParts {
 
 /** @param operator the caller's SPIFFE ID, or undefined for whoever may not command */
 export function operatorService(
-  { distrust, trustContexts, audit, now, random }: OperatorParts,
+  { distrust, registryBook, registryUpdate, trustContexts, audit, now, random }: OperatorParts,
   operator: (call: ServerUnaryCall<unknown, unknown>) => string | undefined,
   log: Logger,
 ): OperatorServiceServer {
@@ -88,6 +95,25 @@ export function operatorService(
       respond: sendUnaryData<ListDistrustResponse>,
     ) {
       answer(call, respond, ({ lifted }) => ({ records: distrust.list(lifted).map(recordOf) }));
+    },
+    updateRegistry(
+      call: ServerUnaryCall<UpdateRegistryRequest, UpdateRegistryResponse>,
+      respond: sendUnaryData<UpdateRegistryResponse>,
+    ) {
+      answer(call, respond, async (request, identity) => {
+        const { reason, author } = request;
+        const by = { at: now(), reason, author, identity };
+        const warnings = await registryBook.update(request, by, registryUpdate);
+        const { version } = registryBook.current;
+        log.warn({ operator: identity, author, reason, version, warnings }, 'registry updated');
+        return { version, warnings };
+      });
+    },
+    getRegistry(
+      call: ServerUnaryCall<GetRegistryRequest, GetRegistryResponse>,
+      respond: sendUnaryData<GetRegistryResponse>,
+    ) {
+      answer(call, respond, () => ({ registry: Buffer.from(registryBook.bytes) }));
     },
   };
 }

@@ -16,6 +16,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { RefusedError } from './refusal.ts';
 import { type SignerService, startService } from './service.ts';
 import { keyPem, pem, svid, testCa } from './testing/certificates.ts';
+import { operatorOf } from './testing/operator.ts';
 import { type World, coordinator, createWorld, observe, subjectOf, va } from './testing/world.ts';
 
 const internalCa = testCa('Internal CA');
@@ -60,13 +61,7 @@ async function serve(world: World = createWorld()): Promise<SignerService> {
     coordinators: [coordinator, second],
     issuance: world.issuance,
     operators: [],
-    operator: {
-      distrust: world.distrust,
-      trustContexts: ['MOZ'],
-      audit: world.parts.audit,
-      now: world.parts.now,
-      random: world.parts.random,
-    },
+    operator: operatorOf(world),
     crlOctets: 1_048_576,
     measures: {
       request: (took, labels) => measured.push({ took, ...labels }),

@@ -27,6 +27,7 @@ import type { Issuance } from './issuance.ts';
 import { type OperatorParts, operatorService } from './operator-service.ts';
 import type { SignerMeasures } from './measures.ts';
 import { RefusedError, refusalName } from './refusal.ts';
+import { type RegistryCall, RegistryWatchers } from './registry-watch.ts';
 import { type Laps, Stopwatch, untimed } from './stopwatch.ts';
 import { Supplies } from './supply.ts';
 
@@ -87,6 +88,7 @@ export async function startService(options: ServiceOptions): Promise<SignerServi
 
   const supplies = new Supplies(issuance, options.crlOctets, log);
   const watchers = new DistrustWatchers(options.operator.distrust);
+  const registryWatchers = new RegistryWatchers(options.operator.registryBook);
   const streams = new Set<CoordinatorStream>();
   server.addService(SignerServiceService, {
     issue(call: ServerDuplexStream<IssueRequest, IssueResponse>) {
@@ -112,6 +114,10 @@ export async function startService(options: ServiceOptions): Promise<SignerServi
     watchDistrust(call: WatchCall) {
       if (caller(call) === undefined) call.emit('error', denied);
       else watchers.add(call);
+    },
+    watchRegistry(call: RegistryCall) {
+      if (caller(call) === undefined) call.emit('error', denied);
+      else registryWatchers.add(call);
     },
     describe(
       call: ServerUnaryCall<DescribeRequest, DescribeResponse>,
@@ -155,6 +161,7 @@ export async function startService(options: ServiceOptions): Promise<SignerServi
         // A coordinator's stream has no end of its own.
         for (const stream of streams) stream.end();
         watchers.end();
+        registryWatchers.end();
         const patience = setTimeout(() => server.forceShutdown(), closeWithinMs);
         server.tryShutdown(() => {
           clearTimeout(patience);

@@ -1,5 +1,6 @@
-import { randomBytes } from 'node:crypto';
-import { parseRegistry } from '@mecai/corroboration';
+import { createPublicKey, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Registry } from '@mecai/corroboration';
 import {
   type Running,
   type Start,
@@ -23,6 +24,8 @@ import { Draws } from './draws.ts';
 import { Issuance } from './issuance.ts';
 import { NewestCrls } from './newest-crls.ts';
 import { renewals } from './renewals.ts';
+import { SignerError } from './error.ts';
+import { RegistryBook } from './registry-book.ts';
 import { RevocationEvidence } from './revocation-evidence.ts';
 import { signerMeasures } from './measures.ts';
 import { startService } from './service.ts';
@@ -39,13 +42,15 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
   opened.defer(() => hsm.close());
   const va = checkVaChain(readCertificates(config.vaCertificate), hsm.publicKey(), new Date());
   const { certificate, intermediates } = va;
-  const registry = parseRegistry(readText(config.registry));
+  const registryBook = new RegistryBook(
+    readFileSync(config.registry),
+    config.registryKeys.map(readRegistryKey),
+  );
   const distrust = new DistrustList();
   const directories = new Directories();
   const chainPolicy = await chainPolicyOf(config, distrust);
   const trustContexts = chainPolicy.contexts.map(({ id }) => id);
   const anchors = chainPolicy.contexts.flatMap((context) => context.anchors.map((one) => one.certificate));
-  prepareTrial({ va, policy: config.quorum, registry, trustContexts }, randomBytes(16), new Date());
 
   let troubleSince: Date | undefined;
   const { log: auditLog, tail } = await AuditLog.open(
@@ -58,6 +63,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     (record) => {
       distrust.replay(record);
       directories.replay(record);
+      registryBook.replay(record);
     },
   );
   opened.defer(() => auditLog.close());
@@ -73,9 +79,15 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     troubleSince = undefined;
     return sequence;
   };
-  const published = { registry, policy: config.quorum, trustContexts };
+  prepareTrial(
+    { va, policy: config.quorum, registry: registryBook.current, trustContexts },
+    randomBytes(16),
+    new Date(),
+  );
+  const published = (registry: Registry) =>
+    directories.publish({ registry, policy: config.quorum, trustContexts }, new Date(), audit);
   // What vouchers name: it rises with the rule and the trust contexts as well.
-  const drawnFrom = { ...registry, version: await directories.publish(published, new Date(), audit) };
+  let directoryVersion = await published(registryBook.current);
 
   const draws = new Draws(config.draws, (draw) => {
     audit({
@@ -99,7 +111,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     config.revocation.vaPolicy,
   );
   const issuance = new Issuance({
-    registry: () => drawnFrom,
+    registry: () => ({ ...registryBook.current, version: directoryVersion }),
     policy: config.quorum,
     chainPolicy,
     revocation: config.revocation.policy,
@@ -130,7 +142,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
   });
   const describe = () => ({
     certificates: [certificate, ...intermediates],
-    registryVersion: registry.version,
+    registryVersion: registryBook.current.version,
     trustContexts,
     policy: config.quorum,
     links: vaRevocation.links.map(({ certificate: about, issuer }) => ({
@@ -144,7 +156,26 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     tls: readMutualTls(config.tls),
     coordinators: config.coordinators,
     operators: config.operators,
-    operator: { distrust, trustContexts, audit, now: Date.now, random: randomBytes },
+    operator: {
+      distrust,
+      registryBook,
+      registryUpdate: {
+        policy: config.quorum,
+        audit,
+        publish: async (registry) => {
+          try {
+            directoryVersion = await published(registry);
+          } catch (error) {
+            // Vouchers go on naming the version before.
+            log.error({ err: error }, 'perspective directory not published');
+          }
+        },
+      },
+      trustContexts,
+      audit,
+      now: Date.now,
+      random: randomBytes,
+    },
     issuance,
     measures,
     crlOctets: config.revocation.crlOctets,
@@ -175,9 +206,9 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
       openDraws: draws.size,
       distrusted: distrust.list(false).length,
       revocationEvidence: revocationEvidence.size,
-      registryVersion: registry.version,
-      directoryVersion: drawnFrom.version,
-      perspectives: registry.agents.size,
+      registryVersion: registryBook.current.version,
+      directoryVersion,
+      perspectives: registryBook.current.agents.size,
       vaCertificateUntil: va.notAfter.toISOString(),
     }),
   });
@@ -187,4 +218,11 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     ready: { grpc: `${splitHostPort(config.listen).host}:${service.port}`, admin: admin.url },
     stop: () => running.disposeAsync(),
   };
+}
+
+/** @throws SignerError `unusable-configuration` */
+function readRegistryKey(file: string) {
+  const key = createPublicKey(readText(file));
+  if (key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return key;
+  throw new SignerError('unusable-configuration', `${file}: registry keys are P-256`);
 }

@@ -3,6 +3,7 @@ import { DatabaseError } from '@mecai/database';
 import type { WatchDistrustResponse } from '@mecai/proto/signer';
 import type { Logger } from '@mecai/runtime';
 import { CoordinatorError } from '../error.ts';
+import { Watch } from '../watch.ts';
 import { DistrustCopy } from './distrust-copy.ts';
 import { earlyRefusal } from './early-refusal.ts';
 
@@ -15,23 +16,27 @@ export interface DistrustParts {
 
 /** How often the database is looked at for what other coordinators have learnt, milliseconds. */
 const lookEveryMs = 1_000;
-/** After the stream from the signer was lost, milliseconds. */
-const watchAgainMs = 500;
 
 /** Keeps the copy up to date until it is closed. */
 export class Distrust {
   readonly #parts: DistrustParts;
   readonly #looking: NodeJS.Timeout;
-  #stream: ClientReadableStream<WatchDistrustResponse> | undefined;
-  #again: NodeJS.Timeout | undefined;
-  #closed = false;
+  readonly #watch: Watch<WatchDistrustResponse>;
   #trouble = false;
   #synchronizing: Promise<void> = Promise.resolve();
 
   constructor(parts: DistrustParts) {
     this.#parts = parts;
     this.#looking = setInterval(() => this.#look(), lookEveryMs);
-    this.#watch();
+    const { copy, watch } = parts;
+    this.#watch = new Watch(
+      watch,
+      ({ records, complete }) => {
+        copy.learn(records, complete);
+        this.#look();
+      },
+      () => copy.begin(),
+    );
   }
 
   /** @param now milliseconds since 1970 */
@@ -44,29 +49,9 @@ export class Distrust {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
     clearInterval(this.#looking);
-    clearTimeout(this.#again);
-    this.#stream?.cancel();
+    this.#watch.close();
     await this.#synchronizing;
-  }
-
-  #watch(): void {
-    const { copy, watch } = this.#parts;
-    const stream = watch();
-    this.#stream = stream;
-    copy.begin();
-    stream.on('data', ({ records, complete }: WatchDistrustResponse) => {
-      copy.learn(records, complete);
-      this.#look();
-    });
-    const lost = () => {
-      if (this.#stream !== stream || this.#closed) return;
-      this.#stream = undefined;
-      this.#again = setTimeout(() => this.#watch(), watchAgainMs);
-    };
-    stream.on('error', lost);
-    stream.on('end', lost);
   }
 
   #look(): void {

@@ -21,6 +21,8 @@ import {
   SignerServiceService,
   type WatchDistrustRequest,
   type WatchDistrustResponse,
+  type WatchRegistryRequest,
+  type WatchRegistryResponse,
 } from '@mecai/proto/signer';
 import { keyUsages, testCertificate, testExtension } from '@mecai/voucher/testing';
 import { keyPemOf, pemOf } from './chains.ts';
@@ -65,6 +67,9 @@ export interface SignerServer {
   /** Of the VA's own certificates. */
   links: DescribeResponse['links'];
   renewals: DescribeResponse['renewals'];
+  /** What whoever watches is told; without one, nothing. */
+  registry: Uint8Array | undefined;
+  updateRegistry(file: string): void;
   /** Tells whoever watches, now and later. */
   distrust(...records: readonly DistrustRecord[]): void;
   /** Breaks every connection, and listens no more. */
@@ -79,6 +84,7 @@ export async function startSignerServer(
 ): Promise<SignerServer> {
   const server = new Server();
   const distrusted: DistrustRecord[] = [];
+  const registryWatchers = new Set<ServerWritableStream<WatchRegistryRequest, WatchRegistryResponse>>();
   const watchers = new Set<ServerWritableStream<WatchDistrustRequest, WatchDistrustResponse>>();
   server.addService(SignerServiceService, {
     issue(call: ServerDuplexStream<IssueRequest, IssueResponse>) {
@@ -93,6 +99,11 @@ export async function startSignerServer(
       watchers.add(call);
       call.on('cancelled', () => watchers.delete(call));
       call.write({ records: [...distrusted], complete: true });
+    },
+    watchRegistry(call: ServerWritableStream<WatchRegistryRequest, WatchRegistryResponse>) {
+      registryWatchers.add(call);
+      call.on('cancelled', () => registryWatchers.delete(call));
+      if (state.registry) call.write({ registry: state.registry });
     },
     describe(
       _: ServerUnaryCall<DescribeRequest, DescribeResponse>,
@@ -136,6 +147,11 @@ export async function startSignerServer(
     registryVersion: 1,
     links: [],
     renewals: [],
+    registry: undefined,
+    updateRegistry(file) {
+      state.registry = Buffer.from(file);
+      for (const call of registryWatchers) call.write({ registry: state.registry });
+    },
     distrust(...records) {
       distrusted.push(...records);
       for (const call of watchers) call.write({ records: [...records], complete: false });

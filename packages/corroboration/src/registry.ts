@@ -8,6 +8,8 @@ export interface Agent extends Perspective {
   /** ISO 3166-2 subdivision; empty where the registry has none. */
   readonly region: string;
   readonly publicKey: KeyObject;
+  /** Public nkey of its NATS user; where users are kept elsewhere, none. */
+  readonly natsKey?: string;
 }
 
 export interface Registry {
@@ -18,7 +20,8 @@ export interface Registry {
 
 /**
  * Registry file: `{"version": 1, "agents": [{"name", "publicKey", "city", "country", "latitude", "longitude",
- * "rir", "asn"}]}`, and `region` (ISO 3166-2) where it is known. `publicKey` is a P-256 SubjectPublicKeyInfo, DER in base64.
+ * "rir", "asn"}]}`, and `region` (ISO 3166-2) where it is known. `publicKey` is a P-256
+ * SubjectPublicKeyInfo, DER in base64; `natsKey`, where it is kept here, the public nkey of the agent's NATS user.
  *
  * @throws CorroborationError `bad-registry`, naming the entry and the member
  */
@@ -45,7 +48,17 @@ export function parseRegistry(text: string): Registry {
   return { version: version as number, agents };
 }
 
-const members = ['name', 'publicKey', 'city', 'country', 'latitude', 'longitude', 'rir', 'asn'] as const;
+const members = [
+  'name',
+  'publicKey',
+  'city',
+  'country',
+  'latitude',
+  'longitude',
+  'rir',
+  'asn',
+  'natsKey',
+] as const;
 const optional = ['region'] as const;
 
 function parseAgent(value: unknown, where: string): Agent {
@@ -95,6 +108,9 @@ function parseAgent(value: unknown, where: string): Agent {
     ) as Rir,
     asn,
     publicKey,
+    ...(entry['natsKey'] !== undefined && {
+      natsKey: text('natsKey', (found) => /^U[A-Z2-7]{55}$/.test(found), 'a public nkey of a user'),
+    }),
   };
 }
 

@@ -2,6 +2,7 @@
 import { createLogger } from '@mecai/runtime';
 import { type ServiceOptions, type SignerService, startService } from '../service.ts';
 import { keyPem, pem, svid, testCa } from './certificates.ts';
+import { operatorOf } from './operator.ts';
 import { coordinator, type World } from './world.ts';
 
 export const internalCa = testCa('Internal CA');
@@ -23,13 +24,7 @@ export const serveWorld = (world: World, changes: Partial<ServiceOptions> = {}):
     coordinators: [coordinator],
     issuance: world.issuance,
     operators: [],
-    operator: {
-      distrust: world.distrust,
-      trustContexts: ['MOZ'],
-      audit: world.parts.audit,
-      now: world.parts.now,
-      random: world.parts.random,
-    },
+    operator: operatorOf(world),
     crlOctets: 1_048_576,
     describe: () => ({
       certificates: [],

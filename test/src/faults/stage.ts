@@ -1,5 +1,4 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TbsVoucherRequest } from '@mecai/voucher';
@@ -12,6 +11,7 @@ import {
   startNetwork,
   tlsServer,
 } from '../network/index.ts';
+import { freePort } from '../parts/free-port.ts';
 
 export const serverName = 'www.example.test';
 const host = '127.0.0.80';
@@ -78,15 +78,6 @@ export async function setStage(options: Partial<NetworkOptions> = {}): Promise<S
       rmSync(directory, { recursive: true, force: true });
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new TypeError('no port');
-  return address.port;
 }
 
 /** Looks again until it holds. */

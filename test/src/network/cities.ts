@@ -42,3 +42,10 @@ export const sixCities: readonly City[] = [
   place(5, 'singapore', 'Singapore', 'SG', 1.35, 103.82, 'apnic'),
   place(6, 'sydney', 'Sydney', 'AU', -33.87, 151.21, 'apnic'),
 ];
+
+/** Two more, in the regions that are left. */
+export const eightCities: readonly City[] = [
+  ...sixCities,
+  place(7, 'johannesburg', 'Johannesburg', 'ZA', -26.2, 28.05, 'afrinic'),
+  place(8, 'sao-paulo', 'São Paulo', 'BR', -23.55, -46.63, 'lacnic'),
+];

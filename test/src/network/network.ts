@@ -61,6 +61,8 @@ export interface Network {
     readonly operatorSeed: string;
     /** Configuration of `mecai-admin`. */
     readonly admin: string;
+    /** The operator's key for registry updates, PEM. */
+    readonly registryKey: string;
   };
   stop(): Promise<void>;
 }
@@ -155,6 +157,16 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       asn,
     })),
   });
+  const registryKeys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const registryKey = write(
+    'registry.key',
+    registryKeys.privateKey.export({ format: 'pem', type: 'pkcs8' }),
+    0o600,
+  );
+  const registryPublicKey = write(
+    'registry.pub',
+    registryKeys.publicKey.export({ format: 'pem', type: 'spki' }),
+  );
   progress(`certificates, keys and registry of ${agents.length} perspectives`);
 
   const stops: (() => Promise<unknown>)[] = options.web ? [] : [() => crls.close()];
@@ -209,6 +221,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       vaCertificate: at('va-chain.pem'),
       ownCa: [vaRoot],
       registry,
+      registryKeys: [registryPublicKey],
       trustContexts: at('trust'),
       auditLog: at('audit.jsonl'),
       allowedTargets: testNetworks,
@@ -324,7 +337,14 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       vrpUrl: coordinator.ready['vrp']!,
       pki,
       crls,
-      files: { vaRoot, httpsCa, coordinatorSvid: coordinatorId.files, operatorSeed, admin: adminConfig },
+      files: {
+        vaRoot,
+        httpsCa,
+        coordinatorSvid: coordinatorId.files,
+        operatorSeed,
+        admin: adminConfig,
+        registryKey,
+      },
       stop,
     };
   } catch (error) {

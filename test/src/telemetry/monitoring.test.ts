@@ -1,13 +1,13 @@
 /** The rules and the dashboard, held against what a running network really exports to a real Prometheus. */
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { serverCertificate } from '../network/index.ts';
 import { Asker, serverName } from '../trust/asker.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { freePort } from '../parts/free-port.ts';
 
 const monitoring = join(import.meta.dirname, '../../../infra/monitoring');
 const metricNames = (text: string) => new Set(text.match(/\bmecai_[a-z_]+/g));
@@ -122,13 +122,3 @@ describe('a running network', () => {
     expect(rules.filter(({ health }) => health === 'err')).toEqual([]);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}

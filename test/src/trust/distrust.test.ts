@@ -2,13 +2,13 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ChainResult } from '@mecai/voucher';
 import { serverCertificate } from '../network/index.ts';
 import { Asker, serverName, until } from './asker.ts';
+import { freePort } from '../parts/free-port.ts';
 
 const script = join(import.meta.dirname, '../../../admin/src/main.ts');
 let asker: Asker;
@@ -23,15 +23,6 @@ beforeAll(async () => {
   ask = await asker.about([serverCertificate(webIntermediate, { dns: [serverName] }), webIntermediate]);
 });
 afterAll(() => asker.close());
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new TypeError('no port');
-  return address.port;
-}
 
 async function admin(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   return new Promise((resolve) => {

@@ -355,6 +355,36 @@ export interface ListDistrustResponse {
   records: DistrustRecord[];
 }
 
+export interface WatchRegistryRequest {
+}
+
+export interface WatchRegistryResponse {
+  /** Registry file as it is: the rule for reading it is in packages/corroboration. */
+  registry: Uint8Array;
+}
+
+export interface UpdateRegistryRequest {
+  /** Registry file; its version is above that in force. */
+  registry: Uint8Array;
+  /** Of an operator's registry key, ECDSA P-256 with SHA-256, DER, over the domain separator and the file's octets. */
+  signature: Uint8Array;
+  reason: string;
+  author: string;
+}
+
+export interface UpdateRegistryResponse {
+  version: number;
+  /** In-force consequences that the operator should know, such as too few perspectives for the policy. */
+  warnings: string[];
+}
+
+export interface GetRegistryRequest {
+}
+
+export interface GetRegistryResponse {
+  registry: Uint8Array;
+}
+
 function createBaseIssueRequest(): IssueRequest {
   return { id: 0, step: undefined, timed: undefined };
 }
@@ -2484,6 +2514,304 @@ export const ListDistrustResponse: MessageFns<ListDistrustResponse> = {
   },
 };
 
+function createBaseWatchRegistryRequest(): WatchRegistryRequest {
+  return {};
+}
+
+export const WatchRegistryRequest: MessageFns<WatchRegistryRequest> = {
+  encode(_: WatchRegistryRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchRegistryRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchRegistryRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseWatchRegistryResponse(): WatchRegistryResponse {
+  return { registry: new Uint8Array(0) };
+}
+
+export const WatchRegistryResponse: MessageFns<WatchRegistryResponse> = {
+  encode(message: WatchRegistryResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.registry.length !== 0) {
+      writer.uint32(10).bytes(message.registry);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchRegistryResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchRegistryResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.registry = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUpdateRegistryRequest(): UpdateRegistryRequest {
+  return { registry: new Uint8Array(0), signature: new Uint8Array(0), reason: "", author: "" };
+}
+
+export const UpdateRegistryRequest: MessageFns<UpdateRegistryRequest> = {
+  encode(message: UpdateRegistryRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.registry.length !== 0) {
+      writer.uint32(10).bytes(message.registry);
+    }
+    if (message.signature.length !== 0) {
+      writer.uint32(18).bytes(message.signature);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.author !== "") {
+      writer.uint32(34).string(message.author);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateRegistryRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateRegistryRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.registry = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.signature = reader.bytes();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.author = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUpdateRegistryResponse(): UpdateRegistryResponse {
+  return { version: 0, warnings: [] };
+}
+
+export const UpdateRegistryResponse: MessageFns<UpdateRegistryResponse> = {
+  encode(message: UpdateRegistryResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== 0) {
+      writer.uint32(8).uint64(message.version);
+    }
+    for (const v of message.warnings) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateRegistryResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateRegistryResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.version = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetRegistryRequest(): GetRegistryRequest {
+  return {};
+}
+
+export const GetRegistryRequest: MessageFns<GetRegistryRequest> = {
+  encode(_: GetRegistryRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRegistryRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRegistryRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetRegistryResponse(): GetRegistryResponse {
+  return { registry: new Uint8Array(0) };
+}
+
+export const GetRegistryResponse: MessageFns<GetRegistryResponse> = {
+  encode(message: GetRegistryResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.registry.length !== 0) {
+      writer.uint32(10).bytes(message.registry);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRegistryResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRegistryResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.registry = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 export type SignerServiceService = typeof SignerServiceService;
 export const SignerServiceService = {
   /** One long stream per coordinator. Requests carry an id; answers come in any order. */
@@ -2520,6 +2848,17 @@ export const SignerServiceService = {
       Buffer.from(WatchDistrustResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchDistrustResponse => WatchDistrustResponse.decode(value),
   },
+  /** The registry in force, then each update as it comes. */
+  watchRegistry: {
+    path: "/mecai.v1.SignerService/WatchRegistry" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchRegistryRequest): Buffer => Buffer.from(WatchRegistryRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchRegistryRequest => WatchRegistryRequest.decode(value),
+    responseSerialize: (value: WatchRegistryResponse): Buffer =>
+      Buffer.from(WatchRegistryResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchRegistryResponse => WatchRegistryResponse.decode(value),
+  },
   /** What this signer signs with, and under which policy. */
   describe: {
     path: "/mecai.v1.SignerService/Describe" as const,
@@ -2553,6 +2892,8 @@ export interface SignerServiceServer extends UntypedServiceImplementation {
   supply: handleClientStreamingCall<SupplyRequest, SupplyResponse>;
   /** The distrust list and each change to it, so that coordinators have a copy. */
   watchDistrust: handleServerStreamingCall<WatchDistrustRequest, WatchDistrustResponse>;
+  /** The registry in force, then each update as it comes. */
+  watchRegistry: handleServerStreamingCall<WatchRegistryRequest, WatchRegistryResponse>;
   /** What this signer signs with, and under which policy. */
   describe: handleUnaryCall<DescribeRequest, DescribeResponse>;
   /** A version of the perspective directory; NOT_FOUND if there is none. */
@@ -2592,6 +2933,16 @@ export interface SignerServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchDistrustResponse>;
+  /** The registry in force, then each update as it comes. */
+  watchRegistry(
+    request: WatchRegistryRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchRegistryResponse>;
+  watchRegistry(
+    request: WatchRegistryRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchRegistryResponse>;
   /** What this signer signs with, and under which policy. */
   describe(
     request: DescribeRequest,
@@ -2668,6 +3019,27 @@ export const OperatorServiceService = {
       Buffer.from(ListDistrustResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListDistrustResponse => ListDistrustResponse.decode(value),
   },
+  /** Who is a perspective from now on. In force, and on the disk, when the answer comes. */
+  updateRegistry: {
+    path: "/mecai.v1.OperatorService/UpdateRegistry" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UpdateRegistryRequest): Buffer =>
+      Buffer.from(UpdateRegistryRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UpdateRegistryRequest => UpdateRegistryRequest.decode(value),
+    responseSerialize: (value: UpdateRegistryResponse): Buffer =>
+      Buffer.from(UpdateRegistryResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): UpdateRegistryResponse => UpdateRegistryResponse.decode(value),
+  },
+  getRegistry: {
+    path: "/mecai.v1.OperatorService/GetRegistry" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetRegistryRequest): Buffer => Buffer.from(GetRegistryRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetRegistryRequest => GetRegistryRequest.decode(value),
+    responseSerialize: (value: GetRegistryResponse): Buffer => Buffer.from(GetRegistryResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetRegistryResponse => GetRegistryResponse.decode(value),
+  },
 } as const;
 
 export interface OperatorServiceServer extends UntypedServiceImplementation {
@@ -2675,6 +3047,9 @@ export interface OperatorServiceServer extends UntypedServiceImplementation {
   setDistrust: handleUnaryCall<SetDistrustRequest, SetDistrustResponse>;
   liftDistrust: handleUnaryCall<LiftDistrustRequest, LiftDistrustResponse>;
   listDistrust: handleUnaryCall<ListDistrustRequest, ListDistrustResponse>;
+  /** Who is a perspective from now on. In force, and on the disk, when the answer comes. */
+  updateRegistry: handleUnaryCall<UpdateRegistryRequest, UpdateRegistryResponse>;
+  getRegistry: handleUnaryCall<GetRegistryRequest, GetRegistryResponse>;
 }
 
 export interface OperatorServiceClient extends Client {
@@ -2723,6 +3098,37 @@ export interface OperatorServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListDistrustResponse) => void,
+  ): ClientUnaryCall;
+  /** Who is a perspective from now on. In force, and on the disk, when the answer comes. */
+  updateRegistry(
+    request: UpdateRegistryRequest,
+    callback: (error: ServiceError | null, response: UpdateRegistryResponse) => void,
+  ): ClientUnaryCall;
+  updateRegistry(
+    request: UpdateRegistryRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: UpdateRegistryResponse) => void,
+  ): ClientUnaryCall;
+  updateRegistry(
+    request: UpdateRegistryRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: UpdateRegistryResponse) => void,
+  ): ClientUnaryCall;
+  getRegistry(
+    request: GetRegistryRequest,
+    callback: (error: ServiceError | null, response: GetRegistryResponse) => void,
+  ): ClientUnaryCall;
+  getRegistry(
+    request: GetRegistryRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetRegistryResponse) => void,
+  ): ClientUnaryCall;
+  getRegistry(
+    request: GetRegistryRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetRegistryResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -1,0 +1,154 @@
+/** Who is a perspective. The audit log is its memory, as of the distrust list: each update is a record there. */
+import type { KeyObject } from 'node:crypto';
+import {
+  CorroborationError,
+  type QuorumPolicy,
+  type Registry,
+  drawPerspectives,
+  parseRegistry,
+  verifyRegistrySignature,
+} from '@mecai/corroboration';
+import * as z from 'zod';
+import type { AuditRecord } from './audit-log.ts';
+import type { DistrustAct } from './distrust-list.ts';
+import { SignerError } from './error.ts';
+
+export interface RegistryUpdate {
+  readonly registry: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+export interface UpdateParts {
+  readonly policy: QuorumPolicy;
+  readonly audit: (record: AuditRecord) => Promise<unknown>;
+  /** Brings the perspective directory up to date, just before the update is in force. Never rejects. */
+  readonly publish: (registry: Registry) => Promise<void>;
+}
+
+/** 4 MiB is gRPC's limit of a message here; a thousand agents take 0.3. */
+const maxOctets = 1_048_576;
+
+const record = z.object({ event: z.literal('registry-updated'), registry: z.string() });
+
+export class RegistryBook {
+  readonly #keys: readonly KeyObject[];
+  readonly #listeners: (() => void)[] = [];
+  #bytes: Uint8Array;
+  #registry: Registry;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /**
+   * @param file the registry file: where a signer begins
+   * @param keys of the operators who may update it; none: nobody may
+   * @throws CorroborationError `bad-registry`
+   */
+  constructor(file: Uint8Array, keys: readonly KeyObject[]) {
+    this.#bytes = file;
+    this.#registry = parseRegistry(textOf(file));
+    this.#keys = keys;
+  }
+
+  get current(): Registry {
+    return this.#registry;
+  }
+
+  /** The file in force, to the octet. */
+  get bytes(): Uint8Array {
+    return this.#bytes;
+  }
+
+  /**
+   * The newer of file and record counts: nobody goes back by putting an old file in its place.
+   *
+   * @throws SignerError `audit-log-broken`
+   */
+  replay(found: unknown): void {
+    const { event, sequence }: { event?: unknown; sequence?: unknown } = Object(found);
+    if (event !== 'registry-updated') return;
+    try {
+      const bytes = Buffer.from(record.parse(found).registry);
+      const registry = parseRegistry(textOf(bytes));
+      if (registry.version > this.#registry.version) [this.#bytes, this.#registry] = [bytes, registry];
+    } catch (cause) {
+      const what = `record ${String(sequence)}: registry-updated cannot be read`;
+      throw new SignerError('audit-log-broken', what, { cause });
+    }
+  }
+
+  /** Called after each update. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /**
+   * One after the other. In force, and on the disk, when it resolves: observations of an agent that is gone, or has
+   * another key, count no more, those of open draws neither.
+   *
+   * @returns what the operator should know; fewer perspectives than the policy needs are no reason to keep a
+   *   captured agent
+   * @throws SignerError `wrong-usage`
+   */
+  update(update: RegistryUpdate, by: DistrustAct, parts: UpdateParts): Promise<string[]> {
+    const turn = this.#turn.then(() => this.#update(update, by, parts));
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #update(
+    { registry: bytes, signature }: RegistryUpdate,
+    by: DistrustAct,
+    { policy, audit, publish }: UpdateParts,
+  ): Promise<string[]> {
+    if (bytes.length > maxOctets) throw misused(`registry: more than ${maxOctets} octets`);
+    if (!verifyRegistrySignature(bytes, signature, this.#keys)) {
+      throw misused('registry: not signed by one of the registry keys of this signer');
+    }
+    const registry = parsed(bytes);
+    const { version } = this.#registry;
+    if (registry.version <= version) {
+      throw misused(`registry: version ${registry.version} is not above ${version}, which is in force`);
+    }
+    await audit({
+      event: 'registry-updated',
+      version: registry.version,
+      registry: textOf(bytes),
+      signature: Buffer.from(signature).toString('base64'),
+      act: by,
+    });
+    await publish(registry);
+    [this.#bytes, this.#registry] = [Uint8Array.from(bytes), registry];
+    for (const listener of this.#listeners) listener();
+    return warnings(registry, policy);
+  }
+}
+
+function parsed(bytes: Uint8Array): Registry {
+  try {
+    return parseRegistry(textOf(bytes));
+  } catch (error) {
+    if (!(error instanceof CorroborationError)) throw error;
+    throw misused(error.message);
+  }
+}
+
+function warnings({ agents }: Registry, policy: QuorumPolicy): string[] {
+  try {
+    // Any key and nonce: who can be drawn at all does not depend on chance.
+    drawPerspectives(policy, [...agents.values()], new Uint8Array(32), new Uint8Array(32));
+    return [];
+  } catch (error) {
+    if (!(error instanceof CorroborationError)) throw error;
+    return [`no voucher until there are more: ${error.message}`];
+  }
+}
+
+/** @throws CorroborationError for what is no UTF-8 */
+function textOf(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new CorroborationError('bad-registry', 'registry: not UTF-8', { cause });
+  }
+}
+
+const misused = (why: string) => new SignerError('wrong-usage', why);

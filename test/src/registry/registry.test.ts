@@ -1,0 +1,121 @@
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { eightCities, serverCertificate } from '../network/index.ts';
+import { freePort } from '../parts/free-port.ts';
+import { Asker, serverName, until } from '../trust/asker.ts';
+
+const script = join(import.meta.dirname, '../../../admin/src/main.ts');
+
+describe('the registry of a running network', () => {
+  let asker: Asker;
+  let ask: Awaited<ReturnType<Asker['about']>>;
+  const inDirectory = (name: string) => join(asker.network.directory, name);
+  const admin = (...args: string[]): SpawnSyncReturns<string> =>
+    spawnSync(process.execPath, [script, 'agents', ...args, '--config', asker.network.files.admin], {
+      encoding: 'utf8',
+    });
+  const why = ['--reason', 'test', '--author', 'Kim'];
+  const signed = (...args: string[]) => admin(...args, '--key', asker.network.files.registryKey, ...why);
+  const known = async () => {
+    const status = await fetch(`${asker.network.coordinator.ready['admin']}/status`);
+    const { perspectives } = (await status.json()) as { perspectives: { name: string }[] };
+    return perspectives.map(({ name }) => name);
+  };
+
+  beforeAll(async () => {
+    // Without one of them there are still as many as the policy asks for.
+    asker = await Asker.start({
+      cities: sevenCities,
+      signer: { listen: `127.0.0.1:${await freePort()}` },
+    });
+    const { webIntermediate } = asker.network.pki;
+    ask = await asker.about([serverCertificate(webIntermediate, { dns: [serverName] }), webIntermediate]);
+    expect((await ask()).status).toBe('issued');
+  });
+  afterAll(() => asker.close());
+
+  const gone = () => sevenCities[2]!;
+  const places = (result: Awaited<ReturnType<typeof ask>>) => result.perspectives.map(({ asn }) => asn);
+
+  test('an agent that is removed is out of every quorum in less than five seconds', async () => {
+    const since = performance.now();
+    const { stdout, stderr, status } = signed('remove', gone().name);
+    expect(status, stderr).toBe(0);
+    expect(stdout).toContain('registry 2 is in force at 1 of 1 signers');
+    const { milliseconds } = await until(ask, (result) => !places(result).includes(gone().asn), 5_000);
+    const took = performance.now() - since;
+    console.log(
+      `removed: command ${Math.round(took - milliseconds)} ms, then ${Math.round(milliseconds)} ms`,
+    );
+    expect(took).toBeLessThan(5_000);
+    for (let i = 0; i < 10; i++) {
+      const result = await ask();
+      expect(result.status).toBe('issued');
+      expect(places(result)).not.toContain(gone().asn);
+    }
+    await expect.poll(known).not.toContain(gone().name);
+  });
+
+  test('and comes back without a restart', async () => {
+    const { agents } = JSON.parse(readFileSync(inDirectory('registry.json'), 'utf8')) as {
+      agents: { name: string }[];
+    };
+    const entry = inDirectory('entry.json');
+    writeFileSync(entry, JSON.stringify(agents.find(({ name }) => name === gone().name)));
+    expect(signed('add', entry).stdout).toContain('registry 3 is in force');
+    await expect.poll(known).toContain(gone().name);
+    await until(ask, (result) => places(result).includes(gone().asn), 20_000);
+  });
+
+  test.each([
+    [
+      'a key that is none of the registry keys',
+      () => ['remove', gone().name, '--key', strangeKey(), ...why],
+      'not signed by one of',
+    ],
+    [
+      'a registry rolled back',
+      () => ['replace', inDirectory('registry.json'), '--key', asker.network.files.registryKey, ...why],
+      'version 1 is not above 3',
+    ],
+    [
+      'an agent that is not there',
+      () => ['remove', 'atlantis', '--key', asker.network.files.registryKey, ...why],
+      'atlantis is not in the registry',
+    ],
+    [
+      'no reason',
+      () => ['remove', gone().name, '--key', asker.network.files.registryKey],
+      '--reason and --author are needed',
+    ],
+    ['no key', () => ['remove', gone().name, ...why], '--key <file.pem> is missing'],
+    [
+      'an entry that is none',
+      () => ['add', asker.network.files.admin, '--key', asker.network.files.registryKey, ...why],
+      'agents[',
+    ],
+    ['no command', () => [], 'which command?'],
+  ])('refused: %s', (_, args, message) => {
+    const { status, stderr } = admin(...args());
+    expect(stderr).toContain(message);
+    expect(status).toBe(2);
+  });
+  function strangeKey(): string {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const file = inDirectory('strange.key');
+    writeFileSync(file, privateKey.export({ format: 'pem', type: 'pkcs8' }));
+    return file;
+  }
+
+  test('a signer that restarts knows the updates, whatever its file says', async () => {
+    await asker.network.signer.restart();
+    const { stdout } = admin('list', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ version: 3, behind: [] });
+    expect(admin('list').stdout).toContain(`registry 3, ${sevenCities.length} agents`);
+  });
+});
+
+const sevenCities = eightCities.slice(0, 7);
