@@ -1,0 +1,2 @@
+/** @returns whether there was anything to do */
+export declare function buildDashboard(): Promise<boolean>;

@@ -1,0 +1,214 @@
+import { useState } from 'preact/hooks';
+import { ApiError, call, post, save, useApi } from '../api.ts';
+import { commonName, count, country } from '../format.ts';
+import { type Route, navigate, pathTo, setQuery } from '../route.ts';
+import type { Campaign, Certificate, CertificatePage, Page } from '../types.ts';
+import { Facts, Field, Fingerprint, Heading, Link, Panel, Show, Table, Tag, Time, Trouble } from '../ui.tsx';
+import { More, listPath } from './more.tsx';
+
+export function Certificates({ query }: Route) {
+  const value = (name: string) => query.get(name) ?? '';
+  const path = listPath('certificates', query, ['dns_name', 'issuer', 'fingerprint', 'spki']);
+  const certificates = useApi<Page<Certificate>>(path);
+  const set = (name: string) => (text: string) => setQuery({ [name]: text, cursor: '' });
+  return (
+    <>
+      <Heading title="Certificates">Certificates</Heading>
+      <Panel
+        title="Certificates seen"
+        actions={
+          <div class="filters">
+            <Field
+              label="Good for"
+              value={value('dns_name')}
+              placeholder="www.example.org"
+              onChange={set('dns_name')}
+            />
+            <Field label="Issuer" value={value('issuer')} placeholder="CN=…,O=…" onChange={set('issuer')} />
+            <Field label="SHA-256" value={value('fingerprint')} onChange={set('fingerprint')} />
+            <Field label="SPKI" value={value('spki')} onChange={set('spki')} />
+          </div>
+        }
+      >
+        <Show of={certificates}>
+          {({ items, next }) => (
+            <>
+              <Table
+                caption="Certificates, first seen last"
+                keyOf={({ fingerprint }) => fingerprint}
+                rows={items}
+                empty="No certificate like this."
+                columns={[
+                  { name: 'Certificate', cell: ({ fingerprint }) => <Fingerprint of={fingerprint} /> },
+                  {
+                    name: 'Subject',
+                    cell: ({ subject = '' }) => <span title={subject}>{commonName(subject)}</span>,
+                  },
+                  {
+                    name: 'Issuer',
+                    cell: ({ issuer = '' }) => <span title={issuer}>{commonName(issuer)}</span>,
+                  },
+                  { name: 'Key', cell: ({ key }) => key },
+                  { name: 'First seen', cell: ({ first_received_at: at }) => <Time at={at} /> },
+                  { name: 'Valid to', cell: ({ not_after: at }) => <Time at={at} /> },
+                ]}
+              />
+              <More next={next} query={query} />
+            </>
+          )}
+        </Show>
+      </Panel>
+    </>
+  );
+}
+
+export function CertificateView({ path: [, fingerprint = ''] }: Route) {
+  const page = useApi<CertificatePage>(`certificates/${encodeURIComponent(fingerprint)}`, 15_000);
+  return (
+    <>
+      <Heading title="Certificate">Certificate</Heading>
+      <Show of={page}>{(of) => <Body page={of} />}</Show>
+    </>
+  );
+}
+
+function Body({ page: { certificate, seen, sightings, vouchers, incidents } }: { page: CertificatePage }) {
+  const { fingerprint } = certificate;
+  const still = sightings.filter(({ now }) => now === fingerprint).length;
+  return (
+    <>
+      <p class="lead">{commonName(certificate.subject ?? '')}</p>
+      <Panel title="What it says" actions={<Download fingerprint={fingerprint} />}>
+        <Facts
+          of={[
+            ['Subject', certificate.subject || '—'],
+            [
+              'Issuer',
+              <Link to={`/certificates?issuer=${encodeURIComponent(certificate.issuer ?? '')}`}>
+                {certificate.issuer || '—'}
+              </Link>,
+            ],
+            ['Serial number', <code>{certificate.serial}</code>],
+            ['Names', certificate.dns_names?.join(', ') || '—'],
+            ['Key', certificate.key ?? '—'],
+            ['Valid from', <Time at={certificate.not_before} />],
+            ['Valid to', <Time at={certificate.not_after} />],
+            ['SHA-256', <code class="wrap">{fingerprint}</code>],
+            ['SHA-256 of its key', <code class="wrap">{certificate.spki}</code>],
+            ['First seen', <Time at={seen?.first_seen} />],
+            ['Last seen', <Time at={seen?.last_seen} />],
+            [
+              'Seen from',
+              seen
+                ? `${count(seen.perspectives)} perspectives, ${count(seen.networks)} networks, ${count(seen.countries)} countries`
+                : '—',
+            ],
+            ...(certificate.fault ? ([['Unreadable', certificate.fault]] as const) : []),
+          ]}
+        />
+      </Panel>
+      {incidents.length > 0 && (
+        <Panel title="Incidents with it">
+          <ul class="names">
+            {incidents.map(({ id, kind, summary }) => (
+              <li key={id}>
+                <Tag of={kind} /> <Link to={pathTo('incidents', id)}>{summary}</Link>
+              </li>
+            ))}
+          </ul>
+        </Panel>
+      )}
+      <Panel title="Where it was seen" actions={<StillServed fingerprint={fingerprint} />}>
+        {sightings.length > 0 && (
+          <p class="note">
+            Last certificate seen at {count(still)} of {count(sightings.length)} endpoints.
+          </p>
+        )}
+        <Table
+          caption="Endpoints that showed it"
+          keyOf={({ endpoint }) => endpoint}
+          rows={sightings}
+          empty="At no endpoint as the first certificate."
+          columns={[
+            {
+              name: 'Endpoint',
+              cell: ({ endpoint }) => <Link to={pathTo('endpoints', endpoint)}>{endpoint}</Link>,
+            },
+            {
+              name: 'When last looked at',
+              cell: ({ now }) =>
+                now === fingerprint ? (
+                  <Tag of="served">still served</Tag>
+                ) : (
+                  <Tag of="replaced">another certificate</Tag>
+                ),
+            },
+            { name: 'First seen', cell: ({ first_seen: at }) => <Time at={at} /> },
+            { name: 'Last seen', cell: ({ last_seen: at }) => <Time at={at} /> },
+            { name: 'Looked at', cell: ({ looked_at: at }) => <Time at={at} /> },
+            { name: 'From', cell: ({ countries }) => countries.map(country).join(', ') },
+          ]}
+        />
+      </Panel>
+      <Panel title="Vouchers for it">
+        <Table
+          caption="Vouchers for this certificate, newest first"
+          keyOf={({ id }) => id}
+          rows={vouchers}
+          empty="None."
+          columns={[
+            {
+              name: 'For',
+              cell: ({ server_name: name, address, port }) =>
+                `${name} at ${address.join(' and ')}, port ${port}`,
+            },
+            { name: 'Trusted in', cell: ({ trust_contexts: contexts }) => contexts.join(', ') },
+            { name: 'Produced', cell: ({ produced_at: at }) => <Time at={at} /> },
+            { name: 'Good until', cell: ({ not_after: at }) => <Time at={at} /> },
+          ]}
+        />
+      </Panel>
+    </>
+  );
+}
+
+function Download({ fingerprint }: { fingerprint: string }) {
+  const load = async () => {
+    const response = await call(`certificates/${fingerprint}/der`);
+    save(`${fingerprint.slice(0, 16)}.cer`, await response.blob());
+  };
+  return (
+    <button type="button" onClick={() => void load()}>
+      Download DER
+    </button>
+  );
+}
+
+/** Looks again at every endpoint where it was the last certificate seen. */
+function StillServed({ fingerprint }: { fingerprint: string }) {
+  const [error, setError] = useState<ApiError>();
+  const [busy, setBusy] = useState(false);
+  const look = async () => {
+    setBusy(true);
+    try {
+      const campaign = await post<Campaign>('campaigns', {
+        name: `Still served? ${fingerprint.slice(0, 12)}`,
+        choice: { kind: 'certificate', subject: fingerprint },
+        perMinute: 120,
+        perspectives: 3,
+      });
+      navigate(pathTo('campaigns', campaign.id));
+    } catch (failed) {
+      setError(failed instanceof ApiError ? failed : new ApiError('internal', 0, String(failed)));
+      setBusy(false);
+    }
+  };
+  return (
+    <div>
+      <button type="button" class="primary" disabled={busy} onClick={() => void look()}>
+        Still served? Look again
+      </button>
+      {error && <Trouble error={error} />}
+    </div>
+  );
+}

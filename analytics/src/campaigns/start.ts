@@ -1,0 +1,115 @@
+import { randomBytes } from 'node:crypto';
+import { Task, inboxPrefix, subjects } from '@mecai/proto';
+import {
+  type Running,
+  type Start,
+  loadConfig,
+  readText,
+  reasonOf,
+  splitHostPort,
+  startAdminServer,
+  untilItWorks,
+} from '@mecai/runtime';
+import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
+import { campaignsConfig } from './config.ts';
+import { ordersOf } from './orders.ts';
+import { CampaignRunner } from './runner.ts';
+
+const tickMs = 100;
+const refreshMs = 2000;
+/** Agents say every two seconds that they live. */
+const aliveMs = 10_000;
+
+/** The process that runs campaigns. NATS and analytics may be absent, at the start or later. */
+export async function startCampaigns({ log, config: file, environment, fail }: Start): Promise<Running> {
+  const config = loadConfig(campaignsConfig, file, environment);
+  const { name } = config;
+  const seed = new TextEncoder().encode(readText(config.nats.seedFile));
+  const heard = new Map<string, number>();
+  const ending = new AbortController();
+  const { signal } = ending;
+  let nats: NatsConnection | undefined;
+  let sent = 0;
+  let analytics = false;
+  const runner = new CampaignRunner({
+    name,
+    orders: ordersOf(config.analytics.url, readText(config.analytics.tokenFile)),
+    send: (agent, task) => {
+      nats!.publish(subjects.campaignTask(agent), Task.encode(task).finish());
+      sent++;
+    },
+    alive: () =>
+      [...heard]
+        .filter(([, at]) => Date.now() - at < aliveMs)
+        .map(([agent]) => agent)
+        .sort(),
+    maxPerMinute: config.maxPerMinute,
+    timeoutMs: config.timeoutMs,
+    now: Date.now,
+    randomBytes,
+  });
+
+  const connecting = untilItWorks(
+    'NATS',
+    () =>
+      connect({
+        servers: [...config.nats.servers],
+        name,
+        authenticator: nkeyAuthenticator(seed),
+        inboxPrefix: inboxPrefix(name),
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: 250,
+        timeout: 5000,
+      }),
+    { log, signal },
+  ).then(
+    (connection) => {
+      nats = connection;
+      connection.subscribe(subjects.agentStatus('*'), {
+        callback: (error, message) => {
+          if (!error) heard.set(message.subject.split('.')[2]!, Date.now());
+        },
+      });
+      return undefined;
+    },
+    (error: unknown) => {
+      if (!signal.aborted) fail(error);
+    },
+  );
+
+  const work = (async () => {
+    await connecting;
+    for (let refreshAt = 0; !signal.aborted; ) {
+      try {
+        if (Date.now() >= refreshAt) {
+          refreshAt = Date.now() + refreshMs;
+          await runner.refresh();
+          analytics = true;
+        }
+        if (nats && !nats.isClosed()) await runner.tick();
+      } catch (error) {
+        if (analytics) log.warn({ reason: reasonOf(error) }, 'analytics does not answer');
+        analytics = false;
+      }
+      await new Promise((resolve) => setTimeout(resolve, tickMs));
+    }
+  })();
+
+  const admin = await startAdminServer(splitHostPort(config.admin), {
+    missing: () => [...(nats ? [] : ['NATS']), ...(analytics ? [] : ['analytics'])],
+    status: () => ({ name, running: runner.running, sent, agents: heard.size }),
+  });
+  return {
+    ready: { admin: admin.url },
+    async stop() {
+      ending.abort(new Error('stopping'));
+      await connecting;
+      await work;
+      await runner
+        .refresh()
+        .catch((error: unknown) => log.warn({ reason: reasonOf(error) }, 'progress not told'));
+      await nats?.drain().catch(() => undefined);
+      await admin.close();
+    },
+  };
+}

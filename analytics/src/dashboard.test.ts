@@ -1,0 +1,312 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { type Browser, type Page, chromium } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { buildDashboard } from './build-dashboard.ts';
+import { dashboardDirectory } from './dashboard.ts';
+import { seededIncident } from './testing/seed.ts';
+import { type Served, seededAt, serve, smallSeed } from './testing/served.ts';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const markup = '<img src=x onerror="globalThis.broken = true"><script>globalThis.broken = true</script>';
+const hostile = 'ab'.repeat(32);
+const endpoint = '/endpoints/www.site3.example%3A443';
+
+let served: Served;
+let browser: Browser;
+let vouched: string;
+let campaign: string;
+const open: Page[] = [];
+
+beforeAll(async () => {
+  await buildDashboard();
+  // The pages go by the clock of the browser.
+  const until = Date.now() - 5000;
+  served = await serve({ seeded: { ...smallSeed, until }, dashboard: dashboardDirectory(), now: Date.now });
+  await served.store.command(
+    `INSERT INTO certificates (fingerprint, first_received_at, subject, issuer, serial, not_before, not_after, dns_names,
+        spki, key, fault, der_base64) SETTINGS insert_deduplicate = 0
+      SELECT {hostile:String}, now64(3), concat('CN=', {markup:String}), {markup:String}, {markup:String}, NULL, NULL,
+        [{markup:String}], '', {markup:String}, {markup:String}, ''`,
+    { hostile, markup },
+  );
+  await incident('f'.repeat(32), markup);
+  const [voucher] = await served.store.query<{ leaf: string }>('SELECT leaf FROM vouchers LIMIT 1');
+  vouched = voucher!.leaf;
+  const ordered = await fetch(`${served.url}/api/v1/campaigns`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${served.token('operate')}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ name: markup, choice: { kind: 'certificate', subject: vouched } }),
+  });
+  campaign = ((await ordered.json()) as { id: string }).id;
+  browser = await chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    args: [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+}, 120_000);
+afterAll(async () => {
+  await browser.close();
+  await served.close();
+});
+afterEach(async () => {
+  for (const page of open.splice(0)) await page.context().close();
+});
+
+/** Another incident like the seeded one. */
+const incident = (id: string, summary: string) =>
+  served.store.command(
+    `INSERT INTO incidents SETTINGS insert_deduplicate = 0
+      SELECT * REPLACE ({id:String} AS id, {summary:String} AS summary, [{summary:String}] AS issuers)
+      FROM (SELECT * FROM incidents FINAL WHERE id = {seeded:String})`,
+    { id, summary, seeded: seededIncident },
+  );
+
+interface View {
+  readonly dark?: boolean;
+  readonly width?: number;
+  readonly url?: string;
+  readonly token?: string;
+}
+
+const complaints: string[] = [];
+
+/** A browser of its own, whose complaints are kept. */
+async function tab({ dark = false, width = 1280, url = served.url, token }: View = {}): Promise<Page> {
+  const context = await browser.newContext({
+    colorScheme: dark ? 'dark' : 'light',
+    viewport: { width, height: 900 },
+  });
+  await context.addInitScript(
+    (value) => sessionStorage.setItem('mecai-token', value),
+    token ?? served.token('read', 'sql', 'operate'),
+  );
+  const page = await context.newPage();
+  open.push(page);
+  page.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('request', (request) => {
+    if (!request.url().startsWith(url) && !/^(data|blob):/.test(request.url()))
+      complaints.push(request.url());
+  });
+  return page;
+}
+
+/** A page as it is once everything is loaded. */
+async function look(path: string, view: View = {}, page?: Page): Promise<Page> {
+  const shown = page ?? (await tab(view));
+  await shown.goto((view.url ?? served.url) + path);
+  await shown.waitForSelector('h1');
+  await shown.waitForFunction(() => document.querySelector('.loading') === null);
+  return shown;
+}
+
+/** What axe-core finds that keeps somebody from using the page. */
+async function barriers(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(
+    async () =>
+      await (
+        globalThis as unknown as {
+          axe: {
+            run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }>;
+          };
+        }
+      ).axe.run(),
+  );
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
+}
+
+const pages = () =>
+  ({
+    overview: '/',
+    incidents: '/incidents',
+    incident: `/incidents/${seededIncident}`,
+    endpoints: '/endpoints',
+    endpoint,
+    certificates: '/certificates',
+    certificate: `/certificates/${vouched}`,
+    campaigns: '/campaigns',
+    campaign: `/campaigns/${campaign}`,
+    sql: '/sql',
+  }) as const;
+
+describe('every page', () => {
+  const all = async (view: View, check: (page: Page, name: string) => Promise<void>) => {
+    const page = await tab(view);
+    for (const [name, path] of Object.entries(pages())) {
+      await look(path, view, page);
+      await check(page, name);
+      expect([name, complaints.splice(0)]).toEqual([name, []]);
+    }
+  };
+
+  it.each(['light', 'dark'])('is for everybody, %s', { timeout: 120_000 }, (theme) =>
+    all({ dark: theme === 'dark' }, async (page, name) => {
+      expect([name, await barriers(page)]).toEqual([name, []]);
+    }),
+  );
+
+  it('fits a narrow screen', { timeout: 60_000 }, () =>
+    all({ width: 380 }, async (page, name) => {
+      const { scrollWidth, clientWidth } = await page.evaluate(() => {
+        const { scrollWidth: whole, clientWidth: seen } = document.documentElement;
+        return { scrollWidth: whole, clientWidth: seen };
+      });
+      expect([name, scrollWidth]).toEqual([name, clientWidth]);
+    }),
+  );
+});
+
+it('leaves markup in certificates, incidents and names of campaigns the text that it is', async () => {
+  const page = await tab();
+  for (const path of [
+    '/',
+    '/incidents',
+    `/incidents/${'f'.repeat(32)}`,
+    '/certificates',
+    `/certificates/${hostile}`,
+    `/campaigns/${campaign}`,
+  ]) {
+    await look(path, {}, page);
+    await page.getByText('<img src=x').first().waitFor();
+    expect(
+      await page.evaluate(() => [
+        document.querySelectorAll('main img, main script').length,
+        'broken' in globalThis,
+      ]),
+    ).toEqual([0, false]);
+  }
+  expect(complaints.splice(0)).toEqual([]);
+});
+
+it('shows an incident a few seconds after it opens, without being asked', async () => {
+  const page = await look('/');
+  await incident('e'.repeat(32), 'Agents in Utopia see something else.');
+  await page.getByText('Agents in Utopia see something else.').waitFor({ timeout: 15_000 });
+});
+
+it('leads from the incident to its chains, its endpoints and back, by keyboard', async () => {
+  const page = await look('/incidents');
+  const link = page.getByRole('link', { name: /Qaznet/ });
+  await link.focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { level: 1, name: 'Incident' }).waitFor();
+  expect(await page.evaluate(() => document.activeElement?.tagName)).toBe('H1');
+  const sides = page.getByRole('region', { name: 'Chains side by side' });
+  await sides.getByText('Seen in the affected place').waitFor();
+  expect(await sides.locator('.chain.differs').first().innerText()).toContain('Qaznet Trust Network');
+  expect(await sides.locator('.chain.agrees').first().innerText()).not.toContain('Qaznet');
+  await page.getByRole('link', { name: 'www.site3.example:443' }).first().click();
+  await page.getByRole('heading', { level: 1, name: 'www.site3.example:443' }).waitFor();
+  await page.goBack();
+  await page.getByRole('heading', { level: 1, name: 'Incident' }).waitFor();
+});
+
+it('exports an incident with its evidence', async () => {
+  const page = await look(`/incidents/${seededIncident}`);
+  const download = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Export JSON' }).click();
+  const file = await (await download).path();
+  const exported = JSON.parse(readFileSync(file, 'utf8')) as { evidence: unknown[]; chains: unknown[] };
+  expect(exported.evidence.length).toBeGreaterThan(20);
+  const csv = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Evidence as CSV' }).click();
+  const lines = readFileSync(await (await csv).path(), 'utf8').split('\n');
+  expect(lines).toHaveLength(exported.evidence.length + 1);
+});
+
+describe('filters', () => {
+  it('are in the address, so that a view can be passed on', async () => {
+    const page = await look('/incidents?state=closed');
+    await page.getByText('No incident like this.').waitFor();
+    await page.getByLabel('State').selectOption('open');
+    await page
+      .getByRole('link', { name: /Qaznet/ })
+      .first()
+      .waitFor();
+    expect(new URL(page.url()).search).toBe('?state=open');
+    await page.getByLabel('Country').fill('se');
+    await page.keyboard.press('Enter');
+    await page.getByText('No incident like this.').waitFor();
+    expect(new URL(page.url()).search).toBe('?state=open&country=SE');
+  });
+
+  it('of the plot as well', async () => {
+    const page = await look('/?range=6&by=agent');
+    const plot = page.getByRole('img', { name: /Mismatch rate over time of 12 series/ });
+    await plot.waitFor();
+    await page.getByLabel('By').selectOption('rir');
+    await page.getByRole('img', { name: /of 5 series; highest in all: ripencc/ }).waitFor();
+    expect(new URL(page.url()).search).toBe('?range=6&by=rir');
+  });
+});
+
+it('says what is wrong when the store is away, and when there is no such thing', async () => {
+  const away = await serve({ on: served, store: () => undefined, dashboard: dashboardDirectory() });
+  const page = await look('/', { url: away.url, token: '' });
+  await page.getByRole('alert').first().waitFor();
+  expect(await page.getByRole('alert').first().innerText()).toContain('store');
+  await away.close();
+  const missing = await look(`/incidents/${'0'.repeat(32)}`);
+  expect(await missing.getByRole('alert').innerText()).toContain('Not here');
+  const nowhere = await look('/campaigns/x/y');
+  await nowhere.getByRole('alert').waitFor();
+  complaints.length = 0;
+});
+
+it('asks for a token where one is needed, and takes it', async () => {
+  const closed = await serve({
+    on: served,
+    anonymousRead: false,
+    dashboard: dashboardDirectory(),
+    now: () => seededAt,
+  });
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  open.push(page);
+  await page.goto(closed.url);
+  await page.getByText('Enter a token at the top of the page.').first().waitFor();
+  await page.getByRole('button', { name: 'Token' }).click();
+  await page.getByLabel('Token', { exact: true }).fill(closed.token('read'));
+  await page.getByRole('button', { name: 'Use it' }).click();
+  await page.getByText('Open incidents').first().waitFor();
+  expect(await page.getByRole('alert').count()).toBe(0);
+  await closed.close();
+});
+
+it('looks again whether a certificate is still served', async () => {
+  const page = await look(`/certificates/${vouched}`);
+  await page.getByRole('button', { name: 'Still served? Look again' }).click();
+  await page.getByRole('heading', { level: 1, name: 'Campaign' }).waitFor();
+  await page.getByText('Still served?').first().waitFor();
+  await page.getByText('waiting').first().waitFor();
+  await page.getByRole('button', { name: 'Stop' }).click();
+  await page.getByText('stopped').waitFor();
+});
+
+it('runs a query and shows why another is not run', async () => {
+  const page = await look('/sql');
+  const field = page.getByLabel('A SELECT in the SQL of ClickHouse');
+  await field.fill(
+    "SELECT agent, count() AS n FROM observations WHERE verdict = 'mismatch' GROUP BY agent ORDER BY agent",
+  );
+  await page.keyboard.press('Control+Enter');
+  await page.getByRole('cell', { name: 'astana' }).waitFor();
+  await field.fill("SELECT file('/etc/passwd')");
+  await page.getByRole('button', { name: /^Run/ }).click();
+  await page.getByText('function file is not allowed').waitFor();
+  complaints.length = 0;
+});
