@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -31,7 +32,9 @@ const nodes = (process.env['PATH'] ?? '')
   .concat('/usr/bin', '/usr/local/bin')
   .filter((path) => path !== '' && !path.includes('node_modules'))
   .map((path) => join(path, 'node'))
-  .filter((path, i, all) => all.indexOf(path) === i && isExecutable(path));
+  .filter(isExecutable)
+  .map((path) => realpathSync(path))
+  .filter((path, i, all) => all.indexOf(path) === i);
 
 function isExecutable(path: string): boolean {
   try {

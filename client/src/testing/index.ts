@@ -1,0 +1,3 @@
+/** For tests and benches of other workspaces. */
+export * from './world.ts';
+export * from './tls-server.ts';
