@@ -3,6 +3,7 @@ import { PkiError } from '@mecai/pki';
 import { RuntimeError } from '@mecai/runtime';
 import { agents } from './agents.ts';
 import { AdminError } from './error.ts';
+import { approval } from './approval.ts';
 import { certificate, clear, holds, object } from './certificates.ts';
 import { distrust } from './distrust.ts';
 import { outbox } from './outbox.ts';
@@ -25,6 +26,7 @@ const commands: Readonly<Record<string, Command>> = {
   object,
   clear,
   outbox,
+  approval,
   plan,
 };
 

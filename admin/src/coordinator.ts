@@ -1,6 +1,10 @@
 /** Commands to a coordinator. */
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import { CertificateLogServiceClient, OutboxServiceClient } from '@mecai/proto/coordinator';
+import {
+  ApprovalServiceClient,
+  CertificateLogServiceClient,
+  OutboxServiceClient,
+} from '@mecai/proto/coordinator';
 import { loadConfig } from '@mecai/runtime';
 import { adminConfig, channelTo } from './config.ts';
 import { AdminError } from './error.ts';
@@ -8,6 +12,7 @@ import { AdminError } from './error.ts';
 export interface Coordinator {
   readonly log: CertificateLogServiceClient;
   readonly outbox: OutboxServiceClient;
+  readonly approval: ApprovalServiceClient;
 }
 
 export type Done<T> = (error: ServiceError | null, response: T) => void;
@@ -27,11 +32,13 @@ export async function withCoordinator(
   const channel = channelTo('coordinator', coordinator);
   const log = new CertificateLogServiceClient(...channel);
   const outbox = new OutboxServiceClient(...channel);
+  const approval = new ApprovalServiceClient(...channel);
   try {
-    await act({ log, outbox });
+    await act({ log, outbox, approval });
   } finally {
     log.close();
     outbox.close();
+    approval.close();
   }
 }
 

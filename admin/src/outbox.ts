@@ -17,6 +17,7 @@ const options = {
   state: { type: 'string', multiple: true },
   limit: { type: 'string' },
   detail: { type: 'string' },
+  recipient: { type: 'string' },
 } as const;
 
 export const outbox: Command = {
@@ -26,14 +27,18 @@ export const outbox: Command = {
                  dead and bounced ones are the dead-letter list
   retry <id>     at once, and anew where it is dead or has bounced
   drop <id>      it is not tried again
-  bounce <id>    it came back       [--detail <text>]`,
+  bounce <id>    it came back       [--detail <text>]
+  bounce         reads what came back to the bounces' mailbox from standard input, such as a mail server's
+                 pipe has it; --recipient <address> says where it came to. What is no bounce is passed over`,
   async run(args, environment) {
     const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
     const [verb, id = '', ...rest] = positionals;
     if (rest.length > 0) throw misused('outbox list, retry, drop or bounce');
-    if ((id === '') !== (verb === 'list')) throw misused('an id goes with retry, drop and bounce');
-    const { detail = '', state = [], json = false } = values;
+    if (verb !== 'bounce' && (id === '') !== (verb === 'list'))
+      throw misused('an id goes with retry, drop and bounce');
+    const { detail = '', recipient = '', state = [], json = false } = values;
     const limit = limitOf(values.limit);
+    const report = verb === 'bounce' && id === '' ? await readInput() : new Uint8Array();
     await withCoordinator(values.config, environment, async ({ outbox: client }) => {
       switch (verb) {
         case 'list': {
@@ -50,7 +55,9 @@ export const outbox: Command = {
           await ask<DropDeliveryResponse>((...within) => client.dropDelivery({ id }, ...within));
           return;
         case 'bounce':
-          await ask<BounceDeliveryResponse>((...within) => client.bounceDelivery({ id, detail }, ...within));
+          await ask<BounceDeliveryResponse>((...within) =>
+            client.bounceDelivery({ id, detail, report, recipient }, ...within),
+          );
           return;
         default:
           throw misused(verb === undefined ? 'list, retry, drop or bounce?' : `no command ${verb}`);
@@ -58,6 +65,16 @@ export const outbox: Command = {
     });
   },
 };
+
+/** Octets: the report stands before the message that came back. */
+const maxReport = 65_536;
+
+async function readInput(): Promise<Uint8Array> {
+  const parts: Buffer[] = [];
+  // Read to the end, or the mail server's pipe breaks.
+  for await (const part of process.stdin) parts.push(part);
+  return Buffer.concat(parts).subarray(0, maxReport);
+}
 
 const words = ({
   id,

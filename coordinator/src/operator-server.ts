@@ -1,13 +1,18 @@
 /** The operator's commands over gRPC: mTLS, the caller is who its SPIFFE ID says. */
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
 import type { Database } from '@mecai/database';
-import { CertificateLogServiceService, OutboxServiceService } from '@mecai/proto/coordinator';
+import {
+  ApprovalServiceService,
+  CertificateLogServiceService,
+  OutboxServiceService,
+} from '@mecai/proto/coordinator';
 import { type Logger, readMutualTls, spiffeIdOf, splitHostPort } from '@mecai/runtime';
 import type { CoordinatorConfig } from './config.ts';
 import { CoordinatorError } from './error.ts';
 import type { Objections } from './log/objections.ts';
 import { certificateLogService } from './log/operator-service.ts';
 import { outboxService } from './notice/operator-service.ts';
+import { type ApprovalServiceParts, approvalService } from './approval/operator-service.ts';
 
 export interface OperatorServer {
   readonly address: string;
@@ -25,13 +30,14 @@ export async function startOperatorServer(options: {
   readonly config: NonNullable<CoordinatorConfig['operators']>;
   readonly database: () => Database;
   readonly objections: Objections;
+  readonly approvals: ApprovalServiceParts['approvals'];
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }): Promise<OperatorServer> {
-  const { config, database, objections, log, now } = options;
+  const { config, database, objections, approvals, log, now } = options;
   const { ca, key, certificate } = readMutualTls(config.tls);
-  const server = new Server({ 'grpc.max_receive_message_length': 65_536 });
+  const server = new Server({ 'grpc.max_receive_message_length': 131_072 });
 
   const command: Command = (action) => (call, respond) => {
     const shown = call.getAuthContext()?.sslPeerCertificate?.raw;
@@ -57,6 +63,7 @@ export async function startOperatorServer(options: {
     CertificateLogServiceService,
     certificateLogService({ database, objections, log }, command),
   );
+  server.addService(ApprovalServiceService, approvalService({ approvals, log }, command));
   server.addService(OutboxServiceService, outboxService({ database, log, now }, command));
 
   const secure = ServerCredentials.createSsl(ca, [{ private_key: key, cert_chain: certificate }], true);

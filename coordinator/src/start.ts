@@ -189,6 +189,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     dns: dnsClient(config.dns),
     publicUrl,
     newId: () => randomBytes(16).toString('hex'),
+    notices: notices !== undefined,
     log,
     now: Date.now,
     fail: failUnlessEnding,
@@ -243,6 +244,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       config: config.operators,
       database: () => store.database,
       objections: certificateLog.objections,
+      approvals: () => notices?.approvals(),
       log,
       now: Date.now,
     }));

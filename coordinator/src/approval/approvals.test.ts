@@ -17,7 +17,6 @@ import { testIdentity } from '../testing/identity.ts';
 import { statementVerifiedByOpenssl } from '../testing/openssl-mail.ts';
 import { emptyTables } from '../testing/tables.ts';
 import { Approvals, type ApprovalsParts } from './approvals.ts';
-import { callSheet } from './call-sheet.ts';
 import { readCertificateRequest } from './certificate-request.ts';
 import { approvalCode, digitsOf, grouped } from './codes.ts';
 import { approvalMigrations } from './schema.ts';
@@ -155,7 +154,9 @@ describe.each(engines)('approvals on %s', (engine) => {
       domains: [{ domain: 'example.org', approvedAt: '2026-11-22T00:00:00.000Z' }],
       at: '2026-11-22T00:00:00.000Z',
     });
-    expect(endorsed).toMatchObject([{ kind: 'approval', authority: publicUrl, at: now }]);
+    expect(endorsed).toMatchObject([
+      { kind: 'approval', authority: `${publicUrl} transaction ${number}`, at: now },
+    ]);
     expect(hex(endorsed[0]!.sha256)).toBe(hex(request.sha256));
     expect(await approvals.approve(number, codeOf(number))).toBe('closed');
     expect(endorsed).toHaveLength(1);
@@ -173,21 +174,25 @@ describe.each(engines)('approvals on %s', (engine) => {
     ]);
     now += 1_000;
     expect(await approvals.approve(number, codeOf(number, 'example.net'))).toBe('approved');
-    expect((await approvals.find(number))!.domains[1]!.approvedAt).toBe(now - 1_000);
-    expect(endorsed).toEqual([]);
+    const { domains, request } = (await approvals.find(number))!;
+    expect(domains[1]!.approvedAt).toBe(now - 1_000);
+    expect(endorsed.map(({ sha256 }) => hex(sha256))).toEqual([hex(request.spkiSha256)]);
   });
 
   it('have every number called that the registry lists', async () => {
     const number = await approvals.open(leaf.der);
-    const sheet = callSheet(number, await approvals.calls(number), publicUrl);
+    const sheet = await approvals.callSheet(number);
     expect(sheet).toContain(`Transaction ${grouped(number)}: call every number below`);
     expect(sheet).toMatch(/\[ \] \+4930123\n {2}\[ \] \+14155551212\n/);
     expect(sheet).toContain(`the approval code ${grouped(codeOf(number))}.`);
-    const about = `${await make({ automatic: true }).open(leaf.der)} example.org`;
+    const provider = make({ automatic: true });
+    const other = await provider.open(leaf.der);
+    expect(await provider.callSheet(other)).toBe('');
+    const about = `${other} example.org`;
     const called = await deliveriesAbout(tables.database, 'call', about);
     expect(called.map(({ recipient }) => recipient)).toEqual(['tel:+14155551212', 'tel:+4930123']);
     expect(await approvals.approve(number, codeOf(number))).toBe('approved');
-    expect(await approvals.calls(number)).toEqual([]);
+    expect(await approvals.callSheet(number)).toBe('');
   });
 
   it.each<[string, () => Uint8Array, string]>([

@@ -11,6 +11,7 @@ import type { Identity } from '../mail/identity.ts';
 import { addDelivery } from '../notice/outbox.ts';
 import { type RdapClient, registeredDomain } from '../rdap/rdap-client.ts';
 import { type CertificateRequest, readCertificateRequest } from './certificate-request.ts';
+import { type Call, callSheet } from './call-sheet.ts';
 import { approvalCode, transactionNumber } from './codes.ts';
 import { signApproval } from './statement.ts';
 
@@ -30,7 +31,7 @@ export interface ApprovalsParts {
   readonly perDomainAndDay: number;
   /** Calls go to a telephony provider through the outbox; else an operator makes them. */
   readonly automatic: boolean;
-  /** Records an approval of a certificate, which may end its hold. */
+  /** Records an approval of a certificate, or of a key that a CSR is for: it may end a hold. */
   readonly endorse: (statements: Statements, endorsement: Endorsement) => Promise<void>;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -38,14 +39,6 @@ export interface ApprovalsParts {
   readonly randomInteger: (below: number) => number;
   /** 32 hexadecimal digits. */
   readonly newId: () => string;
-}
-
-/** What a contact is told. */
-export interface Call {
-  readonly domain: string;
-  /** `tel:+…` */
-  readonly phones: readonly string[];
-  readonly code: string;
 }
 
 export interface Transaction {
@@ -122,7 +115,17 @@ export class Approvals {
     return findTransaction(this.#parts.database, this.#parts, number);
   }
 
-  /** Whom to call and what to say, for an operator. @throws CoordinatorError `rdap-failed`; DatabaseError */
+  /**
+   * What an operator reads out, and to whom; empty where nothing is to be said any more, or a provider calls.
+   *
+   * @throws CoordinatorError `rdap-failed`; DatabaseError
+   */
+  async callSheet(number: string): Promise<string> {
+    const calls = this.#parts.automatic ? [] : await this.calls(number);
+    return calls.length === 0 ? '' : callSheet(number, calls, this.#parts.publicUrl);
+  }
+
+  /** Whom to call and what to say while it is open. @throws CoordinatorError `rdap-failed`; DatabaseError */
   async calls(number: string): Promise<Call[]> {
     const transaction = await this.find(number);
     return transaction?.state === 'open' ? this.#contacts(transaction.request, number) : [];
@@ -189,9 +192,11 @@ export class Approvals {
       'update approval set statement = $1, approved_at = $2 where number = $3 and statement is null returning number',
       [statement, at, number],
     );
-    if (first.length > 0 && kind === 'certificate') {
-      await endorse(statements, { sha256, kind: 'approval', authority: publicUrl, at, statement });
-    }
+    if (first.length === 0) return;
+    const authority = `${publicUrl} transaction ${number}`;
+    // A CSR has no certificate yet: the key is what is known of it.
+    const about = kind === 'certificate' ? sha256 : spkiSha256;
+    await endorse(statements, { sha256: about, kind: 'approval', authority, at, statement });
   }
 
   /** @throws CoordinatorError `bad-request` for a domain that nobody can be called about, `rdap-failed` */

@@ -1,6 +1,13 @@
 /** Words for the telephone: read by an operator from a sheet, or by a telephony provider. */
-import type { Call } from './approvals.ts';
 import { grouped } from './codes.ts';
+
+/** What a contact is told. */
+export interface Call {
+  readonly domain: string;
+  /** `tel:+…` */
+  readonly phones: readonly string[];
+  readonly code: string;
+}
 
 /** @param publicUrl without a final slash */
 export function callText(call: Pick<Call, 'domain' | 'code'>, number: string, publicUrl: string): string {

@@ -10,6 +10,7 @@
 import type { Database, Row, Statements } from '@mecai/database';
 import { isPresentedDnsName, parseCertificate } from '@mecai/pki';
 import { formatAddress } from '@mecai/addresses';
+import { approves, ownApproval } from '../approval/statement.ts';
 import { enqueueNotice } from '../notice/notice.ts';
 import { type CertificateFacts, factsOf, hex, namesFromText, namesToText } from './certificate-facts.ts';
 import { type Event, insertEvents } from './events.ts';
@@ -38,6 +39,8 @@ export interface CertificateLogParts {
   readonly ctLogs: ReadonlyMap<string, KnownLog>;
   readonly lastSeen: Pick<LastSeen, 'add'>;
   readonly noticeOfRenewals: boolean;
+  /** False where nobody sends notices: then none are put into the outbox. */
+  readonly notices?: boolean;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -177,7 +180,8 @@ export class CertificateLog {
     );
     await upsertEndpoints(statements, endpointRows(sight, sha256, now));
     await insertEvents(statements, sha256, 0, now, events);
-    if (end.by !== 'renewal' || this.#parts.noticeOfRenewals) {
+    const { notices = true, noticeOfRenewals } = this.#parts;
+    if (notices && (end.by !== 'renewal' || noticeOfRenewals)) {
       await enqueueNotice(statements, {
         kind: 'first-sight',
         chain: subject.chain,
@@ -225,7 +229,7 @@ export class CertificateLog {
           )
         : [],
       scts: verifiedScts(ctLogs, certificate, issuer && parseCertificate(issuer), now),
-      ...(await endorsements(statements, sha256)),
+      ...(await endorsements(statements, facts)),
     });
   }
 }
@@ -260,15 +264,27 @@ export async function knownCertificates(
 }
 
 /** What other VAs, and our own people, have signed about a certificate. */
-async function endorsements(statements: Statements, sha256: Uint8Array) {
+async function endorsements(statements: Statements, { sha256, spkiSha256, names }: CertificateFacts) {
   const rows = await statements.query<{
+    readonly sha256: Uint8Array;
     readonly authority: string;
     readonly kind: 'expedite' | 'approval';
     readonly received_at: number;
-  }>('select authority, kind, received_at from endorsement where sha256 = $1', [sha256]);
+    readonly statement: Uint8Array;
+  }>('select sha256, authority, kind, received_at, statement from endorsement where sha256 in ($1, $2)', [
+    sha256,
+    spkiSha256,
+  ]);
+  const approvable = { sha256: hex(sha256), spkiSha256: hex(spkiSha256), names };
+  // Of a CSR: it was for this key, which may be in certificates for other names, too.
+  const holds = (row: { sha256: Uint8Array; statement: Uint8Array }) => {
+    if (hex(row.sha256) === approvable.sha256) return true;
+    const approval = ownApproval(row.statement);
+    return approval !== undefined && approves(approval, approvable);
+  };
   const of = (wanted: string) =>
     rows
-      .filter(({ kind }) => kind === wanted)
+      .filter((row) => row.kind === wanted && holds(row))
       .map(({ authority, received_at: at }) => ({ who: authority, at }));
   const approvals = of('approval').map(({ at }) => at);
   return { expedited: of('expedite'), ...(approvals.length > 0 && { approved: Math.min(...approvals) }) };

@@ -2,6 +2,7 @@
 import type { Statements } from '@mecai/database';
 
 export interface Endorsement {
+  /** Of a certificate; for the approval of a CSR, of its SubjectPublicKeyInfo. */
   readonly sha256: Uint8Array;
   /** `approval`: ours, after an approval out of band; `expedite`: another VA's. */
   readonly kind: 'approval' | 'expedite';

@@ -30,20 +30,23 @@ export function startCertificateLog(options: {
   /** Where the world reaches this authority, without a final slash. */
   readonly publicUrl: () => string;
   readonly newId: () => string;
+  /** Whether somebody sends them. */
+  readonly notices: boolean;
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly fail: (error: unknown) => void;
 }): RunningCertificateLog {
-  const { config, store, dns, publicUrl, newId, log, now, fail } = options;
+  const { config, store, dns, publicUrl, newId, notices, log, now, fail } = options;
   const database = () => store.database;
-  const lastSeen = new LastSeen({ database, noticeOfAddresses: config.notices.ofAddresses, log });
+  const lastSeen = new LastSeen({ database, noticeOfAddresses: notices && config.notices.ofAddresses, log });
   const certificates = new CertificateLog({
     database,
     policy: holdPolicyOf(config),
     ctLogs: ctLogsOf(config),
     lastSeen,
     noticeOfRenewals: config.notices.ofRenewals,
+    notices,
     now,
   });
   const caContacts = caContactsOf(config);

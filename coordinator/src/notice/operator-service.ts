@@ -14,6 +14,7 @@ import type {
 import type { Logger } from '@mecai/runtime';
 import { CoordinatorError } from '../error.ts';
 import type { Command } from '../operator-server.ts';
+import { readBounce } from './bounce.ts';
 import {
   type Delivery,
   type DeliveryState,
@@ -60,9 +61,15 @@ export function outboxService(
     dropDelivery: command<DropDeliveryRequest, DropDeliveryResponse>(async ({ id }, operator) =>
       told('dropped', id, operator, await dropDelivery(database(), id, now())),
     ),
-    bounceDelivery: command<BounceDeliveryRequest, BounceDeliveryResponse>(async ({ id, detail }, operator) =>
-      told('bounced', id, operator, await bounceDelivery(database(), id, detail.slice(0, 1_000), now())),
-    ),
+    bounceDelivery: command<BounceDeliveryRequest, BounceDeliveryResponse>(async (request, operator) => {
+      const { report, recipient } = request;
+      const bounce = report.length > 0 ? readBounce(report, recipient) : request;
+      // Delays and people's answers come to the same mailbox, and are nobody's mistake.
+      if (!bounce) return {};
+      const { id, detail } = bounce;
+      const done = await bounceDelivery(database(), id, detail.slice(0, 1_000), now());
+      return told('bounced', id, operator, done);
+    }),
   };
 }
 

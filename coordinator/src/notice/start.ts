@@ -1,6 +1,7 @@
 import type { Prefix } from '@mecai/addresses';
 import type { Database } from '@mecai/database';
 import type { Logger, Telemetry } from '@mecai/runtime';
+import type { Approvals } from '../approval/approvals.ts';
 import type { ApprovalConfig } from '../approval/config.ts';
 import { approvalRoutes } from '../approval/routes.ts';
 import type { DnsClient } from '../dns/dns-client.ts';
@@ -16,8 +17,8 @@ export interface RunningNotices {
   opened(database: Database): void;
   /** Something was put into the outbox, or an operator wants a retry. */
   wake(): void;
-  /** @throws CoordinatorError `database-unavailable` */
-  readonly open: OpenNotices;
+  /** Undefined where nothing is approved. @throws CoordinatorError `database-unavailable` */
+  readonly approvals: () => Approvals | undefined;
   /** Before the store closes. */
   stop(withinMs: number): Promise<void>;
 }
@@ -49,24 +50,17 @@ export function startNotices(options: {
     if (open) return open;
     throw new CoordinatorError('database-unavailable', 'the database has not been reached yet');
   };
-  const approvals = () => {
-    const there = opened().approvals;
-    if (there) return there;
-    throw new CoordinatorError('bad-request', 'nothing is approved here');
-  };
   const { approval } = options;
   return {
     routes: [
       ...subscriptionRoutes(() => opened().subscriptions),
-      ...(approval ? approvalRoutes(approvals, approval.openTo === 'everyone') : []),
+      ...(approval ? approvalRoutes(() => opened().approvals!, approval.openTo === 'everyone') : []),
     ],
     opened(database) {
       open = openNotices(database, secrets, { ...options, publicUrl: publicUrl.replace(/\/$/, ''), tries });
     },
     wake: () => open?.notices.wake(),
-    get open() {
-      return opened();
-    },
+    approvals: () => opened().approvals,
     stop: async (withinMs) => open?.notices.close(withinMs),
   };
 }

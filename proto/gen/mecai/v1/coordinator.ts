@@ -160,9 +160,39 @@ export interface BounceDeliveryRequest {
   id: string;
   /** What the bounce says. */
   detail: string;
+  /** Instead of both: the delivery report, from its first header on (RFC 3464). */
+  report: Uint8Array;
+  /** The address that the report came to, if its headers do not say so. */
+  recipient: string;
 }
 
 export interface BounceDeliveryResponse {
+}
+
+export interface OpenApprovalRequest {
+  /** PEM or DER. */
+  certificateOrCsr: Uint8Array;
+}
+
+export interface OpenApprovalResponse {
+  /** The transaction's, 12 digits. */
+  number: string;
+  /** What an operator reads out, and to whom; empty where a provider calls. */
+  callSheet: string;
+}
+
+export interface GetApprovalRequest {
+  number: string;
+}
+
+export interface GetApprovalResponse {
+  /** `open`, `approved`, `expired` or `locked`. */
+  state: string;
+  names: string[];
+  /** While it is open. */
+  callSheet: string;
+  /** CMS, once it is approved. */
+  statement: Uint8Array;
 }
 
 function createBaseListCertificatesRequest(): ListCertificatesRequest {
@@ -1455,7 +1485,7 @@ export const DropDeliveryResponse: MessageFns<DropDeliveryResponse> = {
 };
 
 function createBaseBounceDeliveryRequest(): BounceDeliveryRequest {
-  return { id: "", detail: "" };
+  return { id: "", detail: "", report: new Uint8Array(0), recipient: "" };
 }
 
 export const BounceDeliveryRequest: MessageFns<BounceDeliveryRequest> = {
@@ -1465,6 +1495,12 @@ export const BounceDeliveryRequest: MessageFns<BounceDeliveryRequest> = {
     }
     if (message.detail !== "") {
       writer.uint32(18).string(message.detail);
+    }
+    if (message.report.length !== 0) {
+      writer.uint32(26).bytes(message.report);
+    }
+    if (message.recipient !== "") {
+      writer.uint32(34).string(message.recipient);
     }
     return writer;
   },
@@ -1496,6 +1532,22 @@ export const BounceDeliveryRequest: MessageFns<BounceDeliveryRequest> = {
             }
 
             message.detail = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.report = reader.bytes();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.recipient = reader.string();
             continue;
           }
         }
@@ -1533,6 +1585,234 @@ export const BounceDeliveryResponse: MessageFns<BounceDeliveryResponse> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOpenApprovalRequest(): OpenApprovalRequest {
+  return { certificateOrCsr: new Uint8Array(0) };
+}
+
+export const OpenApprovalRequest: MessageFns<OpenApprovalRequest> = {
+  encode(message: OpenApprovalRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificateOrCsr.length !== 0) {
+      writer.uint32(10).bytes(message.certificateOrCsr);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OpenApprovalRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOpenApprovalRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificateOrCsr = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOpenApprovalResponse(): OpenApprovalResponse {
+  return { number: "", callSheet: "" };
+}
+
+export const OpenApprovalResponse: MessageFns<OpenApprovalResponse> = {
+  encode(message: OpenApprovalResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.number !== "") {
+      writer.uint32(10).string(message.number);
+    }
+    if (message.callSheet !== "") {
+      writer.uint32(18).string(message.callSheet);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OpenApprovalResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOpenApprovalResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.number = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.callSheet = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetApprovalRequest(): GetApprovalRequest {
+  return { number: "" };
+}
+
+export const GetApprovalRequest: MessageFns<GetApprovalRequest> = {
+  encode(message: GetApprovalRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.number !== "") {
+      writer.uint32(10).string(message.number);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetApprovalRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetApprovalRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.number = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetApprovalResponse(): GetApprovalResponse {
+  return { state: "", names: [], callSheet: "", statement: new Uint8Array(0) };
+}
+
+export const GetApprovalResponse: MessageFns<GetApprovalResponse> = {
+  encode(message: GetApprovalResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== "") {
+      writer.uint32(10).string(message.state);
+    }
+    for (const v of message.names) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.callSheet !== "") {
+      writer.uint32(26).string(message.callSheet);
+    }
+    if (message.statement.length !== 0) {
+      writer.uint32(34).bytes(message.statement);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetApprovalResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetApprovalResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.names.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.callSheet = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.statement = reader.bytes();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1810,6 +2090,80 @@ export const OutboxServiceClient = makeGenericClientConstructor(
 ) as unknown as {
   new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): OutboxServiceClient;
   service: typeof OutboxServiceService;
+  serviceName: string;
+};
+
+/** Approval out of band. */
+export type ApprovalServiceService = typeof ApprovalServiceService;
+export const ApprovalServiceService = {
+  /** Begins a transaction for a certificate or CSR. */
+  openApproval: {
+    path: "/mecai.v1.ApprovalService/OpenApproval" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: OpenApprovalRequest): Buffer => Buffer.from(OpenApprovalRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): OpenApprovalRequest => OpenApprovalRequest.decode(value),
+    responseSerialize: (value: OpenApprovalResponse): Buffer =>
+      Buffer.from(OpenApprovalResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): OpenApprovalResponse => OpenApprovalResponse.decode(value),
+  },
+  getApproval: {
+    path: "/mecai.v1.ApprovalService/GetApproval" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetApprovalRequest): Buffer => Buffer.from(GetApprovalRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetApprovalRequest => GetApprovalRequest.decode(value),
+    responseSerialize: (value: GetApprovalResponse): Buffer => Buffer.from(GetApprovalResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetApprovalResponse => GetApprovalResponse.decode(value),
+  },
+} as const;
+
+export interface ApprovalServiceServer extends UntypedServiceImplementation {
+  /** Begins a transaction for a certificate or CSR. */
+  openApproval: handleUnaryCall<OpenApprovalRequest, OpenApprovalResponse>;
+  getApproval: handleUnaryCall<GetApprovalRequest, GetApprovalResponse>;
+}
+
+export interface ApprovalServiceClient extends Client {
+  /** Begins a transaction for a certificate or CSR. */
+  openApproval(
+    request: OpenApprovalRequest,
+    callback: (error: ServiceError | null, response: OpenApprovalResponse) => void,
+  ): ClientUnaryCall;
+  openApproval(
+    request: OpenApprovalRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: OpenApprovalResponse) => void,
+  ): ClientUnaryCall;
+  openApproval(
+    request: OpenApprovalRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: OpenApprovalResponse) => void,
+  ): ClientUnaryCall;
+  getApproval(
+    request: GetApprovalRequest,
+    callback: (error: ServiceError | null, response: GetApprovalResponse) => void,
+  ): ClientUnaryCall;
+  getApproval(
+    request: GetApprovalRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetApprovalResponse) => void,
+  ): ClientUnaryCall;
+  getApproval(
+    request: GetApprovalRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetApprovalResponse) => void,
+  ): ClientUnaryCall;
+}
+
+export const ApprovalServiceClient = makeGenericClientConstructor(
+  ApprovalServiceService,
+  "mecai.v1.ApprovalService",
+) as unknown as {
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): ApprovalServiceClient;
+  service: typeof ApprovalServiceService;
   serviceName: string;
 };
 
