@@ -95,12 +95,18 @@ const rirNames: Readonly<Record<string, string>> = {
   ripencc: 'RIPE NCC',
 };
 
+const verdictWords = {
+  match: 'this certificate',
+  mismatch: 'ANOTHER certificate',
+  inconclusive: 'nothing',
+  pending: 'no answer yet',
+} as const;
+
 function perspectiveText({ country, rir, asn, ipv4, ipv6 }: PerspectiveOutcome): string {
   const outcomes = Object.entries({ IPv4: ipv4, IPv6: ipv6 }).flatMap(([family, outcome]) => {
     if (!outcome) return [];
     const { verdict, code } = outcome;
-    const words = verdict === 'match' ? 'this certificate' : verdict === 'mismatch' ? 'ANOTHER' : verdict;
-    return `${words} over ${family}${code === undefined || code === '' ? '' : ` (${asciiName(code)})`}`;
+    return `${verdictWords[verdict]} over ${family}${code === undefined || code === '' ? '' : ` (${asciiName(code)})`}`;
   });
   return `  ${asciiName(country)}, ${rirNames[rir] ?? asciiName(rir)}, AS${asn}: ${outcomes.join('; ')}`;
 }

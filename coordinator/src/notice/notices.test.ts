@@ -202,7 +202,7 @@ describe('a notice', () => {
       expect(text).toContain('203.0.113.5, which proved to hold the key');
       expect(text).toContain('192.0.2.1 port 443, as www.example.org');
       expect(text).toContain('DE, RIPE NCC, AS64497: this certificate over IPv4');
-      expect(text).toContain('SG, APNIC, AS64501: inconclusive over IPv4 (timeout)');
+      expect(text).toContain('SG, APNIC, AS64501: nothing over IPv4 (timeout)');
       expect(text).toContain('no voucher is issued before 2026-11-24 12:00:00 UTC');
       expect(text).toContain('BEGIN CERTIFICATE');
     }

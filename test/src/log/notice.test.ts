@@ -1,0 +1,162 @@
+/** A running network that tells domain owners: the mail in a mailbox, a bounce, an approval by telephone. */
+import { execFile, execFileSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { type Server, createServer } from 'node:http';
+import { request } from 'node:https';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { type TestCertificate, serverCertificate } from '../network/index.ts';
+import { type Postfix, startPostfix } from '../parts/postfix.ts';
+import { Asker, serverName } from '../trust/asker.ts';
+
+const script = join(import.meta.dirname, '../../../admin/src/main.ts');
+const domain = 'example.test';
+let postfix: Postfix;
+let rdap: Server;
+let asker: Asker;
+let root: string;
+
+beforeAll(async () => {
+  postfix = await startPostfix({ domains: [domain, 'va.test'], mailboxes: ['owner', 'bounces'] });
+  rdap = createServer((asked, response) => {
+    const { port } = rdap.address() as { port: number };
+    const bootstrap = { services: [[['test'], [`http://127.0.0.1:${port}/`]]] };
+    const contact = [
+      ['email', {}, 'text', `owner@${domain}`],
+      ['email', {}, 'text', `left@${domain}`],
+      ['tel', { type: 'voice' }, 'uri', 'tel:+49-30-123456'],
+    ];
+    const entities = [{ roles: ['registrant'], vcardArray: ['vcard', contact] }];
+    const object = { objectClassName: 'domain', ldhName: domain, entities };
+    response.end(JSON.stringify(asked.url === '/dns.json' ? bootstrap : object));
+  });
+  rdap.listen(0, '127.0.0.1');
+  await once(rdap, 'listening');
+  const { port } = rdap.address() as { port: number };
+  asker = await Asker.start(
+    {
+      coordinator: {
+        publicUrl: 'https://va.test',
+        certificateLog: { hold: { maxMs: 3_600_000 }, waivers: { approvals: true } },
+        allowedTargets: ['127.0.0.0/8'],
+        notice: {
+          identity: { certificate: 'mail.pem', key: 'mail.key' },
+          from: 'notices@va.test',
+          bounces: 'bounces@va.test',
+          secretFile: 'secret',
+          smtp: { server: `127.0.0.1:${postfix.port}`, tls: 'none' },
+          sources: ['rdap'],
+          rdap: { bootstrap: `http://127.0.0.1:${port}/dns.json` },
+          pollMs: 100,
+        },
+        approval: {},
+      },
+    },
+    identity,
+  );
+}, 120_000);
+afterAll(async () => {
+  await asker?.close();
+  await postfix?.stop();
+  rdap?.close();
+});
+
+/** An e-mail certificate by openssl, its own root. */
+function identity(directory: string): void {
+  root = join(directory, 'mail.pem');
+  writeFileSync(join(directory, 'secret'), randomBytes(32).toString('hex'));
+  execFileSync(
+    'openssl',
+    [
+      ...'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=VA'.split(' '),
+      '-addext',
+      'subjectAltName=email:notices@va.test',
+      '-addext',
+      'extendedKeyUsage=emailProtection',
+      '-keyout',
+      join(directory, 'mail.key'),
+      '-out',
+      root,
+    ],
+    { stdio: 'pipe' },
+  );
+}
+
+function admin(args: readonly string[], input: Uint8Array = new Uint8Array()): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = execFile(
+      process.execPath,
+      [script, ...args, '--config', asker.network.files.admin],
+      { encoding: 'utf8' },
+      (error, out, words) => (error ? reject(new Error(words)) : resolve(out)),
+    );
+    child.stdin!.end(input);
+  });
+}
+const idOf = (leaf: TestCertificate) => createHash('sha256').update(leaf.der).digest('hex');
+const waitFor = <T>(condition: () => T | Promise<T>) =>
+  vi.waitUntil(condition, { timeout: 30_000, interval: 100 });
+const file = (name: string, content: Uint8Array) => {
+  writeFileSync(join(asker.network.directory, name), content);
+  return join(asker.network.directory, name);
+};
+const formPost = (path: string, body: string): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    const ca = readFileSync(asker.network.files.httpsCa);
+    const sent = request(new URL(path, asker.network.vrpUrl), { method: 'POST', headers, ca }, (response) => {
+      let text = '';
+      response.on('data', (part) => (text += String(part)));
+      response.on('end', () => resolve(text));
+    });
+    sent.on('error', reject).end(body);
+  });
+
+describe('a running network', { timeout: 120_000 }, () => {
+  it('tells the owner by signed mail, hears of a bounce, and issues once somebody who was called approves', async () => {
+    const leaf = serverCertificate(asker.network.pki.webIntermediate, { dns: [serverName] }, 'ecdsa');
+    const ask = await asker.about([leaf, asker.network.pki.webIntermediate]);
+    expect((await ask()).status).toBe('on-hold');
+
+    const [mail] = await waitFor(() => {
+      const mails = postfix.mailbox('owner');
+      return mails.length > 0 && mails;
+    });
+    const subject = /^Subject: (.*\r?\n[ \t].*)$/m.exec(mail!.toString())![1]!.replace(/\s+/g, ' ');
+    expect(subject).toBe(`certificate for ${serverName}: ${idOf(leaf)}`);
+    const args = ['cms', '-verify', '-in', file('mail', mail!), '-CAfile', root];
+    const entity = execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'pipe'] }).toString();
+    // Quoted-printable, as far as it matters here.
+    const text = entity.replace(/=\r?\n/g, '');
+    expect(text).toContain('endpoint     127.0.0.80 port');
+    expect(text).toMatch(/(RIPE NCC|ARIN|APNIC), AS\d+: this certificate over IPv4/);
+    expect(text).toContain(`https://va.test/certificates/${idOf(leaf)}`);
+
+    // The other address does not exist: what Postfix sends back goes into the command as its pipe would do it.
+    const report = await waitFor(() => postfix.mailbox('bounces')[0] ?? false);
+    await admin(['outbox', 'bounce'], report || undefined);
+    expect(await admin(['outbox', 'list', '--state', 'bounced'])).toContain(`to mailto:left@${domain}`);
+
+    const sheet = await admin(['approval', 'open', file('leaf.der', leaf.der)]);
+    expect(sheet).toContain('[ ] +4930123456');
+    const [, number = '', code = ''] =
+      /transaction number ([\d ]{14}) and the approval code ([\d ]{9})\./.exec(sheet) ?? [];
+    expect((await ask()).status).toBe('on-hold');
+    const page = await formPost('/approval', new URLSearchParams({ number, code }).toString());
+    expect(page).toContain('This request is approved');
+    expect((await ask()).status).toBe('issued');
+    const out = join(asker.network.directory, 'approval.cms');
+    expect(await admin(['approval', 'show', number, '--out', out])).toBe(`approved: ${serverName}\n`);
+    execFileSync(
+      'openssl',
+      ['cms', '-verify', '-inform', 'DER', '-in', out, '-CAfile', root, '-purpose', 'any'],
+      {
+        stdio: 'pipe',
+      },
+    );
+    const metrics = await (await fetch(`${asker.network.coordinator.ready['admin']}/metrics`)).text();
+    expect(metrics).toMatch(/mecai_outbox_tries_total\{.*outcome="sent".*\} \d/);
+  });
+});
