@@ -107,7 +107,7 @@ function vaFailures(verified: VerifiedVoucher, { choice, vaStatus }: Expectation
     const va = vaOf(verified, choice.list.vas);
     if (va?.status === 'distrusted') {
       failures.push(failure('va-distrusted', `${choice.list.issuer} distrusts ${va.name}`));
-    } else if (!va || !choice.vas.includes(va)) {
+    } else if (!va || !choice.vas.some(({ id }) => id === va.id)) {
       const names = choice.vas.map(({ name }) => name).join(', ');
       failures.push(failure('va-not-chosen', `from ${va?.name ?? 'an unknown VA'}; chosen were ${names}`));
     }

@@ -1,87 +1,27 @@
-import { constructed, der, implicit, RevocationSource } from '@mecai/pki';
-import { bundleMediaType, encodeVoucherBundle, type Voucher } from '@mecai/voucher';
-import { testCrl, testExtension } from '@mecai/voucher/testing';
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { get as httpsGet } from 'node:https';
-import { afterEach, describe, expect, test } from 'vitest';
-import { Agent as UndiciAgent, fetch } from 'undici';
-import type { ServerFailure } from '../checker.ts';
-import { ClientError } from '../error.ts';
-import { pem } from '../test-va-server.ts';
-import { startServer, type TestServer, type TestServerOptions } from '../testing/tls-server.ts';
-import {
-  chainOf,
-  listedVa,
-  listOf,
-  serverCertificate,
-  voucherFor,
-  webIntermediate,
-  webRoot,
-} from '../testing/world.ts';
+import { describe, expect, test } from 'vitest';
+import { type TestServerOptions } from '../testing/tls-server.ts';
 import { GuardedAgent, undiciConnector } from './agent.ts';
-import { Guard, type GuardOptions, type Outcome } from './guard.ts';
-import { type ClientPolicy, defaultPolicy } from './policy.ts';
+import {
+  bundled,
+  ca,
+  closing,
+  connected,
+  ecdsaLeaf,
+  failures,
+  four,
+  guardOf,
+  list,
+  one,
+  place,
+  rsaLeaf,
+  serve,
+  three,
+  two,
+  voucher,
+} from './guard-bed.ts';
+import { get as httpsGet } from 'node:https';
+import { Agent as UndiciAgent, fetch } from 'undici';
 
-const start = new Date();
-const [one, two, three, four] = [1, 2, 3, 4].map((i) => listedVa(i, {}, start));
-const list = listOf([one!, two!, three!], { expires: new Date(start.getTime() + 86_400_000) });
-const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
-const ecdsaLeaf = serverCertificate();
-const rsaLeaf = serverCertificate({ key: rsa, serial: 10 });
-const ca = pem(webRoot.der);
-
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
-async function serve(options: TestServerOptions = {}): Promise<TestServer> {
-  const server = await startServer({ certificates: [{ leaf: ecdsaLeaf }], ...options });
-  closing.push(() => server.close());
-  return server;
-}
-const bundled =
-  (...vouchers: readonly Uint8Array[]): NonNullable<TestServerOptions['bundle']> =>
-  (_, response) => {
-    const file = Buffer.from(encodeVoucherBundle(vouchers));
-    response.writeHead(200, { 'content-type': bundleMediaType, 'content-length': file.length }).end(file);
-  };
-
-const voucher = (port: number, va = one!, leaf = ecdsaLeaf, fields: Partial<Voucher> = {}) => {
-  const at = new Date(Math.floor(Date.now() / 1000) * 1000);
-  return va.issue(
-    voucherFor({ chain: chainOf(leaf, webIntermediate), address: '127.0.0.1', port, at }, fields),
-  );
-};
-
-function guardOf(policy: Partial<ClientPolicy> = {}, options: Partial<GuardOptions> = {}) {
-  const outcomes: Outcome[] = [];
-  const guard = new Guard({
-    list,
-    policy: { ...defaultPolicy, ...policy },
-    now: () => new Date(),
-    random: randomBytes,
-    onOutcome: (outcome) => outcomes.push(outcome),
-    ...options,
-  });
-  return { guard, outcomes };
-}
-const place = (port: number) => ({ host: '127.0.0.1', port, servername: 'www.example.org', ca });
-
-async function failures(action: Promise<unknown>): Promise<string[]> {
-  try {
-    await action;
-    return [];
-  } catch (error) {
-    if (!(error instanceof ClientError)) throw error;
-    if (error.code !== 'refused') return [`ClientError ${error.code}`];
-    return error.failures.map(({ code }: ServerFailure) => code);
-  }
-}
-async function connected(guard: Guard, port: number, more = {}): Promise<Outcome> {
-  const { socket, outcome } = await guard.connect({ ...place(port), ...more });
-  socket.destroy();
-  return outcome!;
-}
 const body = (url: string, agent: GuardedAgent) =>
   new Promise<string>((resolve, reject) => {
     httpsGet(url, { agent, servername: 'www.example.org', ca }, (response) => {
@@ -265,63 +205,6 @@ describe('the other certificate', () => {
       'no-voucher',
       'certificate-status-unknown',
     ]);
-  });
-});
-
-describe('an intranet', () => {
-  const intranet = [{ suffix: 'corp.example', roots: [webRoot.der] }];
-  const leaf = serverCertificate({ dnsNames: ['wiki.corp.example'], serial: 20 });
-  const at = (port: number) => ({ host: '127.0.0.1', port, servername: 'wiki.corp.example' });
-  const uri = der.tlv(implicit(6), Buffer.from('http://crl.corp.example/'));
-  const point = der.sequence(der.tlv(constructed(0), der.tlv(constructed(0), uri)));
-  const withCrl = serverCertificate({
-    dnsNames: ['wiki.corp.example'],
-    serial: 21,
-    extensions: [testExtension('2.5.29.31', false, der.sequence(point))],
-  });
-
-  test('needs no voucher, but its CA and a status that is known', async () => {
-    const server = await serve({ certificates: [{ leaf, slot: [] }] });
-    const { guard, outcomes } = guardOf({ intranet });
-    (await guard.connect(at(server.port))).socket.destroy();
-    expect(outcomes[0]).toMatchObject({ intranet: 'corp.example', verdict: 'accept' });
-    server.show({ certificates: [{ leaf }] });
-    expect(await failures(guardOf({ intranet, mode: 'warn' }).guard.connect(at(server.port)))).toEqual([
-      'certificate-status-unknown',
-    ]);
-  });
-
-  test('is pinned: a certificate of another CA is not even connected to, nor passes the check of other stacks', async () => {
-    const server = await serve({ certificates: [{ leaf, slot: [] }] });
-    const others = [{ suffix: 'corp.example', roots: [one!.root.der] }];
-    expect(await failures(guardOf({ intranet: others }).guard.connect(at(server.port)))).toEqual([
-      'ClientError unreachable',
-    ]);
-    const handshake = { chain: chainOf(leaf, webIntermediate), address: '127.0.0.1', port: 443 };
-    const outcome = await guardOf({ intranet: others }).guard.check('wiki.corp.example', handshake, []);
-    expect(outcome).toMatchObject({ verdict: 'reject', check: { failures: [{ code: 'not-pinned-ca' }] } });
-    const unreadable = { ...handshake, chain: [Uint8Array.of(1)] };
-    expect((await guardOf({ intranet }).guard.check('wiki.corp.example', unreadable, [])).verdict).toBe(
-      'reject',
-    );
-  });
-
-  test('asks its CA where nothing is stapled', async () => {
-    const server = await serve({ certificates: [{ leaf: withCrl }] });
-    const crl = (revoked: boolean) =>
-      testCrl(webIntermediate, {
-        number: 1,
-        thisUpdate: new Date(Date.now() - 3_600_000),
-        nextUpdate: new Date(Date.now() + 3_600_000),
-        ...(revoked && { revoked: [{ certificate: withCrl }] }),
-      });
-    const asking = (revoked: boolean) => {
-      const fetchCrl = () => Promise.resolve(crl(revoked));
-      const intranetSource = new RevocationSource({ fetch: fetchCrl, clock: () => new Date() });
-      return guardOf({ intranet }, { intranetSource }).guard.connect(at(server.port));
-    };
-    (await asking(false)).socket.destroy();
-    expect(await failures(asking(true))).toEqual(['certificate-revoked']);
   });
 });
 

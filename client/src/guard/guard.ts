@@ -137,7 +137,8 @@ export class Guard {
     const name = options.servername || host;
     const intranet = intranetFor(policy, name);
     if (!intranet && modeFor(policy, name) === 'off') return { socket: (await openTls(options)).socket };
-    const peer = await openTls(intranet ? { ...options, ca: pemOf(intranet.roots) } : options);
+    const pinned = intranet && { ca: pemOf(intranet.roots), rejectUnauthorized: true };
+    const peer = await openTls({ ...options, ...pinned });
     let { socket } = peer;
     try {
       if (intranet) {

@@ -50,6 +50,8 @@ export async function openTls(options: TlsOptions, keyType?: KeyType): Promise<T
     ...(http && { ALPNProtocols: ['http/1.1'] }),
     ...(keyType && { sigalgs: signatureAlgorithms[keyType] }),
   });
+  // While nobody else listens: what happens to the socket shows when it is used.
+  socket.on('error', () => undefined);
   let ocsp: Buffer | undefined;
   socket.once('OCSPResponse', (response: Buffer | null) => {
     ocsp = response && response.length > 0 ? response : undefined;
@@ -62,6 +64,10 @@ export async function openTls(options: TlsOptions, keyType?: KeyType): Promise<T
     throw new ClientError('unreachable', `${host}: ${why}`, { cause });
   }
   const handshake = { ...seenOf(socket), port, ...(ocsp && { ocsp }) };
+  if (handshake.chain.length === 0) {
+    socket.destroy();
+    throw new ClientError('unreachable', `${host}: the server showed no certificate`);
+  }
   return { socket, handshake, keyType: keyTypeOf(handshake.chain[0]) };
 }
 
@@ -100,7 +106,9 @@ function seenOf(socket: TLSSocket): Omit<Handshake, 'port'> {
     (selfSigned && chain.length > 0 ? above : chain).push(one.raw);
     one = one.issuerCertificate!;
   }
-  return { chain, above, rebuiltChain: true, address: plainAddress(socket.remoteAddress ?? '') };
+  // Where the caller told Node to accept anything, what it built proves nothing.
+  const proven = socket.authorized ? above : [];
+  return { chain, above: proven, rebuiltChain: true, address: plainAddress(socket.remoteAddress ?? '') };
 }
 
 /** IPv4 over an IPv6 socket is IPv4. */
