@@ -75,7 +75,9 @@ async function tell(print: Printer): Promise<boolean> {
   );
   network = await startNetwork({
     directory,
-    analytics: true,
+    // So that an incident opens within the scene it belongs to.
+    analytics: { detection: { everySeconds: 0.5 } },
+    dashboard: true,
     // So that the story need not wait an hour for a CRL.
     coordinator: { revocation: { maxAgeMs: 300, refreshEveryMs: 100 } },
     progress: (what) => print.step({ step: 'start', ok: true, what }, what),

@@ -33,7 +33,7 @@ export interface Stage {
   /** Puts a man in the middle in front of these agents, and of nobody else. */
   readonly intercept: (agents: readonly string[]) => void;
   /** Counts a decision with its observations and mismatches: what ClickHouse has to have in the end. */
-  readonly tally: (observations: number, mismatches: number) => void;
+  readonly tally: (observations: number, mismatches: number, decisions?: number) => void;
   readonly expected: {
     readonly observations: number;
     readonly decisions: number;
@@ -60,9 +60,9 @@ export async function setStage(network: Network, printer: Printer): Promise<Stag
     witness,
     genuine,
     forged,
-    tally: (observations, mismatches) => {
+    tally: (observations, mismatches, decisions = 1) => {
       expected.observations += observations;
-      expected.decisions += 1;
+      expected.decisions += decisions;
       expected.mismatches += mismatches;
     },
     expected,

@@ -3,7 +3,7 @@
  * coordinator, agents, analytics, and the certificates they need. For demo, cross-process tests and benches.
  */
 import { execFileSync } from 'node:child_process';
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { natsPermissions } from '@mecai/proto';
@@ -27,6 +27,8 @@ export interface NetworkOptions {
   readonly cities?: readonly City[];
   /** Whether there is one, or what its configuration has besides. */
   readonly analytics?: boolean | Readonly<Record<string, unknown>>;
+  /** Builds the dashboard, and runs campaigns, beside analytics. */
+  readonly dashboard?: boolean;
   /** Members laid over the configuration files. */
   readonly signer?: object;
   readonly coordinator?: object;
@@ -49,6 +51,9 @@ export interface Network {
   readonly coordinator: ManagedProcess;
   readonly agents: ReadonlyMap<string, ManagedProcess>;
   readonly analytics?: ManagedProcess;
+  readonly campaigns?: ManagedProcess;
+  /** Token of all scopes for the API of analytics. */
+  readonly token: string;
   readonly vrpUrl: string;
   readonly pki: NetworkPki;
   readonly crls: CrlServer;
@@ -143,6 +148,15 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const geoip = writeGeoip(directory, cities);
   const coordinatorSeed = natsUser('coordinator-1', natsPermissions.coordinator('coordinator-1'));
   const analyticsSeed = natsUser('analytics-1', natsPermissions.analytics('analytics-1'));
+  const campaignsSeed = natsUser('campaigns', natsPermissions.campaigns('campaigns'));
+  const token = randomBytes(32).toString('base64url');
+  const tokens = write('tokens.json', [
+    {
+      name: 'operator',
+      sha256: createHash('sha256').update(token).digest('hex'),
+      scopes: ['read', 'sql', 'operate'],
+    },
+  ]);
   const operatorSeed = natsUser('operator', natsPermissions.operator);
   const registry = write('registry.json', {
     version: 1,
@@ -310,6 +324,10 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       `probe agents, their places checked against GeoIP: ${cities.map(({ city }) => city).join(', ')}`,
     );
 
+    if (options.dashboard) {
+      execFileSync(process.execPath, [join(repository, 'analytics/src/build-dashboard.ts')]);
+      progress('dashboard built');
+    }
     const analytics = options.analytics
       ? await run('analytics', 'analytics/src/main.ts', [
           '--config',
@@ -318,11 +336,24 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
             registry,
             store: { kind: 'embedded', directory: at('analytics') },
             admin: '127.0.0.1:0',
+            api: { listen: '127.0.0.1:0', tokens, anonymousRead: true },
             ...(typeof options.analytics === 'object' && options.analytics),
           }),
         ])
       : undefined;
-    if (analytics) progress(`analytics on ${analytics.ready['admin']}`);
+    if (analytics) progress(`analytics on ${analytics.ready['admin']}, its dashboard on ${analytics.ready['api']}`);
+    const campaigns =
+      options.dashboard && analytics
+        ? await run('campaigns', 'analytics/src/campaigns/main.ts', [
+            '--config',
+            write('campaigns.json', {
+              admin: '127.0.0.1:0',
+              nats: { servers: [nats.url], seedFile: campaignsSeed },
+              analytics: { url: analytics.ready['api'], tokenFile: write('operator.token', token, 0o600) },
+            }),
+          ])
+        : undefined;
+    if (campaigns) progress('campaigns, which ask the same agents at a lower priority');
 
     await untilReady(`${coordinator.ready['admin']}/readyz`);
     await untilAllHeard(`${coordinator.ready['admin']}/status`);
@@ -334,6 +365,8 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       coordinator,
       agents: running,
       ...(analytics && { analytics }),
+      ...(campaigns && { campaigns }),
+      token,
       vrpUrl: coordinator.ready['vrp']!,
       pki,
       crls,
