@@ -2,6 +2,7 @@
 import { PkiError } from '@mecai/pki';
 import { RuntimeError } from '@mecai/runtime';
 import { agents } from './agents.ts';
+import { campaign, token } from './analytics.ts';
 import { AdminError } from './error.ts';
 import { approval } from './approval.ts';
 import { certificate, clear, holds, object } from './certificates.ts';
@@ -28,6 +29,8 @@ const commands: Readonly<Record<string, Command>> = {
   outbox,
   approval,
   plan,
+  campaign,
+  token,
 };
 
 export const usage = [

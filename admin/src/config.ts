@@ -1,5 +1,5 @@
 import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
-import { hostPort, mutualTls, readMutualTls, spiffeId, spiffeIdOf } from '@mecai/runtime';
+import { hostPort, mutualTls, path, readMutualTls, spiffeId, spiffeIdOf } from '@mecai/runtime';
 import * as z from 'zod';
 
 const service = () => z.strictObject({ address: hostPort(), id: spiffeId(), tls: mutualTls() });
@@ -10,6 +10,8 @@ export const adminConfig = z.strictObject({
   signers: z.array(service()).min(1).optional(),
   /** Any of those with the same database. */
   coordinator: service().optional(),
+  /** API of analytics, and a token for it. */
+  analytics: z.strictObject({ url: z.url({ protocol: /^https?$/ }), tokenFile: path() }).optional(),
 });
 
 /** @param what it is called where it shows another identity */

@@ -13,7 +13,7 @@ function run(...args: string[]): Promise<{ code: number | null; stdout: string; 
 }
 
 describe('demo', () => {
-  it('tells its five scenes, each as it should come out', { timeout: 90_000 }, async () => {
+  it('tells its six scenes, each as it should come out', { timeout: 180_000 }, async () => {
     const { code, stdout, stderr } = await run('--exit', '--json');
     const steps = stdout
       .trimEnd()
@@ -28,6 +28,7 @@ describe('demo', () => {
     expect(find('openssl')).toMatchObject({ openssl: 'CMS Verification successful' });
     expect(find('regional-attack')).toMatchObject({ status: 'issued', mismatches: 2 });
     expect(find('regional-attacker')).toMatchObject({ status: 'mismatch' });
+    expect(find('incident')).toMatchObject({ agents: ['singapore', 'sydney'] });
     expect(find('wide-attack')).toMatchObject({ status: 'mismatch', mismatches: 4 });
     expect(steps.filter(({ step }) => step === 'captured-coordinator')).toHaveLength(4);
     expect(find('revoked')).toMatchObject({ status: 'refused', reason: 'revoked' });
@@ -36,6 +37,7 @@ describe('demo', () => {
       detail: expect.stringContaining('its key is on sale'),
     });
     expect(find('lifted')).toMatchObject({ status: 'issued' });
+    expect(find('campaign')).toMatchObject({ summary: { served: 1, unreachable: 2 } });
     expect(find('clickhouse')).toMatchObject({ counts: { mismatches: 10 } });
   });
 

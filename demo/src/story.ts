@@ -18,6 +18,7 @@ import {
 import { type ChainResult, VoucherVerifier } from '@mecai/voucher';
 import { CapturedCoordinator } from './captured-coordinator.ts';
 import { type Printer, colours } from './printer.ts';
+import { showIncident } from './scenes/dashboard.ts';
 import { type Seen, Witness, issuerName } from './witness.ts';
 
 export const serverName = 'www.shop.test';
@@ -239,7 +240,11 @@ export async function sceneRegionalAttack(stage: Stage): Promise<boolean> {
     },
     `the attacker's voucher for the forged certificate: ${attacker.result.status} (${attacker.result.detail})`,
   );
-  return ok && refused;
+  const noticed = await showIncident(
+    stage,
+    region.map(({ name }) => name),
+  );
+  return ok && refused && noticed;
 }
 
 export async function sceneWideAttack(stage: Stage): Promise<boolean> {

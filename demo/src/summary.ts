@@ -30,6 +30,8 @@ export async function summarize(
     `the story took ${seconds.toFixed(1)} s`,
   );
   const urls = {
+    dashboard: running.analytics!.ready['api']!,
+    token: running.token,
     vrp: running.vrpUrl,
     coordinator: `${running.coordinator.ready['admin']}/status`,
     signer: `${running.signer.ready['admin']}/status`,
@@ -54,7 +56,7 @@ async function countsOf(admin: string, wanted: Counts): Promise<Counts> {
   }
 }
 
-function residentBytes({ nats, signer, coordinator, agents, analytics }: Network): number {
+function residentBytes({ nats, signer, coordinator, agents, analytics, campaigns }: Network): number {
   const pids = new Set([
     process.pid,
     nats.pid,
@@ -62,7 +64,7 @@ function residentBytes({ nats, signer, coordinator, agents, analytics }: Network
     coordinator.pid,
     ...Array.from(agents.values(), ({ pid }) => pid),
   ]);
-  if (analytics) pids.add(analytics.pid);
+  for (const one of [analytics, campaigns]) if (one) pids.add(one.pid);
   let total = 0;
   for (const pid of pids) {
     const [, kilobytes] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];

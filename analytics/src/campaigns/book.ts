@@ -11,9 +11,9 @@ export type Choice =
         readonly startTls: string;
       }[];
     }
-  /** Wherever the certificate was the last one seen. */
+  /** Wherever the certificate was seen. */
   | { readonly kind: 'certificate'; readonly subject: string }
-  /** Wherever the last certificate seen has this issuer, as text. */
+  /** Wherever certificates of this issuer, as text, were seen that have not run out. */
   | { readonly kind: 'issuer'; readonly subject: string }
   /** What vouchers that have not run out vouch for; `subject`: only where the certificate has this issuer. */
   | { readonly kind: 'vouchers'; readonly subject: string };
@@ -64,16 +64,21 @@ const insert = (table: string) => `INSERT INTO ${table} SETTINGS insert_deduplic
 
 const numbered = `toUInt32(row_number() OVER (ORDER BY server_name, port, address) - 1)`;
 
-const lastSeen = `SELECT address, port, server_name, start_tls, argMax(leaf, e.last_seen) AS leaf,
-    argMax(e.issuer, e.last_seen) AS issuer
-  FROM endpoint_certificates AS e GROUP BY address, port, server_name, start_tls`;
+/** The newest at each endpoint of those certificates that have not run out. */
+const seenAt = (
+  condition: string,
+) => `SELECT address, port, server_name, start_tls, argMax(e.leaf, e.last_seen) AS leaf
+  FROM endpoint_certificates AS e
+  WHERE ${condition} AND e.leaf NOT IN (SELECT fingerprint FROM certificates
+    WHERE not_after < fromUnixTimestamp64Milli({now:Int64}, 'UTC'))
+  GROUP BY address, port, server_name, start_tls`;
 
 const chosen: Readonly<Record<Choice['kind'], string>> = {
   endpoints: `SELECT toIPv6(one.1) AS address, one.2 AS port, one.3 AS server_name, one.4 AS start_tls, '' AS leaf
     FROM (SELECT arrayJoin(arrayZip({addresses:Array(String)}, {ports:Array(UInt16)}, {names:Array(String)},
       {protocols:Array(String)})) AS one)`,
-  certificate: `SELECT * FROM (${lastSeen}) WHERE leaf = {subject:String}`,
-  issuer: `SELECT * FROM (${lastSeen}) WHERE issuer = {subject:String}`,
+  certificate: seenAt('e.leaf = {subject:String}'),
+  issuer: seenAt('e.issuer = {subject:String}'),
   vouchers: `SELECT arrayJoin(v.address) AS address, port, server_name, start_tls, any(v.leaf) AS leaf
     FROM vouchers AS v FINAL WHERE not_after > fromUnixTimestamp64Milli({now:Int64}, 'UTC')
       AND ({subject:String} = '' OR v.leaf IN (SELECT fingerprint FROM certificates WHERE issuer = {subject:String}))

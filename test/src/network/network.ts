@@ -157,6 +157,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       scopes: ['read', 'sql', 'operate'],
     },
   ]);
+  const tokenFile = write('operator.token', token, 0o600);
   const operatorSeed = natsUser('operator', natsPermissions.operator);
   const registry = write('registry.json', {
     version: 1,
@@ -278,10 +279,10 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         ...options.coordinator,
       }),
     ]);
-    const adminConfig = write('admin.json', {
+    const admin = {
       signers: [{ address: signer.ready['grpc'], id: signerId.id, tls: operatorId.files }],
       coordinator: { address: coordinator.ready['operators'], id: coordinatorId.id, tls: operatorId.files },
-    });
+    };
     progress(`coordinator on ${coordinator.ready['vrp']}`);
 
     const configs = agents.map(({ city, keyFile, seedFile }) => ({
@@ -341,7 +342,8 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
           }),
         ])
       : undefined;
-    if (analytics) progress(`analytics on ${analytics.ready['admin']}, its dashboard on ${analytics.ready['api']}`);
+    if (analytics)
+      progress(`analytics on ${analytics.ready['admin']}, its dashboard on ${analytics.ready['api']}`);
     const campaigns =
       options.dashboard && analytics
         ? await run('campaigns', 'analytics/src/campaigns/main.ts', [
@@ -349,10 +351,14 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
             write('campaigns.json', {
               admin: '127.0.0.1:0',
               nats: { servers: [nats.url], seedFile: campaignsSeed },
-              analytics: { url: analytics.ready['api'], tokenFile: write('operator.token', token, 0o600) },
+              analytics: { url: analytics.ready['api'], tokenFile },
             }),
           ])
         : undefined;
+    const adminConfig = write('admin.json', {
+      ...admin,
+      ...(analytics && { analytics: { url: analytics.ready['api'], tokenFile } }),
+    });
     if (campaigns) progress('campaigns, which ask the same agents at a lower priority');
 
     await untilReady(`${coordinator.ready['admin']}/readyz`);

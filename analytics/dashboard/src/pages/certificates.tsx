@@ -184,7 +184,7 @@ function Download({ fingerprint }: { fingerprint: string }) {
   );
 }
 
-/** Looks again at every endpoint where it was the last certificate seen. */
+/** Looks again at every endpoint where it was seen. */
 function StillServed({ fingerprint }: { fingerprint: string }) {
   const [error, setError] = useState<ApiError>();
   const [busy, setBusy] = useState(false);
