@@ -122,7 +122,7 @@ export async function startTestVa({ now = () => testVoucher.producedAt }: TestVa
     response.writeHead(200, { 'content-type': mediaTypes.response }).end(body);
   }
 
-  function vouchersFor({ ipv4, port: serverPort, chains }: ReceivedVoucherRequest): VoucherResponse {
+  function vouchersFor({ ipv4, ipv6, port: serverPort, chains }: ReceivedVoucherRequest): VoucherResponse {
     const { ipv4: _4, ipv6: _6, ...rest } = testVoucher;
     const producedAt = new Date(Math.floor(now().getTime() / 1_000) * 1_000);
     const notAfter = new Date(producedAt.getTime() + 86_400_000);
@@ -134,12 +134,19 @@ export async function startTestVa({ now = () => testVoucher.producedAt }: TestVa
           ...rest,
           producedAt,
           notAfter,
-          ipv4: ipv4!,
+          ...(ipv4 && { ipv4 }),
+          ...(ipv6 && { ipv6 }),
           port: serverPort,
           leaf: sha256(leaf!),
           intermediates: intermediates.map(sha256),
           status: [],
-          perspectives: testVoucher.perspectives.map(({ ipv6: _one, ...seen4 }) => seen4),
+          perspectives: testVoucher.perspectives.map(({ country, rir, asn }) => ({
+            country,
+            rir,
+            asn,
+            ...(ipv4 && { ipv4: 'match' }),
+            ...(ipv6 && { ipv6: 'match' }),
+          })),
         }),
         perspectives: testVoucher.perspectives.map(({ country, rir, asn }) => ({
           country,

@@ -102,6 +102,7 @@ export class Stapler {
     const { state, log, now, lookEverySeconds } = this.#parts;
     const problems: string[] = [];
     const problem = (why: string) => {
+      if (problems.includes(why)) return;
       problems.push(why);
       if (!this.#problems.includes(why)) log('problem', { why });
     };

@@ -4,7 +4,9 @@
  */
 import { type ClientPolicy, ClientError, defaultPolicy } from '@mecai/client';
 import { type Assembled } from '@mecai/client/staple';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { pem, serverCertificate } from '../network/index.ts';
 import { type ClientOptions, connect, type Connecting, guardOf } from './client.ts';
 import {
@@ -15,7 +17,7 @@ import {
   type Site,
   StockServers,
 } from './stock-servers.ts';
-import type { World } from './world.ts';
+import { vaNames, type World } from './world.ts';
 
 const day = 86_400_000;
 const kinds = ['nginx', 'apache'] as const;
@@ -62,24 +64,7 @@ export function stapledTests(at: () => { readonly world: World; readonly servers
     await servers.startNginx(nginx, [ports.nginx, ports.dual]);
     await servers.startApache(apache, [ports.apache]);
     configure(true);
-    // Clients come to the first address; the voucher is for that one.
-    const nat = { [otherAddress]: serverAddress };
-    const common = { nat, wellKnown: 'bundles' };
-    const staple = [
-      world.stapler('nginx', {
-        ...common,
-        server: { kind: 'nginx', configuration: 'nginx.conf' },
-        test: servers.nginxCommand(nginx, '-t'),
-        reload: servers.nginxCommand(nginx, '-s', 'reload'),
-      }),
-      world.stapler('apache', {
-        ...common,
-        server: { kind: 'apache', configuration: 'apache.conf', serverRoot: world.directory },
-        test: servers.apacheCommand(apache, '-t'),
-        reload: servers.apacheCommand(apache, '-k', 'graceful'),
-      }),
-    ];
-    staplers.push(...staple);
+    staplers.push(...kinds.map((kind) => staplerOf(kind)));
     await Promise.all(staplers.map(({ stapler }) => stapler.round()));
     for (const { stapler } of staplers) {
       expect(stapler.status.problems).toEqual([]);
@@ -101,6 +86,25 @@ export function stapledTests(at: () => { readonly world: World; readonly servers
   afterAll(() => {
     for (const { close } of staplers) close();
   });
+
+  function staplerOf(kind: (typeof kinds)[number], now?: () => number): Assembled {
+    const conf = world.file(`${kind}.conf`);
+    const commands = {
+      nginx: {
+        server: { kind, configuration: conf },
+        test: servers.nginxCommand(conf, '-t'),
+        reload: servers.nginxCommand(conf, '-s', 'reload'),
+      },
+      apache: {
+        server: { kind, configuration: conf, serverRoot: world.directory },
+        test: servers.apacheCommand(conf, '-t'),
+        reload: servers.apacheCommand(conf, '-k', 'graceful'),
+      },
+    };
+    // Clients come to the first address; the voucher is for that one.
+    const nat = { [otherAddress]: serverAddress };
+    return world.stapler(kind, { ...commands[kind], nat, wellKnown: 'bundles' }, now);
+  }
 
   /** The three alone: whichever are chosen, they have vouched. */
   const three = (changes: Partial<World['list']> = {}) => ({
@@ -249,6 +253,57 @@ export function stapledTests(at: () => { readonly world: World; readonly servers
       socket.destroy();
     });
   });
+
+  test('a VA that distrusts the CA asks for early renewal, and its vouchers are followed to none', async () => {
+    const { files } = world.networks.alpha;
+    const issuer = world.file('web-root.pem', pem(world.web.pki.webRoot));
+    const reason = ['--reason', 'broken into', '--author', 'Ada'];
+    const admin = join(import.meta.dirname, '../../../admin/src/main.ts');
+    execFileSync(process.execPath, [
+      admin,
+      'distrust',
+      'add',
+      '--config',
+      files.admin,
+      '--issuer',
+      issuer,
+      ...reason,
+    ]);
+    // Eleven minutes later, long before vouchers are due: from the same state, with the same server.
+    const later = () => Date.now() + 660_000;
+    let { stapler, close } = staplerOf('apache', later);
+    // The coordinator asks the signer every 100 ms; a stapler keeps what it was told, hence a new one each time.
+    await vi.waitUntil(
+      async () => {
+        close();
+        ({ stapler, close } = staplerOf('apache', later));
+        await stapler.round();
+        return stapler.status.counts.requests > 0;
+      },
+      { timeout: 60_000, interval: 200 },
+    );
+    const [target] = stapler.status.targets;
+    expect(
+      vaNames
+        .map((name) => target!.vas.get(name)!)
+        .map(({ last, voucher }) => [last!.status, voucher !== undefined]),
+    ).toEqual([
+      ['refused (distrusted)', false],
+      ['issued', true],
+      ['issued', true],
+    ]);
+    expect(stapler.status.counts).toMatchObject({ requests: 1, renewedEarly: 1, reloads: 1 });
+    close();
+    const only = client({ choice: choice(1, 1, [{ vas: { in: ['DE'] } }]) });
+    await vi.waitUntil(
+      async () => (await connect(only, { port: ports.apache })).codes.includes('no-voucher'),
+      {
+        timeout: 60_000,
+        interval: 50,
+      },
+    );
+    expect((await connect(client(), { port: ports.apache })).codes).toEqual([]);
+  }, 180_000);
 
   test('defaults of the policy are those that the proposal names', () => {
     expect(defaultPolicy).toMatchObject({

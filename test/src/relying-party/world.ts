@@ -21,7 +21,7 @@ export interface World {
   readonly list: VaList;
   readonly file: (name: string, content?: string | Uint8Array, mode?: number) => string;
   /** Of `mecai staple`, with the three networks as its VAs. */
-  readonly stapler: (name: string, more: object) => Assembled;
+  readonly stapler: (name: string, more: object, now?: () => number) => Assembled;
   readonly stop: () => Promise<void>;
 }
 
@@ -57,9 +57,9 @@ export async function startWorld(inName: number): Promise<World> {
   }
   const [alpha, beta, gamma] = running as [Network, Network, Network];
   const networks = { alpha, beta, gamma };
-  const now = new Date();
+  const madeAt = new Date();
   const others = Array.from({ length: inName }, (_, i) =>
-    listedVa(i, { id: `va-${i}`, operator: `Operator ${i}`, codepoint: 65_400 + i }, now),
+    listedVa(i, { id: `va-${i}`, operator: `Operator ${i}`, codepoint: 65_400 + i }, madeAt),
   );
   const listed = vaNames.map((name, i): VaEntry => {
     const { pki, vrpUrl } = networks[name];
@@ -71,7 +71,7 @@ export async function startWorld(inName: number): Promise<World> {
     } as const;
     return { id: name, ...common, vrp: vrpUrl, roots: [pki.vaRoot.der], caKeys: [], codepoint: 65_300 + i };
   });
-  const today = Date.parse(`${now.toISOString().slice(0, 10)}T00:00:00Z`);
+  const today = Date.parse(`${madeAt.toISOString().slice(0, 10)}T00:00:00Z`);
   const list: VaList = {
     version: 1,
     issuer: 'Example Browser',
@@ -92,7 +92,7 @@ export async function startWorld(inName: number): Promise<World> {
     inName: others,
     list,
     file,
-    stapler(name, more) {
+    stapler(name, more, now = Date.now) {
       const config = file(
         `${name}.staple.json`,
         JSON.stringify({
@@ -104,7 +104,7 @@ export async function startWorld(inName: number): Promise<World> {
           ...more,
         }),
       );
-      return assemble(loadStapleConfig(config), { now: Date.now, random: Math.random, log: () => undefined });
+      return assemble(loadStapleConfig(config), { now, random: Math.random, log: () => undefined });
     },
     stop,
   };
