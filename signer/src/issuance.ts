@@ -206,19 +206,19 @@ export class Issuance {
     nonce: Uint8Array,
     link: number,
     coordinator: string,
-  ): (kind: 'crl' | 'ocsp', der: Uint8Array) => void {
+  ): (kind: 'crl' | 'ocsp', der: Uint8Array) => Promise<void> {
     const { now, draws, revocationEvidence, vaRevocation } = this.#parts;
     const ofVa = nonce.length === 0;
     const links = ofVa ? vaRevocation.links : draws.find(nonce, coordinator, now())?.links;
     if (!links) throw new RefusedError(RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW, 'no such draw is open');
     const about = links[link];
     if (!about) throw new RefusedError(RefusalCode.REFUSAL_CODE_MALFORMED, `there is no link ${link}`);
-    return (kind, der) => {
-      const time = new Date(now());
+    return async (kind, der) => {
+      const time = () => new Date(now());
       try {
-        if (ofVa) vaRevocation.add(kind, der, about, time);
-        else if (kind === 'crl') revocationEvidence.addCrl(der, about, time);
-        else revocationEvidence.addOcsp(der, about, time);
+        if (ofVa) await vaRevocation.add(kind, der, about, time);
+        else if (kind === 'crl') await revocationEvidence.addCrl(der, about, time);
+        else revocationEvidence.addOcsp(der, about, time());
       } catch (error) {
         if (!(error instanceof PkiError)) throw error;
         throw new RefusedError(RefusalCode.REFUSAL_CODE_MALFORMED, error.message);

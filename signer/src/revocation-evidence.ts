@@ -10,7 +10,7 @@ import {
   assertCurrent,
   covers,
   crlScopeKey,
-  parseCrl,
+  parseCrlInSlices,
   statusFrom,
   verifyCrl,
   verifyOcsp,
@@ -61,14 +61,15 @@ export class RevocationEvidence {
    * @returns false for what is known already or older than what is known
    * @throws PkiError what is not a current CRL of the issuer about the certificate
    */
-  addCrl(der: Uint8Array, link: Link, now: Date): boolean {
-    const ofIssuer = this.#crls.get(link.issuerHash);
+  async addCrl(der: Uint8Array, link: Link, now: () => Date): Promise<boolean> {
     const digest = sha256(der);
-    if (ofIssuer && Array.from(ofIssuer.values()).some((crl) => digest.equals(crl.sha256))) return false;
-    const crl = parseCrl(der);
+    const known = [...(this.#crls.get(link.issuerHash)?.values() ?? [])];
+    if (known.some((crl) => digest.equals(crl.sha256))) return false;
+    const crl = await parseCrlInSlices(der);
+    const ofIssuer = this.#crls.get(link.issuerHash);
     if (!covers(crl, link.certificate)) throw new PkiError('unverified', 'CRL: about other certificates');
     verifyCrl(crl, link.issuer);
-    assertCurrent(crl, now);
+    assertCurrent(crl, now());
     const scope = crlScopeKey(crl);
     const source = `${sha256Hex(Buffer.concat([link.issuer.subject, link.issuer.spki]))} ${scope}`;
     if (this.#newest.isOld(source, crl)) return false;

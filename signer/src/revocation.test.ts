@@ -83,7 +83,7 @@ it('an older CRL does not replace a newer one, and what has expired still revoke
   world.time += 20 * day;
   expect((await asked(world)).outcome).toMatch(/^revoked/);
   const lifted = testCrl(webIntermediate, { number: 6, thisUpdate: new Date(world.time - 60_000) });
-  world.parts.revocationEvidence.addCrl(lifted, linkOfLeaf(world), new Date(world.time));
+  await world.parts.revocationEvidence.addCrl(lifted, linkOfLeaf(world), () => new Date(world.time));
   expect((await asked(world)).outcome).toMatch(/^revocation-unknown/);
 });
 
@@ -135,16 +135,16 @@ it('only who drew may supply, and only what the draw is about', async () => {
   expect(RefusalCode.REFUSAL_CODE_REVOCATION_UNKNOWN).toBe(12);
 });
 
-it('cacheOctets: the evidence used longest ago goes first', () => {
+it('cacheOctets: the evidence used longest ago goes first', async () => {
   const world = requiring();
   const { chain, serverName } = subjectOf();
   const assessment = world.parts.chainPolicy.assess(chain, serverName, world.time);
   if ('refusal' in assessment) throw new Error(assessment.refusal.detail);
   const [first, second] = assessment.links;
   const small = new RevocationEvidence({ octets: 2_500 });
-  small.addCrl(leafCrl(4), first!, start);
+  await small.addCrl(leafCrl(4), first!, () => start);
   expect(small.status(first!, start).status).toBe('good');
-  small.addCrl(rootCrl, second!, start);
+  await small.addCrl(rootCrl, second!, () => start);
   expect(small.size).toBe(1);
   expect(small.status(first!, start).status).toBe('unknown');
   expect(small.status(second!, start).status).toBe('good');

@@ -45,7 +45,7 @@ export class Supplies {
     this.#open.set(coordinator, open + 1);
     const pieces: Uint8Array[] = [];
     let octets = 0;
-    let about: { kind: 'crl' | 'ocsp'; add: (kind: 'crl' | 'ocsp', der: Uint8Array) => void } | undefined;
+    let about: { kind: 'crl' | 'ocsp'; add: ReturnType<Issuance['supply']> } | undefined;
     let done = false;
     const finish: Respond = (...answer) => {
       if (done) return;
@@ -60,18 +60,14 @@ export class Supplies {
       finish(null, { accepted: false, detail });
     };
     /** Refusals are answers, anything else is a mistake here. */
-    const attempt = (action: () => void) => {
-      try {
-        action();
-      } catch (error) {
-        if (error instanceof RefusedError && error.refused.code === RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW) {
-          // Says nothing of the evidence.
-          finish({ code: status.FAILED_PRECONDITION, details: error.message });
-        } else if (error instanceof RefusedError) refuse(error.message);
-        else {
-          this.#log.error({ err: error }, 'supply failed');
-          finish({ code: status.INTERNAL, details: 'internal error' });
-        }
+    const failed = (error: unknown) => {
+      if (error instanceof RefusedError && error.refused.code === RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW) {
+        // Says nothing of the evidence.
+        finish({ code: status.FAILED_PRECONDITION, details: error.message });
+      } else if (error instanceof RefusedError) refuse(error.message);
+      else {
+        this.#log.error({ err: error }, 'supply failed');
+        finish({ code: status.INTERNAL, details: 'internal error' });
       }
     };
     const patience = setTimeout(() => {
@@ -80,7 +76,7 @@ export class Supplies {
 
     call.on('data', ({ nonce, link, kind, piece }: SupplyRequest) => {
       if (done) return;
-      attempt(() => {
+      try {
         if (!about) {
           const known = kinds[kind];
           if (!known) return refuse('neither CRL nor OCSP response');
@@ -89,16 +85,18 @@ export class Supplies {
         octets += piece.length;
         if (octets > this.#maxOctets) return refuse(`longer than ${this.#maxOctets} octets`);
         pieces.push(piece);
-      });
+      } catch (error) {
+        failed(error);
+      }
     });
     call.on('end', () => {
       if (done) return;
       if (!about) return refuse('nothing was sent');
       const { kind, add } = about;
-      attempt(() => {
-        add(kind, Uint8Array.from(Buffer.concat(pieces)));
-        finish(null, { accepted: true, detail: '' });
-      });
+      add(kind, Uint8Array.from(Buffer.concat(pieces))).then(
+        () => finish(null, { accepted: true, detail: '' }),
+        failed,
+      );
     });
     const gone = () => finish({ code: status.CANCELLED, details: 'cancelled' });
     call.on('cancelled', gone);

@@ -58,8 +58,8 @@ const worldOf = (policy: RevocationPolicy = 'allow-unknown') =>
 
 /** What becomes of what is handed in: accepted, or why not. */
 const supply = (world: World, [link, kind, bytes]: Given) =>
-  attempt(() => {
-    world.issuance.supply(nothing, link, coordinator)(kind, bytes);
+  attempt(async () => {
+    await world.issuance.supply(nothing, link, coordinator)(kind, bytes);
     return 'accepted';
   });
 

@@ -40,9 +40,9 @@ export class VaRevocation {
   }
 
   /** @throws PkiError what is not current, or not about the certificate */
-  add(kind: RevocationDocument['kind'], der: Uint8Array, link: Link, now: Date): void {
-    if (kind === 'crl') this.#evidence.addCrl(der, link, now);
-    else this.#evidence.addOcsp(der, link, now);
+  async add(kind: RevocationDocument['kind'], der: Uint8Array, link: Link, now: () => Date): Promise<void> {
+    if (kind === 'crl') await this.#evidence.addCrl(der, link, now);
+    else this.#evidence.addOcsp(der, link, now());
     this.#state = undefined;
   }
 

@@ -25,22 +25,35 @@ export class CrlEntries {
   /** Open addressing: offset of an entry plus one, or zero. Its length is a power of two. */
   readonly #slots: Uint32Array;
 
-  /** Reads the content octets of the SEQUENCE OF. Throws `malformed`, or `unsupported` for an indirect CRL. */
-  constructor(octets: Uint8Array) {
+  private constructor(octets: Uint8Array, size: number) {
     this.#octets = octets;
-    const scanner = new Scanner(octets);
-    const offsets = new Uint32Array(Math.ceil(octets.length / smallestEntry));
-    let size = 0;
-    while (!scanner.atEnd) offsets[size++] = scanner.entry();
     this.size = size;
     let slots = 16;
     while (slots < size * 2) slots *= 2;
     this.#slots = new Uint32Array(slots);
+  }
+
+  /**
+   * Reads the content octets of the SEQUENCE OF, in steps of a few milliseconds.
+   *
+   * Throws `malformed`, or `unsupported` for an indirect CRL.
+   */
+  static *read(octets: Uint8Array): Generator<undefined, CrlEntries> {
+    const scanner = new Scanner(octets);
+    const offsets = new Uint32Array(Math.ceil(octets.length / smallestEntry));
+    let size = 0;
+    while (!scanner.atEnd) {
+      offsets[size++] = scanner.entry();
+      if (size % entriesPerStep === 0) yield;
+    }
+    const entries = new CrlEntries(octets, size);
     let probes = size * probesPerEntry + 1_024;
     for (let i = 0; i < size; i++) {
-      probes -= this.#insert(offsets[i]!);
+      probes -= entries.#insert(offsets[i]!);
       if (probes < 0) throw new PkiError('limit', 'CRL: serial numbers made to collide');
+      if (i % entriesPerStep === 0) yield;
     }
+    return entries;
   }
 
   /** By the content octets of serialNumber. The first entry counts, should there be two. */
@@ -69,6 +82,9 @@ export class CrlEntries {
 
 /** SEQUENCE { INTEGER of one octet, UTCTime }. */
 const smallestEntry = 2 + 3 + 15;
+
+/** Some milliseconds' worth. */
+const entriesPerStep = 16_384;
 
 /** Slots that an entry may take to place, on average; two are usual. A CRL is read before it is verified. */
 const probesPerEntry = 64;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { covers, crlStatus, der, parseCrl, PkiError, verifyCrl } from './index.ts';
-import { deltaIndicator, issuingDistributionPoint, makeCrl } from './testing/crl.ts';
+import { covers, der, parseCrl, parseCrlInSlices, PkiError, verifyCrl } from './index.ts';
+import { crlStatus, deltaIndicator, issuingDistributionPoint, makeCrl } from './testing/crl.ts';
 import { authority, ext, extension, keyOf, now, server } from './testing/issue.ts';
 
 const ca = authority('CRL issuer');
@@ -187,6 +187,17 @@ describe('a CRL of 300,000 entries', () => {
     expect(found).toBe(300_000);
     for (let i = 300_000; i < 310_000; i++) if (crl.entries.find(serialAt(i))) found++;
     expect(found).toBe(300_000);
+  });
+
+  it('read in slices is the same, and leaves turns to others', async () => {
+    let turns = 0;
+    const others = setInterval(() => turns++, 1);
+    const sliced = await parseCrlInSlices(crl.der);
+    clearInterval(others);
+    expect(turns).toBeGreaterThan(5);
+    expect(sliced.entries.size).toBe(300_000);
+    expect(sliced.entries.find(serialAt(299_999))).toEqual(crl.entries.find(serialAt(299_999)));
+    await expect(parseCrlInSlices(crl.der.subarray(1))).rejects.toThrow(PkiError);
   });
 });
 

@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import {
   createTrustStore,
   crlDistributionPoints,
-  crlStatus,
   der,
   encodeOcspRequest,
   issuedByOwnCa,
@@ -18,7 +17,7 @@ import {
   verifyOcsp,
   extensionOids,
 } from './index.ts';
-import { freshestCrl, issuingDistributionPoint, makeCrl } from './testing/crl.ts';
+import { crlStatus, freshestCrl, issuingDistributionPoint, makeCrl } from './testing/crl.ts';
 import {
   authority,
   directoryName,

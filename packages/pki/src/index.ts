@@ -22,7 +22,6 @@ export { importChromeRootStore, type ChromeImportOptions } from './chrome-root-s
 export { importMicrosoftList, type MicrosoftImportOptions } from './ccadb.ts';
 export { readPublicSuffixes, type PublicSuffixOptions } from './public-suffixes.ts';
 export * from './crl.ts';
-export * from './crl-status.ts';
 export { CrlEntries, type CrlEntry } from './crl-entries.ts';
 export { type OcspOptions, type OcspVerdict, verifyOcsp } from './ocsp.ts';
 export { encodeOcspRequest, issuerHashes } from './ocsp-request.ts';

@@ -94,7 +94,7 @@ export function statusFrom(
 ): CertificateStatus {
   const evidence: Evidence[] = [];
   let revoked: { at: Date | undefined; reason: number | undefined } | undefined;
-  let stale = false;
+  let stale = problems.some(({ error }) => error.code === 'stale');
   for (const verdict of responses) {
     if (verdict.status === 'revoked') revoked ??= { at: verdict.revokedAt, reason: verdict.reason };
     if (verdict.nextUpdate >= now) evidence.push({ kind: 'ocsp', stapled: false, verdict });

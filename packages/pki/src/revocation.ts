@@ -7,7 +7,7 @@ import {
   type Crl,
   crlOctets,
   deltaFits,
-  parseCrl,
+  parseCrlInSlices,
   revocation,
   verifyCrl,
 } from './crl.ts';
@@ -149,7 +149,7 @@ export class RevocationSource {
     return this.#crls.get(`${sha256(issuer.der)} ${url}`, async (previous) => {
       const octets = await this.#fetch(url, undefined, this.#options.crlOctets ?? crlOctets);
       if (previous && Buffer.compare(previous.crl.der, octets) === 0) return previous;
-      const crl = parseCrl(octets);
+      const crl = await parseCrlInSlices(octets);
       verifyCrl(crl, issuer);
       assertCurrent(crl, this.#options.clock());
       // An older one than is known already, replayed or from a server behind.

@@ -13,7 +13,9 @@ async function about(options: Parameters<typeof Asker.start>[0]) {
 }
 const revocation = { maxAgeMs: 200, refreshEveryMs: 100, retryAfterMs: 100 };
 
-it('a CRL larger than the signer takes: refused and logged, and nobody falls over', async () => {
+it('a CRL larger than the signer takes: refused and logged, and nobody falls over', {
+  timeout: 90_000,
+}, async () => {
   const ask = await about({
     signer: { draws: { perEndpoint: 100_000 }, revocation: { crlOctets: 1_000_000 } },
     coordinator: { revocation },
@@ -27,7 +29,9 @@ it('a CRL larger than the signer takes: refused and logged, and nobody falls ove
   await until(ask, ({ status }) => status === 'issued', 5_000);
 });
 
-it('a CRL larger than the coordinator fetches: no voucher, or one without status by the policy', async () => {
+it('a CRL larger than the coordinator fetches: no voucher, or one without status by the policy', {
+  timeout: 90_000,
+}, async () => {
   const ask = await about({
     signer: { draws: { perEndpoint: 100_000 }, revocation: { policy: 'allow-unknown' } },
     coordinator: { revocation: { ...revocation, crlOctets: 1_024 } },

@@ -1,6 +1,15 @@
 /** CRLs for tests, from this package's DER writer. */
 import { sign } from 'node:crypto';
-import { constructed, der, extensionOids, implicit } from '../index.ts';
+import {
+  type Certificate,
+  type CertificateStatus,
+  constructed,
+  der,
+  extensionOids,
+  implicit,
+  statusFrom,
+  verifyDocuments,
+} from '../index.ts';
 import { ecdsaWithSha256, ext, extension, type Issued, now, uriName } from './issue.ts';
 
 export interface CrlShape {
@@ -19,6 +28,17 @@ export interface CrlShape {
 }
 
 const day = 86_400_000;
+
+/** What these CRLs say of the certificate. */
+export const crlStatus = (
+  certificate: Certificate,
+  issuer: Certificate,
+  crls: readonly Uint8Array[],
+  at: Date,
+): CertificateStatus => {
+  const documents = crls.map((bytes) => ({ kind: 'crl' as const, der: bytes }));
+  return statusFrom(certificate, verifyDocuments(certificate, issuer, documents, at), at);
+};
 
 export function makeCrl(issuer: Issued, shape: CrlShape = {}): Uint8Array {
   const { revoked = [], number = 1, thisUpdate = new Date(now.getTime() - day) } = shape;

@@ -1,7 +1,8 @@
 /** Cases of the x509-limbo suite (C2SP/x509-limbo), run against the trust store. */
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { createTrustStore, crlStatus, pemBlocks, pemCertificates, PkiError, type Profile } from '../index.ts';
+import { createTrustStore, pemBlocks, pemCertificates, PkiError, type Profile } from '../index.ts';
+import { crlStatus } from './crl.ts';
 
 export interface LimboCase {
   readonly id: string;
@@ -64,7 +65,7 @@ export function runLimbo(one: LimboCase, options: LimboOptions = {}): LimboOutco
       .slice(0, -1)
       .map((certificate, i) => crlStatus(certificate, path[i + 1]!, crls, now));
     const bad = statuses.find(({ status }) => status !== 'good');
-    return { accepted: !bad, detail: bad ? `${bad.status} ${bad.problems[0]?.message ?? ''}` : '' };
+    return { accepted: !bad, detail: bad ? `${bad.status} ${bad.problems[0]?.error.message ?? ''}` : '' };
   } catch (error) {
     if (!(error instanceof PkiError)) throw error;
     return { accepted: false, detail: error.message };
