@@ -32,6 +32,7 @@ export default defineConfig({
       project('client'),
       project('admin'),
       project('demo'),
+      project('infra'),
       project('test'),
     ],
   },

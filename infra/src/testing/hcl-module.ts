@@ -1,0 +1,83 @@
+/** A module without resources, judged as `terraform plan` would: variables, locals, preconditions of its outputs. */
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse as parseFile } from '@cdktf/hcl2json';
+import { type Scope, type Value, template } from './hcl-expression.ts';
+
+interface Check {
+  readonly condition: string;
+  readonly error_message: string;
+}
+interface Variable {
+  readonly type?: string;
+  readonly default?: Value;
+  readonly validation?: readonly Check[];
+}
+interface Output {
+  readonly value: Value;
+  readonly precondition?: readonly Check[];
+}
+
+export interface Planned {
+  readonly outputs: Readonly<Record<string, Value>>;
+  /** Messages of the conditions that do not hold; without any, the plan is accepted. */
+  readonly refused: readonly string[];
+}
+
+export class HclModule {
+  readonly #locals = new Map<string, Value>();
+  readonly #variables = new Map<string, Variable>();
+  readonly #outputs = new Map<string, Output>();
+
+  static async read(directory: string): Promise<HclModule> {
+    const module = new HclModule();
+    for (const name of readdirSync(directory).filter((one) => one.endsWith('.tf'))) {
+      const file = await parseFile(name, readFileSync(join(directory, name), 'utf8'));
+      for (const [key, [block]] of Object.entries<[Variable]>(file['variable'] ?? {})) {
+        module.#variables.set(key, block);
+      }
+      for (const [key, [block]] of Object.entries<[Output]>(file['output'] ?? {}))
+        module.#outputs.set(key, block);
+      for (const block of (file['locals'] ?? []) as Record<string, Value>[]) {
+        for (const [key, value] of Object.entries(block)) module.#locals.set(key, value);
+      }
+    }
+    return module;
+  }
+
+  /** @param given with every member that an object type has: `optional` is not filled in here */
+  plan(given: Readonly<Record<string, Value>>): Planned {
+    const variables = new Map(
+      [...this.#variables].map(([name, one]) => [name, given[name] ?? one.default ?? null]),
+    );
+    const computed = new Map<string, Value>();
+    const scope: Scope = (name) => {
+      const [kind, key = ''] = name.split('.');
+      if (kind === 'var' && variables.has(key)) return variables.get(key)!;
+      const local = kind === 'local' ? this.#locals.get(key) : undefined;
+      if (local === undefined) throw new TypeError(`no ${name} in this scope`);
+      if (!computed.has(key)) computed.set(key, evaluate(local, scope));
+      return computed.get(key)!;
+    };
+    const failing = (checks: readonly Check[] = []) =>
+      checks
+        .filter(({ condition }) => evaluate(condition, scope) !== true)
+        .map(({ error_message }) => String(evaluate(error_message, scope)));
+    const invalid = [...this.#variables.values()].flatMap(({ validation }) => failing(validation));
+    if (invalid.length > 0) return { outputs: {}, refused: invalid };
+    const refused = [...this.#outputs.values()].flatMap(({ precondition }) => failing(precondition));
+    const outputs =
+      refused.length > 0
+        ? {}
+        : Object.fromEntries([...this.#outputs].map(([name, { value }]) => [name, evaluate(value, scope)]));
+    return { outputs, refused };
+  }
+}
+
+/** What hcl2json makes of an expression: strings are templates, lists and objects hold others. */
+function evaluate(value: Value, scope: Scope): Value {
+  if (typeof value === 'string') return template(value)(scope);
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map((one: Value) => evaluate(one, scope));
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, evaluate(one, scope)]));
+}
