@@ -218,7 +218,7 @@ describe('what it puts out', () => {
     );
     const { outputs, refused } = plan(all, defaultQuorumPolicy, keys);
     expect(refused).toEqual([]);
-    const registry = parseRegistry(String(outputs['registry']));
+    const registry = parseRegistry(outputs['registry'] as string);
     expect([...registry.agents.values()].map(({ name, rir, asn }) => ({ name, rir, asn }))).toEqual(
       all.slice(1).map(({ name, rir, asn }) => ({ name, rir, asn })),
     );

@@ -2,13 +2,8 @@
  * Evaluates the part of HCL's expression language that the pure modules use, so that their rules are tested where
  * no terraform is (HCL native syntax specification, "Expressions"; for the functions, Terraform's language reference).
  */
-export type Value =
-  | null
-  | boolean
-  | number
-  | string
-  | readonly Value[]
-  | { readonly [member: string]: Value };
+import { type Value, entries, equal, functions, member, number, print, truth } from './hcl-functions.ts';
+
 /** Names of `for`, and `var.x` and `local.x`. */
 export type Scope = (name: string) => Value;
 type Expression = (scope: Scope) => Value;
@@ -31,11 +26,6 @@ export function template(text: string): Expression {
   if (parts.length === 1 && typeof only === 'function') return only;
   return (scope) => parts.map((part) => (typeof part === 'string' ? part : print(part(scope)))).join('');
 }
-
-const print = (value: Value): string => {
-  if (typeof value === 'object') throw new TypeError('a template takes no list, object or null');
-  return String(value);
-};
 
 /** Where the brace closes that opened before `from`. */
 function closing(text: string, from: number): number {
@@ -261,76 +251,3 @@ function succeeds(action: () => unknown): boolean {
     return false;
   }
 }
-
-function truth(value: Value): boolean {
-  if (typeof value !== 'boolean') throw new TypeError(`no truth value: ${JSON.stringify(value)}`);
-  return value;
-}
-
-function number(value: Value): number {
-  if (typeof value !== 'number') throw new TypeError(`no number: ${JSON.stringify(value)}`);
-  return value;
-}
-
-function text(value: Value | undefined): string {
-  if (typeof value !== 'string') throw new TypeError(`no string: ${JSON.stringify(value)}`);
-  return value;
-}
-
-const isList = (value: Value | undefined): value is readonly Value[] => Array.isArray(value);
-
-function list(value: Value | undefined): readonly Value[] {
-  if (!isList(value)) throw new TypeError(`no list: ${JSON.stringify(value)}`);
-  return value;
-}
-
-/** Members of an object in the order of their names, as Terraform has them. */
-function entries(value: Value): [Value, Value][] {
-  if (isList(value)) return value.map((item, index) => [index, item]);
-  if (typeof value !== 'object' || value === null)
-    throw new TypeError(`no collection: ${JSON.stringify(value)}`);
-  return Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
-}
-
-function member(value: Value, key: Value): Value {
-  const found = entries(value).find(([name]) => name === key);
-  if (!found) throw new TypeError(`no member ${JSON.stringify(key)}`);
-  return found[1];
-}
-
-const equal = (a: Value, b: Value): boolean => JSON.stringify(a) === JSON.stringify(b);
-const keys = (value: Value) => entries(value).map(([key]) => key);
-const unique = (values: readonly Value[]) =>
-  values.filter((value, index) => values.findIndex((other) => equal(other, value)) === index);
-
-const functions: Readonly<Record<string, (...args: readonly Value[]) => Value>> = {
-  abs: (x) => Math.abs(number(x!)),
-  alltrue: (values) => list(values).every(truth),
-  ceil: (x) => Math.ceil(number(x!)),
-  concat: (...lists) => lists.flatMap(list),
-  contains: (values, value) => list(values).some((one) => equal(one, value!)),
-  distinct: (values) => unique(list(values)),
-  flatten: (values) => list(values).flatMap((one) => (isList(one) ? [...one] : [one])),
-  floor: (x) => Math.floor(number(x!)),
-  join: (separator, values) => list(values).map(print).join(text(separator)),
-  jsonencode: (value) => JSON.stringify(value),
-  keys: (value) => keys(value!),
-  length: (value) => (typeof value === 'string' ? value.length : entries(value!).length),
-  max: (...values) => Math.max(...values.map(number)),
-  merge: (...objects) => Object.assign({}, ...objects) as Value,
-  min: (...values) => Math.min(...values.map(number)),
-  pow: (base, exponent) => number(base!) ** number(exponent!),
-  regex(pattern, subject) {
-    const [found] = new RegExp(text(pattern)).exec(text(subject)) ?? [];
-    if (found === undefined) throw new TypeError('no match');
-    return found;
-  },
-  setsubtract: (a, b) => list(a).filter((one) => !list(b).some((other) => equal(one, other))),
-  slice: (values, from, to) => list(values).slice(number(from!), number(to!)),
-  sort: (values) => list(values).map(print).toSorted(),
-  sum(values) {
-    if (list(values).length === 0) throw new TypeError('sum of nothing');
-    return list(values).reduce<number>((total, one) => total + number(one), 0);
-  },
-  values: (value) => entries(value!).map(([, item]) => item),
-};

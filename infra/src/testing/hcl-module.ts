@@ -2,7 +2,8 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse as parseFile } from '@cdktf/hcl2json';
-import { type Scope, type Value, template } from './hcl-expression.ts';
+import { type Scope, template } from './hcl-expression.ts';
+import { type Value, print } from './hcl-functions.ts';
 
 interface Check {
   readonly condition: string;
@@ -62,7 +63,7 @@ export class HclModule {
     const failing = (checks: readonly Check[] = []) =>
       checks
         .filter(({ condition }) => evaluate(condition, scope) !== true)
-        .map(({ error_message }) => String(evaluate(error_message, scope)));
+        .map(({ error_message }) => print(evaluate(error_message, scope)));
     const invalid = [...this.#variables.values()].flatMap(({ validation }) => failing(validation));
     if (invalid.length > 0) return { outputs: {}, refused: invalid };
     const refused = [...this.#outputs.values()].flatMap(({ precondition }) => failing(precondition));
