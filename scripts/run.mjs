@@ -19,6 +19,7 @@ const usage = `usage: npm run <command> [-- arguments]
   test                  every test                                             (-- <name…> for some of them)
   bench                 figures, with a peer in the same run                   (-- ${benches.join(' ')}, -- --json)
   mecai                 the mecai command line                                 (-- request|inspect|verify --help)
+  package               archives to install, one for each process            (-- <process…>, -- --out <directory>)
   mecai-admin           the operator's commands                               (-- --help)
   build, check          turbo over all workspaces`;
 
@@ -48,6 +49,10 @@ switch (command) {
   case 'mecai-admin':
     await setUp(root, { quiet: true });
     await run(node, [...plain, join(root, 'admin/src/main.ts'), ...args]);
+    break;
+  case 'package':
+    await setUp(root, { quiet: true });
+    await run(node, [join(root, 'scripts/package.mjs'), ...args]);
     break;
   case 'turbo':
     await setUp(root, {});

@@ -1,0 +1,139 @@
+/** Archives as they are made for machines: unpacked, installed, run. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash, generateKeyPairSync } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { natsPermissions } from '@mecai/proto';
+import { type NatsServer, startNatsServer } from '@mecai/test/nats-server';
+import { softHsmModule, startProcess } from '@mecai/test/network';
+import { createUser } from '@nats-io/nkeys';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { infra, repository } from './testing/files.ts';
+import { Unit } from './testing/unit.ts';
+
+let directory: string;
+let nats: NatsServer;
+const agentUser = createUser();
+const name = 'frankfurt';
+const at = (...parts: string[]) => join(directory, ...parts);
+
+/** One archive, quickly; its path and hash as the command prints them. */
+function pack(process_: string, out: string): { file: string; sha256: string } {
+  const [sha256 = '', file = ''] = execFileSync(
+    process.execPath,
+    [join(repository, 'scripts/package.mjs'), '--level', '1', '--out', at(out), process_],
+    { encoding: 'utf8' },
+  )
+    .trim()
+    .split(/\s+/);
+  return { file, sha256 };
+}
+const unpack = (file: string, to: string) => {
+  mkdirSync(at(to), { recursive: true });
+  execFileSync('tar', ['-xzf', file, '--strip-components=1', '-C', at(to)]);
+  return at(to);
+};
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'mecai-packages-'));
+  nats = await startNatsServer({
+    directory: at('nats'),
+    users: [{ name, publicNkey: agentUser.getPublicKey(), ...natsPermissions.agent(name) }],
+  });
+}, 120_000);
+afterAll(async () => {
+  await nats.stop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+describe('probe agent', () => {
+  it('the same sources make the same octets; installed, it runs with what its unit gives it', async () => {
+    const { file, sha256 } = pack('probe-agent', 'out');
+    expect(createHash('sha256').update(readFileSync(file)).digest('hex')).toBe(sha256);
+    expect(pack('probe-agent', 'again').sha256).toBe(sha256);
+
+    const here = unpack(file, 'unpacked');
+    expect(readFileSync(join(here, 'THIRD-PARTY-LICENSES'), 'utf8')).toMatch(
+      /^== @nats-io\/nats-core .*Apache-2\.0$/m,
+    );
+    const install = () =>
+      execFileSync('sh', [join(here, 'install.sh')], { env: { ...process.env, DESTDIR: at('root') } });
+    install();
+    install();
+    const installed = at('root/opt/mecai/probe-agent');
+    expect(readlinkSync(installed)).toBe('probe-agent-0.1.0');
+    expect(readFileSync(at('root/etc/systemd/system/mecai-probe-agent.service'), 'utf8')).toBe(
+      new Unit('mecai-probe-agent').text,
+    );
+
+    mkdirSync(at('credentials'));
+    writeFileSync(at('credentials/nats-seed'), agentUser.getSeed(), { mode: 0o600 });
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    writeFileSync(at('credentials/observation-key'), privateKey.export({ format: 'pem', type: 'pkcs8' }), {
+      mode: 0o600,
+    });
+    const agent = await startProcess({
+      name,
+      script: join(installed, 'lib/main.js'),
+      args: ['--config', join(infra, 'examples/probe-agent.json')],
+      logFile: at('agent.log'),
+      environment: {
+        ...new Unit('mecai-probe-agent').environment(at('credentials')),
+        MECAI_ADMIN: '127.0.0.1:0',
+        MECAI_NATS__SERVERS: JSON.stringify([nats.url]),
+      },
+    });
+    try {
+      expect((await fetch(`${agent.ready['admin']}/readyz`)).status).toBe(200);
+    } finally {
+      expect(await agent.stop()).toBe(0);
+    }
+    // By its own Node, through a link, from anywhere.
+    const help = execFileSync(join(installed, 'bin/mecai-probe-agent'), ['--help'], {
+      encoding: 'utf8',
+      cwd: '/',
+    });
+    expect(help).toMatch(/^usage: probe-agent --config/);
+  }, 120_000);
+});
+
+describe('signer', () => {
+  it('reaches an HSM through the PKCS #11 binding beside it', () => {
+    const here = unpack(pack('signer', 'out').file, 'signer');
+    mkdirSync(at('tokens'));
+    const hsm = { ...process.env, SOFTHSM2_CONF: at('softhsm2.conf') };
+    writeFileSync(hsm.SOFTHSM2_CONF, `directories.tokendir = ${at('tokens')}\nlog.level = ERROR\n`);
+    execFileSync(
+      'softhsm2-util',
+      ['--init-token', '--free', '--label', 'mecai', '--pin', '1234', '--so-pin', '123456'],
+      { env: hsm, stdio: 'pipe' },
+    );
+    mkdirSync(at('signer-credentials'));
+    writeFileSync(at('signer-credentials/hsm-pin'), '1234', { mode: 0o600 });
+    const { status, stdout, stderr } = spawnSync(
+      join(here, 'bin/mecai-signer'),
+      ['keygen', '--config', join(here, 'examples/signer.json')],
+      {
+        encoding: 'utf8',
+        env: {
+          ...hsm,
+          ...new Unit('mecai-signer').environment(at('signer-credentials')),
+          MECAI_HSM__MODULE: softHsmModule(),
+          MECAI_HSM__TOKEN: 'mecai',
+        },
+      },
+    );
+    expect([status, stderr]).toEqual([0, '']);
+    expect(stdout).toContain('va');
+  }, 120_000);
+});
+
+it('a process that there is not is named', () => {
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [join(repository, 'scripts/package.mjs'), 'probe-agents'],
+    { encoding: 'utf8' },
+  );
+  expect([status, stderr]).toEqual([2, 'no process probe-agents\n']);
+});

@@ -1,0 +1,134 @@
+/** The units, judged by systemd; what they hand to the processes, judged by those. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadConfig } from '@mecai/runtime';
+import type * as z from 'zod';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { infra, repository } from './testing/files.ts';
+import { Unit, units } from './testing/unit.ts';
+
+let directory: string;
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'mecai-systemd-'));
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+/** Of `systemd-analyze security`: 0 best, 10 worst. What is left: sockets, and V8's machine code. */
+const exposure: Readonly<Record<(typeof units)[number], number>> = {
+  'probe-agent': 1.1,
+  coordinator: 1.1,
+  signer: 0.9,
+  analytics: 1.3,
+  campaigns: 1.1,
+};
+
+const schemas: Readonly<Record<(typeof units)[number], [file: string, schema: string]>> = {
+  'probe-agent': ['probe-agent/src/config.ts', 'agentConfig'],
+  coordinator: ['coordinator/src/config.ts', 'coordinatorConfig'],
+  signer: ['signer/src/config.ts', 'signerConfig'],
+  analytics: ['analytics/src/config.ts', 'configSchema'],
+  campaigns: ['analytics/src/campaigns/config.ts', 'campaignsConfig'],
+};
+
+describe.each(units)('mecai-%s.service', (name) => {
+  const unit = new Unit(`mecai-${name}`);
+
+  it('is understood by systemd, and its program is where the archive brings it', () => {
+    // As after an installation, in another place.
+    const program = join(directory, name, `bin/mecai-${name}`);
+    mkdirSync(join(directory, name, 'bin'), { recursive: true });
+    cpSync('/bin/true', program);
+    const file = join(directory, `mecai-${name}.service`);
+    const [start] = unit.all('ExecStart');
+    expect(start).toMatch(new RegExp(`^/opt/mecai/${name}/bin/mecai-${name} `));
+    writeFileSync(file, unit.text.replaceAll('/opt/mecai', directory));
+    const { status, stderr, stdout } = spawnSync('systemd-analyze', ['verify', '--man=no', file], {
+      encoding: 'utf8',
+    });
+    expect([status, stdout + stderr]).toEqual([0, '']);
+  });
+
+  it(`is exposed at ${exposure[name]} of 10 at most`, () => {
+    const { stdout, stderr } = spawnSync(
+      'systemd-analyze',
+      ['security', '--offline=yes', '--no-pager', join(infra, `systemd/mecai-${name}.service`)],
+      { encoding: 'utf8' },
+    );
+    const [, figure] = /exposure level for \S+: ([\d.]+)/.exec(stdout) ?? [];
+    expect(Number(figure), stdout + stderr).toBeLessThanOrEqual(exposure[name]);
+    expect(Number(figure)).toBeGreaterThan(0);
+  });
+
+  it('gains nothing, writes nowhere but in its own directory', () => {
+    for (const [setting, value] of Object.entries({
+      NoNewPrivileges: 'yes',
+      CapabilityBoundingSet: '',
+      ProtectSystem: 'strict',
+      PrivateTmp: 'yes',
+      User: `mecai-${name}`,
+      StateDirectory: `mecai-${name}`,
+    })) {
+      expect([setting, unit.all(setting)]).toEqual([setting, [value]]);
+    }
+    expect(unit.all('ReadWritePaths')).toEqual([]);
+    expect(unit.all('SystemCallFilter')[0]).toMatch(/^@system-service/);
+  });
+
+  it('gives the secrets to the options that take them, in a configuration that is the example', async () => {
+    const [file, schema] = schemas[name];
+    const module = (await import(join(repository, file))) as Record<string, z.ZodObject>;
+    const environment = unit.environment('/run/credentials/x');
+    const config = JSON.stringify(
+      loadConfig(module[schema]!, join(infra, `examples/${name}.json`), environment),
+    );
+    const secrets = unit.all('LoadCredential').map((line) => line.split(':')[0]);
+    expect(secrets.length).toBeGreaterThan(0);
+    for (const secret of secrets) expect(config).toContain(`/run/credentials/x/${secret}`);
+    expect(config).not.toContain('by the unit');
+  });
+
+  it('may bind the ports of the example and no other', () => {
+    const example = readFileSync(join(infra, `examples/${name}.json`), 'utf8');
+    const ports = [...example.matchAll(/"(?:listen|admin)": "[^"]*:(\d+)"/g)].map(
+      ([, port]) => `tcp:${port}`,
+    );
+    expect(unit.all('SocketBindDeny')).toEqual(['any']);
+    expect(unit.all('SocketBindAllow').toSorted()).toEqual(ports.toSorted());
+  });
+
+  it('user and directories are made as systemd reads it', () => {
+    const root = join(directory, `root-${name}`);
+    mkdirSync(join(root, 'etc'), { recursive: true });
+    const conf = (kind: string) => join(infra, `systemd/mecai-${name}.${kind}.conf`);
+    execFileSync('systemd-sysusers', [`--root=${root}`, conf('sysusers')], { stdio: 'pipe' });
+    expect(readFileSync(join(root, 'etc/passwd'), 'utf8')).toMatch(
+      new RegExp(`^mecai-${name}:x:\\d+:\\d+:.*:/var/lib/mecai-${name}:.*nologin$`, 'm'),
+    );
+    execFileSync('systemd-tmpfiles', [`--root=${root}`, '--create', conf('tmpfiles')], { stdio: 'pipe' });
+    expect(existsSync(join(root, `var/lib/mecai-${name}`))).toBe(true);
+    expect(statSync(join(root, 'etc/mecai/secrets')).mode & 0o777).toBe(0o700);
+  });
+});
+
+it('the signer reaches nobody unless a drop-in names them', () => {
+  const unit = new Unit('mecai-signer');
+  expect(unit.all('IPAddressDeny')).toEqual(['any']);
+  expect(unit.all('IPAddressAllow')).toEqual(['localhost']);
+});
+
+it('the example of mecai-admin is one', async () => {
+  const file = join(repository, 'admin/src/config.ts');
+  const { adminConfig } = (await import(file)) as { adminConfig: z.ZodObject };
+  expect(loadConfig(adminConfig, join(infra, 'examples/admin.json'), {})).toHaveProperty('signers.length', 1);
+});

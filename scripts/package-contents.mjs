@@ -1,0 +1,27 @@
+/**
+ * What the archive of each process has besides Node, the licence and its example configuration.
+ *
+ * main: entry; native: modules with native parts, beside the bundle; build: script to run before; files: [from, to];
+ * units: systemd units.
+ */
+const chdb = ['chdb', `@chdb/lib-${process.platform}-${process.arch}-gnu`];
+
+export const processes = {
+  coordinator: { main: 'coordinator/src/main.ts', units: ['infra/systemd/mecai-coordinator.service'] },
+  'probe-agent': { main: 'probe-agent/src/main.ts', units: ['infra/systemd/mecai-probe-agent.service'] },
+  signer: {
+    main: 'signer/src/main.ts',
+    native: ['pkcs11js'],
+    units: ['infra/systemd/mecai-signer.service'],
+  },
+  analytics: {
+    main: 'analytics/src/main.ts',
+    native: chdb,
+    build: 'analytics/src/build-dashboard.ts',
+    files: [['analytics/dashboard/dist', 'dashboard/dist']],
+    units: ['infra/systemd/mecai-analytics.service'],
+  },
+  campaigns: { main: 'analytics/src/campaigns/main.ts', units: ['infra/systemd/mecai-campaigns.service'] },
+  client: { main: 'client/src/main.ts' },
+  admin: { main: 'admin/src/main.ts' },
+};
