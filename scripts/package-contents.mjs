@@ -22,6 +22,11 @@ export const processes = {
     units: ['infra/systemd/mecai-analytics.service'],
   },
   campaigns: { main: 'analytics/src/campaigns/main.ts', units: ['infra/systemd/mecai-campaigns.service'] },
-  client: { main: 'client/src/main.ts' },
+  client: {
+    main: 'client/src/main.ts',
+    units: ['mecai-staple.service', 'mecai-staple-once.service', 'mecai-staple-once.timer'].map(
+      (unit) => `client/systemd/${unit}`,
+    ),
+  },
   admin: { main: 'admin/src/main.ts' },
 };

@@ -130,8 +130,8 @@ async function bundle(main, directory, modules) {
       plugins: [
         {
           name: 'files beside',
-          setup: ({ onLoad }) =>
-            onLoad({ filter: /\.ts$/, namespace: 'file' }, ({ path }) => {
+          setup: (bundler) =>
+            bundler.onLoad({ filter: /\.ts$/, namespace: 'file' }, ({ path }) => {
               if (path.includes('node_modules')) return undefined;
               const source = readFileSync(path, 'utf8');
               const contents = source.replace(/new URL\('([\w.-]+)', import\.meta\.url\)/g, (_, file) => {
@@ -169,15 +169,17 @@ function copyModule(module, to) {
 }
 
 function licences(modules) {
-  const parts = [...modules].toSorted().map((module) => {
-    const directory = join(root, 'node_modules', module);
-    const { license = 'see its repository', version: of } = JSON.parse(
-      readFileSync(join(directory, 'package.json'), 'utf8'),
-    );
-    const texts = readdirSync(directory).filter((file) => /^(licen[cs]e|notice|copying)/i.test(file));
-    const text = texts.toSorted().map((file) => readFileSync(join(directory, file), 'utf8').trim());
-    return [`== ${module} ${of}: ${license}`, ...text].join('\n\n');
-  });
+  const parts = [...modules]
+    .toSorted((a, b) => (a < b ? -1 : 1))
+    .map((module) => {
+      const directory = join(root, 'node_modules', module);
+      const { license = 'see its repository', version: of } = JSON.parse(
+        readFileSync(join(directory, 'package.json'), 'utf8'),
+      );
+      const texts = readdirSync(directory).filter((file) => /^(licen[cs]e|notice|copying)/i.test(file));
+      const text = texts.toSorted().map((file) => readFileSync(join(directory, file), 'utf8').trim());
+      return [`== ${module} ${of}: ${license}`, ...text].join('\n\n');
+    });
   return `${parts.join('\n\n')}\n`;
 }
 
