@@ -84,7 +84,15 @@ async function stage(name, { main, native = [], build, files = [], units = [] },
   for (const module of native) copyModule(module, at('node_modules', module));
   copyFileSync(join(root, 'node_modules/node/bin/node'), at('runtime/node'));
   for (const [from, to] of files) cpSync(join(root, from), at(to), { recursive: true });
-  for (const unit of units) copy(unit, at('systemd', basename(unit)));
+  for (const unit of units) {
+    // Units of other ways to install name the program where those put it.
+    const text = readFileSync(join(root, unit), 'utf8').replaceAll(
+      '/usr/bin/mecai ',
+      '/opt/mecai/client/bin/mecai ',
+    );
+    mkdirSync(at('systemd'), { recursive: true });
+    writeFileSync(at('systemd', basename(unit)), text);
+  }
   for (const [folder, kind] of [
     ['sysusers.d', 'sysusers'],
     ['tmpfiles.d', 'tmpfiles'],
