@@ -13,6 +13,9 @@ import { subscribersTo } from './subscriptions.ts';
 
 export const contactSources = ['subscription', 'caa', 'rdap'] as const;
 export type ContactSource = (typeof contactSources)[number];
+/** Other people's servers, in the order in which their contacts are told. */
+const outside = ['caa', 'rdap'] as const;
+type Outside = (typeof outside)[number];
 
 export interface LookupParts {
   readonly database: Database;
@@ -47,7 +50,7 @@ const leaseMs = 600_000;
  * @throws DatabaseError
  */
 export async function lookupRound(parts: LookupParts): Promise<boolean> {
-  const { database, sources, now } = parts;
+  const { database, now } = parts;
   const lease = randomUUID();
   const [row] = await database.query<{ id: string; names: string; failed: string }>(
     `update notice set leased_until = $1, lease = $2
@@ -60,15 +63,9 @@ export async function lookupRound(parts: LookupParts): Promise<boolean> {
   const { id } = row;
   const pending: Pending[] = JSON.parse(row.names);
   const failed: string[] = JSON.parse(row.failed);
-  const untried = pending.every(([, tries]) => tries === 0) && failed.length === 0;
-  const subscribers =
-    untried && sources.includes('subscription')
-      ? await subscribersTo(
-          database,
-          pending.map(([name]) => name),
-        )
-      : [];
-  const found: Found = { subscription: new Set(subscribers), caa: new Set(), rdap: new Set() };
+  const found: Found = { caa: new Set(), rdap: new Set() };
+  if (pending.every(([, tries]) => tries === 0) && failed.length === 0)
+    await tellSubscribers(parts, id, pending);
   const turn = pending.slice(0, namesAtOnce);
   const again: Pending[] = [];
   await inParallel(turn, async ([name, tries]) => {
@@ -84,7 +81,25 @@ export async function lookupRound(parts: LookupParts): Promise<boolean> {
   return true;
 }
 
-type Found = Readonly<Record<ContactSource, Set<Recipient>>>;
+type Found = Readonly<Record<Outside, Set<Recipient>>>;
+
+/** At once: they are in our own tables, and need not wait for other people's servers. */
+async function tellSubscribers(
+  { database, sources, now, newId }: LookupParts,
+  about: string,
+  pending: readonly Pending[],
+): Promise<void> {
+  if (!sources.includes('subscription')) return;
+  const subscribers = await subscribersTo(
+    database,
+    pending.map(([name]) => name),
+  );
+  const at = now();
+  for (const recipient of subscribers) {
+    const found = { id: newId(), recipient, source: 'subscription', rank: 0 } as const;
+    await addDelivery(database, { ...found, kind: 'notice', about }, at);
+  }
+}
 
 async function finish(
   { database, log, now, random, retry, newId }: LookupParts,
@@ -99,9 +114,9 @@ async function finish(
   const at = now();
   const tries = Math.min(...left.map(([, count]) => count));
   const nextAt = left.length === 0 ? null : at + (tries === 0 ? 0 : backoffMs(retry, tries, random()));
-  const deliveries = contactSources.flatMap((source, rank) =>
+  const deliveries = outside.flatMap((source, rank) =>
     [...found[source]].map(
-      (recipient) => ({ id: newId(), recipient, source, rank, kind: 'notice', about: id }) as const,
+      (recipient) => ({ id: newId(), recipient, source, rank: rank + 1, kind: 'notice', about: id }) as const,
     ),
   );
   const told = await database.transaction(async (statements) => {
@@ -124,7 +139,7 @@ async function finish(
 /** @returns what could not be found out */
 async function lookUp({ sources, dns, rdap }: LookupParts, name: string, found: Found): Promise<string[]> {
   const problems: string[] = [];
-  const attempt = async (source: ContactSource, find: () => Promise<readonly Recipient[]>) => {
+  const attempt = async (source: Outside, find: () => Promise<readonly Recipient[]>) => {
     if (!sources.includes(source)) return;
     try {
       for (const recipient of await find()) found[source].add(recipient);

@@ -46,6 +46,7 @@ export function startNotices(options: {
     Object.entries(open?.notices.counts ?? {}).map(([state, count]) => [count, { state }] as const),
   );
   let open: OpenNotices | undefined;
+  let stopped = false;
   const opened = () => {
     if (open) return open;
     throw new CoordinatorError('database-unavailable', 'the database has not been reached yet');
@@ -57,10 +58,14 @@ export function startNotices(options: {
       ...(approval ? approvalRoutes(() => opened().approvals!, approval.openTo === 'everyone') : []),
     ],
     opened(database) {
+      if (stopped) return;
       open = openNotices(database, secrets, { ...options, publicUrl: publicUrl.replace(/\/$/, ''), tries });
     },
     wake: () => open?.notices.wake(),
     approvals: () => opened().approvals,
-    stop: async (withinMs) => open?.notices.close(withinMs),
+    async stop(withinMs) {
+      stopped = true;
+      await open?.notices.close(withinMs);
+    },
   };
 }
