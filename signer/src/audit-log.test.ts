@@ -295,14 +295,6 @@ describe('appending', () => {
     await expect(log.append(record())).rejects.toMatchObject(unwritable);
     expect(trouble).toHaveLength(2);
   });
-
-  it('of two logs on one file only one goes on, and the chain holds', async () => {
-    const [first, second] = [await openLog(), await openLog()];
-    expect(await first.log.append(record())).toBe(1);
-    await expect(second.log.append(record())).rejects.toMatchObject(unwritable);
-    expect(await first.log.append(record())).toBe(2);
-    expect((await verifyAuditLog(file)).sequence).toBe(2);
-  });
 });
 
 describe('a process that writes it', () => {

@@ -3,6 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { reasonOf } from '@mecai/runtime';
 import { type AuditTail, verifyAuditLog } from './audit-chain.ts';
+import { lockAuditLog } from './audit-lock.ts';
 import { sha256Hex } from './digest.ts';
 import { SignerError } from './error.ts';
 
@@ -27,6 +28,7 @@ const maxBatch = 1024;
 /** Appends with one fsync for all records that arrived while the last one ran. */
 export class AuditLog {
   readonly #file: FileHandle;
+  readonly #unlock: () => void;
   readonly #now: () => Date;
   readonly #onTrouble: (error: unknown) => void;
   #tail: Omit<AuditTail, 'torn'>;
@@ -38,28 +40,47 @@ export class AuditLog {
 
   private constructor(
     file: FileHandle,
+    unlock: () => void,
     { sequence, hash, size }: AuditTail,
     now: () => Date,
     onTrouble: (error: unknown) => void,
   ) {
     this.#file = file;
+    this.#unlock = unlock;
     this.#tail = { sequence, hash, size };
     this.#now = now;
     this.#onTrouble = onTrouble;
   }
 
   /**
-   * Checks the whole chain first. A torn last line is cut off. The file is made if it is absent.
+   * Checks the whole chain first. A torn last line is cut off. The file is made if it is absent, and nobody else can
+   * open it as long as this process has it.
    *
    * @param onTrouble told of each write that failed
    * @param visit called for each record that is there, in order
-   * @throws SignerError `audit-log-broken`
+   * @throws SignerError `audit-log-broken`, `audit-log-unwritable`
    */
   static async open(
     path: string,
     now: () => Date,
     onTrouble: (error: unknown) => void,
     visit?: (record: unknown) => void,
+  ): Promise<{ log: AuditLog; tail: AuditTail }> {
+    const unlock = lockAuditLog(path);
+    try {
+      return await AuditLog.#openLocked(path, unlock, now, onTrouble, visit);
+    } catch (error) {
+      unlock();
+      throw error;
+    }
+  }
+
+  static async #openLocked(
+    path: string,
+    unlock: () => void,
+    now: () => Date,
+    onTrouble: (error: unknown) => void,
+    visit: ((record: unknown) => void) | undefined,
   ): Promise<{ log: AuditLog; tail: AuditTail }> {
     await (await open(path, 'a', 0o600)).close();
     // A new file is on the disk only once its directory is.
@@ -72,7 +93,7 @@ export class AuditLog {
     const tail = await verifyAuditLog(path, undefined, visit);
     const file = await open(path, 'r+');
     if (tail.torn > 0) await file.truncate(tail.size);
-    return { log: new AuditLog(file, tail, now, onTrouble), tail };
+    return { log: new AuditLog(file, unlock, tail, now, onTrouble), tail };
   }
 
   /** Of the last record on the disk. */
@@ -100,6 +121,7 @@ export class AuditLog {
     this.#closed = true;
     await this.#writing;
     await this.#file.close();
+    this.#unlock();
   }
 
   async #write(): Promise<void> {

@@ -1,8 +1,8 @@
 /** Coordinators hear the list and each change to it. */
-import { type ClientReadableStream, credentials } from '@grpc/grpc-js';
-import { SignerServiceClient, type WatchDistrustResponse } from '@mecai/proto/signer';
+import type { ClientReadableStream } from '@grpc/grpc-js';
+import type { WatchDistrustResponse } from '@mecai/proto/signer';
 import { afterEach, expect, it } from 'vitest';
-import { serveWorld, tlsOf } from './testing/serve.ts';
+import { clientOf, serveWorld } from './testing/serve.ts';
 import { coordinator, createWorld } from './testing/world.ts';
 
 const stops: (() => unknown)[] = [];
@@ -15,13 +15,7 @@ async function serve() {
   const service = await serveWorld(world);
   stops.push(() => service.close());
   const watch = (id = coordinator) => {
-    const tls = tlsOf(id);
-    const secure = credentials.createSsl(tls.ca, tls.key, tls.certificate, {
-      checkServerIdentity: () => undefined,
-    });
-    const client = new SignerServiceClient(`127.0.0.1:${service.port}`, secure, {
-      'grpc.ssl_target_name_override': 'signer',
-    });
+    const client = clientOf(service.port, id);
     stops.push(() => client.close());
     return heard(client.watchDistrust({}));
   };

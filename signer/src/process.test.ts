@@ -30,7 +30,7 @@ function ask({ grpc }: RunningSigner): TestCoordinator {
 }
 const readiness = async ({ admin }: RunningSigner) => (await fetch(`${admin}/readyz`)).status;
 
-it('has open for writing nothing but the audit log, and no connection that it began', async () => {
+it('has open for writing nothing but the audit log and its lock, and no connection that it began', async () => {
   const signer = await serve();
   const client = ask(signer);
   expect(await client.voucher()).toBe('issued');
@@ -48,7 +48,7 @@ it('has open for writing nothing but the audit log, and no connection that it be
     const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
     if (inode !== undefined) sockets.push(inode);
   }
-  expect(regular).toEqual([files.at('audit.jsonl')]);
+  expect(regular.toSorted()).toEqual([files.at('audit.jsonl'), files.at('audit.jsonl.lock')]);
 
   const tcp = ['tcp', 'tcp6'].flatMap((name) =>
     readFileSync(`${proc}/net/${name}`, 'utf8').split('\n').slice(1),

@@ -1,5 +1,4 @@
-import { type ClientDuplexStream, type ServiceError, credentials, status } from '@grpc/grpc-js';
-import { once } from 'node:events';
+import { type ServiceError, credentials, status } from '@grpc/grpc-js';
 import { connect as connectHttp2 } from 'node:http2';
 import {
   type DescribeResponse,
@@ -16,6 +15,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { RefusedError } from './refusal.ts';
 import { type SignerService, startService } from './service.ts';
 import { keyPem, pem, svid, testCa } from './testing/certificates.ts';
+import { issuing } from './testing/issuing.ts';
 import { operatorOf } from './testing/operator.ts';
 import { type World, coordinator, createWorld, observe, subjectOf, va } from './testing/world.ts';
 
@@ -47,8 +47,6 @@ const stops: (() => unknown)[] = [];
 afterEach(async () => {
   for (const stop of stops.splice(0).toReversed()) await stop();
 });
-
-type Stream = ClientDuplexStream<IssueRequest, IssueResponse>;
 
 async function serve(world: World = createWorld()): Promise<SignerService> {
   const service = await startService({
@@ -94,51 +92,6 @@ function connect({ port }: SignerService, certificate?: TestCertificate): Signer
   });
   stops.push(() => client.close());
   return client;
-}
-
-/** A stream with its answers at hand. */
-function issuing(client: SignerServiceClient) {
-  const stream: Stream = client.issue();
-  const answers = new Map<number, IssueResponse['step']>();
-  let changed = Promise.withResolvers<void>();
-  const ended = Promise.withResolvers<ServiceError | undefined>();
-  stream.on('data', ({ id, step }: IssueResponse) => {
-    answers.set(id, step);
-    changed.resolve();
-    changed = Promise.withResolvers();
-  });
-  stream.on('error', (error: ServiceError) => ended.resolve(error));
-  stream.on('end', () => ended.resolve(undefined));
-  const answer = async (id: number): Promise<NonNullable<IssueResponse['step']>> => {
-    for (;;) {
-      const step = answers.get(id);
-      if (step) return step;
-      await Promise.race([
-        changed.promise,
-        ended.promise.then((error) => Promise.reject(error ?? new Error('ended'))),
-      ]);
-    }
-  };
-  return {
-    stream,
-    answers,
-    /** With the error, or undefined when it ended well. */
-    ended: ended.promise,
-    answer,
-    draw(id: number, subject: Subject = subjectOf()) {
-      stream.write({ id, step: { $case: 'draw', draw: { subject } } });
-      return answer(id);
-    },
-    /** Draw and evidence; the kind of the last answer. */
-    async whole(id: number, subject?: Subject) {
-      const drawn = await this.draw(id, subject);
-      if (drawn.$case !== 'drawn') return drawn;
-      const observations = drawn.drawn.agents.slice(0, 4).map((agent) => observe(agent, drawn.drawn));
-      const { nonce } = drawn.drawn;
-      stream.write({ id: id + 1_000_000, step: { $case: 'evidence', evidence: { nonce, observations } } });
-      return answer(id + 1_000_000);
-    },
-  };
 }
 
 const at = (n: number): Subject => subjectOf({ addresses: [Uint8Array.of(1, 2, n >> 8, n & 255)] });
@@ -396,44 +349,4 @@ describe('a stream', () => {
     header.writeUInt32BE(message.length, 1);
     return Buffer.concat([header, message]);
   }
-});
-
-describe('stopping', () => {
-  it('answers what it was asked, ends the stream well, and takes nothing more', async () => {
-    const written = Promise.withResolvers<void>();
-    const arrived = Promise.withResolvers<void>();
-    const world = createWorld({
-      audit: async (record) => {
-        arrived.resolve();
-        await written.promise;
-        return world.records.push(record);
-      },
-    });
-    const service = await serve(world);
-    const one = issuing(connect(service, known));
-    const answer = one.whole(1);
-    await arrived.promise;
-    const closed = service.close();
-    await new Promise(setImmediate);
-    one.stream.write({ id: 9, step: { $case: 'draw', draw: { subject: subjectOf() } } });
-    written.resolve();
-    expect((await answer).$case).toBe('issued');
-    expect(await one.ended).toBeUndefined();
-    await closed;
-    expect(one.answers.has(9)).toBe(false);
-    const late = issuing(connect(service, known));
-    late.stream.write({ id: 1, step: undefined });
-    expect((await late.ended)?.code).toBe(status.UNAVAILABLE);
-  });
-
-  it('does not wait long for a coordinator that never goes', async () => {
-    const service = await serve();
-    const stream: Stream = connect(service, known).issue();
-    stream.on('error', () => undefined);
-    stream.write({ id: 1, step: undefined });
-    await once(stream, 'data');
-    const began = performance.now();
-    await service.close();
-    expect(performance.now() - began).toBeLessThan(5_000);
-  });
 });

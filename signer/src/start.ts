@@ -33,7 +33,7 @@ import { prepareTrial } from './trial.ts';
 import { VaRevocation, vaLinks } from './va-revocation.ts';
 import { checkVaChain } from './va-chain.ts';
 
-/** Puts the signer together. It opens one listening port, one file for appending, and the HSM: nothing else. */
+/** Puts the signer together. It opens one listening port, one file for appending with its lock, and the HSM. */
 export async function startSigner({ log, config: file, environment }: Start): Promise<Running> {
   const config = loadConfig(signerConfig, file, environment);
   // Undone in reverse: when a later step fails, and when the signer stops.

@@ -1,4 +1,6 @@
 /** The signer's service in this process, over gRPC and mTLS, with the judgement of a test world behind it. */
+import { credentials } from '@grpc/grpc-js';
+import { SignerServiceClient } from '@mecai/proto/signer';
 import { createLogger } from '@mecai/runtime';
 import { type ServiceOptions, type SignerService, startService } from '../service.ts';
 import { keyPem, pem, svid, testCa } from './certificates.ts';
@@ -39,3 +41,13 @@ export const serveWorld = (world: World, changes: Partial<ServiceOptions> = {}):
     log: createLogger('signer', 'silent'),
     ...changes,
   });
+
+/** A client with this identity, a coordinator's by default. */
+export function clientOf(port: number, id = coordinator): SignerServiceClient {
+  const { ca, key, certificate } = tlsOf(id);
+  const secure = credentials.createSsl(ca, key, certificate, { checkServerIdentity: () => undefined });
+  return new SignerServiceClient(`127.0.0.1:${port}`, secure, {
+    'grpc.ssl_target_name_override': 'signer',
+    'grpc.enable_retries': 0,
+  });
+}
