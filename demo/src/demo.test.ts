@@ -13,7 +13,7 @@ function run(...args: string[]): Promise<{ code: number | null; stdout: string; 
 }
 
 describe('demo', () => {
-  it('tells its six scenes, each as it should come out', { timeout: 180_000 }, async () => {
+  it('tells its seven scenes, each as it should come out', { timeout: 180_000 }, async () => {
     const { code, stdout, stderr } = await run('--exit', '--json');
     const steps = stdout
       .trimEnd()
@@ -38,6 +38,8 @@ describe('demo', () => {
     });
     expect(find('lifted')).toMatchObject({ status: 'issued' });
     expect(find('campaign')).toMatchObject({ summary: { served: 1, unreachable: 2 } });
+    expect(find('stapled')).toMatchObject({ nginx: true, status: 'issued' });
+    expect(find('middle-refused')).toMatchObject({ codes: expect.arrayContaining(['other-leaf']) });
     expect(find('clickhouse')).toMatchObject({ counts: { mismatches: 10 } });
   });
 

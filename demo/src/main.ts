@@ -16,10 +16,11 @@ import {
 import { sceneRevocationAndDistrust } from './scenes/revocation-and-distrust.ts';
 import { summarize } from './summary.ts';
 import { sceneCampaign } from './scenes/dashboard.ts';
+import { sceneStapling } from './scenes/stapling.ts';
 
 const usage = `usage: npm run demo [-- options]
 
-Runs a whole MECAI network on this machine and tells its story in six scenes. It stays up until Ctrl-C.
+Runs a whole MECAI network on this machine and tells its story in seven scenes. It stays up until Ctrl-C.
 
   --exit              end after the story; exit code 0 only if each step went as it should
   --json              one JSON object a step, on standard output
@@ -93,6 +94,7 @@ async function tell(print: Printer): Promise<boolean> {
     await sceneCapturedCoordinator(stage, seen),
     await sceneRevocationAndDistrust(stage),
     await sceneCampaign(stage),
+    await sceneStapling(stage),
   ];
   const good = outcomes.every(Boolean) && (await summarize(print, network, stage.expected, storyAt));
   return good;
