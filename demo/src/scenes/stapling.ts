@@ -40,11 +40,9 @@ export async function sceneStapling(stage: Stage): Promise<boolean> {
   const list = writeVaList(stage, file);
   const roots = file('roots.pem', pem(network.pki.webRoot, network.pki.brokenRoot));
   const run = (conf: string) => [nginx, '-p', directory, '-c', conf];
-  const connect = (address: string) =>
-    mecai(
-      ...['connect', `https://${serverName}:${port}`, '--address', address, '--ca', roots],
-      ...['--list', list.file, '--list-key', list.key, '--json'],
-    );
+  const url = `https://${serverName}:${port}`;
+  const believing = ['--ca', roots, '--list', list.file, '--list-key', list.key, '--json'];
+  const connect = (address: string) => mecai('connect', url, '--address', address, ...believing);
   const servers: ChildProcess[] = [];
   const serve = async (name: string, conf: string) => {
     const [program, ...args] = run(conf);
