@@ -14,7 +14,8 @@ export const apiConfig = z.strictObject({
   sql: z
     .strictObject({
       seconds: z.int().min(1).max(300).default(10),
-      rows: z.int().min(1).max(10_000_000).default(100_000),
+      /** At least 10,000: the check of a query counts as well. */
+      rows: z.int().min(10_000).max(10_000_000).default(100_000),
       resultBytes: z
         .int()
         .min(1000)

@@ -1,6 +1,7 @@
 /** What one query of a user may cost. */
 export interface SqlLimits {
   readonly seconds: number;
+  /** At least 10,000: the syntax tree of a query, and the list of functions, are results too. */
   readonly rows: number;
   /** Bytes of the result before it is formatted. */
   readonly resultBytes: number;

@@ -1,0 +1,81 @@
+/**
+ * How long the dashboard's queries take: `query-times.ts <observations> [<directory>]` fills a store, asks each
+ * question a few times, and prints one JSON object a line. Pinned to a core by whoever starts it.
+ */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLogger } from '@mecai/runtime';
+import { readPage } from '../api/listing.ts';
+import { listings } from '../api/listings.ts';
+import { activity, certificatePage, endpointPage, incidentPage, rates, totals } from '../api/pages.ts';
+import { Store } from '../store.ts';
+import { seed, seededIncident } from './seed.ts';
+
+const rows = Number(process.argv[2] ?? 20_000_000);
+const directory = process.argv[3] ?? mkdtempSync(join(tmpdir(), 'mecai-queries-'));
+const week = 7 * 86_400_000;
+const rounds = 5;
+
+const filled = existsSync(join(directory, 'store'));
+const store = await Store.open(
+  { store: { kind: 'embedded', directory: join(directory, 'store') }, retentionDays: 0, insertMs: 600_000 },
+  createLogger('bench', 'silent'),
+);
+if (!filled) {
+  await seed(store, { rows, endpoints: 20_000, until: Date.now(), spanMs: week });
+  // As it is some hours later: parts merged, as the engine does by itself.
+  for (const table of [
+    'observations',
+    'endpoint_certificates',
+    'endpoint_vantage',
+    'fingerprints',
+    'rates_by_minute',
+  ])
+    await store.command(`OPTIMIZE TABLE ${table} FINAL`);
+}
+const [newest] = await store.query<{ at: number; leaf: string }>(
+  `SELECT toUnixTimestamp64Milli(received_at) AS at, leaf FROM observations WHERE leaf != ''
+    ORDER BY toStartOfHour(received_at) DESC, received_at DESC LIMIT 1`,
+);
+const until = newest!.at;
+const list = (name: string, request = {}) =>
+  readPage(store, listings.find((one) => one.name === name)!, { limit: 50, ...request });
+const day = 86_400_000;
+const questions: Readonly<Record<string, () => Promise<unknown>>> = {
+  totals: () => totals(store),
+  'activity of perspectives': () => activity(store, until),
+  'rates of a day by country': () => rates(store, { by: 'country', since: until - day, until, step: 900 }),
+  'rates of a week by country': () => rates(store, { by: 'country', since: until - week, until, step: 3600 }),
+  'rates of a week by perspective': () =>
+    rates(store, { by: 'agent', since: until - week, until, step: 3600 }),
+  'open incidents': () => list('incidents', { state: 'open' }),
+  'incident page': () => incidentPage(store, seededIncident),
+  endpoints: () => list('endpoints'),
+  'endpoints with three certificates': () => list('endpoints', { certificates: 3 }),
+  'endpoint page': () => endpointPage(store, { serverName: 'www.site1003.example', port: 443, startTls: '' }),
+  certificates: () => list('certificates'),
+  'certificate page': () => certificatePage(store, newest!.leaf),
+  'newest observations': () => list('observations'),
+  'newest observations of a country': () => list('observations', { country: 'PE' }),
+  'newest mismatches': () => list('mismatches'),
+  decisions: () => list('decisions'),
+  vouchers: () => list('vouchers'),
+};
+for (const [question, ask] of Object.entries(questions)) {
+  const times: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const since = performance.now();
+    await ask();
+    times.push(performance.now() - since);
+  }
+  times.sort((a, b) => a - b);
+  console.log(JSON.stringify({ question, median: times[rounds >> 1], first: times.at(-1) }));
+}
+const [size] = await store.query<{ bytes: number; rows: number }>(
+  "SELECT sum(bytes_on_disk) AS bytes, sumIf(rows, table = 'observations') AS rows FROM system.parts WHERE active",
+);
+console.log(JSON.stringify({ bytes: size!.bytes / size!.rows, rows: size!.rows }));
+await store.close();
+if (process.argv[3] === undefined) rmSync(directory, { recursive: true, force: true });
+process.exit(0);
