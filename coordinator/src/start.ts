@@ -93,12 +93,13 @@ export async function startCoordinator({ log, config: file, environment, fail }:
   async function describe(): Promise<void> {
     signerThere = false;
     const description = await untilItWorks('signer', () => signer.describe(), { log, signal });
+    const { registryVersion, links } = description;
+    // First, so that the first voucher has the VA's status too.
+    await revocation.bringOfVa(links);
     signerThere = true;
     policy = description.policy;
     renewals.set(description.renewals);
-    const { registryVersion, links } = description;
     log.info({ policy, registryVersion }, 'signer reached');
-    await revocation.bringOfVa(links);
   }
   describe().catch(failUnlessEnding);
   const watchingRegistry = new Watch(

@@ -19,11 +19,9 @@ it('vouchers say that it is not revoked, until it is, and then there are none', 
   const { pki, crls, directory, signer } = asker.network;
   const leaf = serverCertificate(pki.webIntermediate, { dns: [serverName] });
   const ask = await asker.about([leaf, pki.webIntermediate]);
-  // The first may come before the coordinator has fetched the CRL.
-  const { result } = await until(
-    ask,
-    ({ voucher }) => voucher !== undefined && parseSignedVoucher(voucher).revocation.length === 1,
-  );
+  // As soon as there are any.
+  const { result } = await until(ask, ({ voucher }) => voucher !== undefined);
+  expect(parseSignedVoucher(result.voucher!).revocation).toHaveLength(1);
   const { vaStatus } = verifyVoucher(result.voucher!, { now: new Date(), roots: [pki.vaRoot.der] });
   expect(vaStatus).toMatchObject({ status: 'good', certificates: [{ evidence: [{ crl: { number: 1n } }] }] });
 
