@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { Candidate } from './candidates.ts';
 import { Checker, type CheckerOptions, type Handshake } from './checker.ts';
 import type { Choice } from './choice/choose.ts';
+import { RevocationCache } from './revocation-cache.ts';
 import {
   after,
   chainOf,
@@ -161,6 +162,19 @@ describe('the status of the server certificate', () => {
     const voucher = from(one, { status: [{ certificate: 0, ocsp: ocsp('good', after(1)) }] });
     expect(codes([voucher], { at: after(1) })).toEqual([]);
     expect(codes([voucher], { at: after(2) })).toEqual(['certificate-status-unknown']);
+  });
+
+  test('is kept for the next connection, until it is out of date or too old to be fresh', () => {
+    const crl = { thisUpdate: after(-1), nextUpdate: after(20), digest: sha256(leaf.der) };
+    const codesOf = (checker: Checker, candidates: Candidate[], at: Date) =>
+      checker.check(handshake, candidates, choice(), at).failures.map(({ code }) => code);
+    const checker = new Checker({ list });
+    expect(codesOf(checker, [from(one, { status: [{ certificate: 0, crl }] })], now)).toEqual([]);
+    expect(codesOf(checker, [from(one, none)], after(20))).toEqual([]);
+    expect(codesOf(checker, [from(one, none)], after(21))).toEqual(['certificate-status-unknown']);
+    const strict = new Checker({ list, revocation: new RevocationCache({ maxAgeSeconds: 7_200 }) });
+    expect(codesOf(strict, [from(one, { status: [{ certificate: 0, crl }] })], after(1))).toEqual([]);
+    expect(codesOf(strict, [from(one, none)], after(2))).toEqual(['certificate-status-unknown']);
   });
 
   test('is revoked: refused under every setting, and remembered', () => {

@@ -1,6 +1,7 @@
 /** Guards, servers and vouchers for the tests of guarded connections. */
 import { bundleMediaType, encodeVoucherBundle, type Voucher } from '@mecai/voucher';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createServer as createTcpServer } from 'node:net';
 import { afterEach } from 'vitest';
 import { type ServerFailure } from '../checker.ts';
 import { ClientError } from '../error.ts';
@@ -17,7 +18,6 @@ import {
 } from '../testing/world.ts';
 import { Guard, type GuardOptions, type Outcome } from './guard.ts';
 import { type ClientPolicy, defaultPolicy } from './policy.ts';
-import { createServer as createTcpServer } from 'node:net';
 
 const start = new Date();
 export const [one, two, three, four] = [1, 2, 3, 4].map((i) => listedVa(i, {}, start));

@@ -1,14 +1,19 @@
+import { encodeVoucherBundle } from '@mecai/voucher';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createSecureContext } from 'node:tls';
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { vaAgent } from '../request.ts';
 import { encodeServerInfo } from '../staple/serverinfo.ts';
-import { pem, startTestVa } from '../test-va-server.ts';
-import { webIntermediate } from '../testing/world.ts';
+import { pem, portOf, startTestVa } from '../test-va-server.ts';
+import { serverCertificate, voucherFor, webIntermediate } from '../testing/world.ts';
 import {
+  ca,
   closing,
   connected,
   ecdsaLeaf,
@@ -23,7 +28,7 @@ import {
   two,
   voucher,
 } from './guard-bed.ts';
-import { connect as connectTcp } from 'node:net';
+import { openTls } from './tls-socket.ts';
 
 describe('TLS extensions', () => {
   const directory = mkdtempSync(join(tmpdir(), 'mecai-guard-'));
@@ -108,4 +113,39 @@ describe('asking the VAs themselves', () => {
     vaServer.answerWith((_, response) => void response.writeHead(500).end());
     expect(await failures(guard.connect(place(server.port)))).toEqual(['no-voucher']);
   });
+});
+
+test('a second connection that shows another certificate, with the first behind it, lends nothing to the first', async () => {
+  const [shown, other] = [ecdsaLeaf, serverCertificate({ serial: 77 })];
+  const key = (leaf: typeof shown) => leaf.privateKey.export({ type: 'pkcs8', format: 'pem' });
+  let connections = 0;
+  const contexts = [
+    createSecureContext({ cert: pem(shown.der, webIntermediate.der), key: key(shown) }),
+    createSecureContext({ cert: pem(other.der, shown.der, webIntermediate.der), key: key(other) }),
+  ];
+  const chain = [other.der, shown.der, webIntermediate.der];
+  const server = createServer(
+    { SNICallback: (_, done) => done(null, contexts[connections++ === 0 ? 0 : 1]) },
+    (_, response) => {
+      const at = new Date(Math.floor(Date.now() / 1000) * 1000);
+      const about = voucherFor({ chain, address: '127.0.0.1', port: portOf(server), at });
+      const file = Buffer.from(encodeVoucherBundle([one!.issue(about)]));
+      response.writeHead(200, { 'content-length': file.length }).end(file);
+    },
+  );
+  closing.push(() => server.close());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { guard } = guardOf({ routes: ['well-known', 'tls-extension'], serverStatus: 'if-known' });
+  expect(await failures(guard.connect({ ...place(portOf(server)), http: true }))).toEqual(['other-leaf']);
+});
+
+test('what Node built of a chain that it did not verify is no path', async () => {
+  const server = await serve();
+  const at = { host: '127.0.0.1', port: server.port, servername: 'www.example.org' };
+  const verified = await openTls({ ...at, ca });
+  const anything = await openTls({ ...at, rejectUnauthorized: false });
+  verified.socket.destroy();
+  anything.socket.destroy();
+  expect(verified.handshake.above).toHaveLength(1);
+  expect(anything.handshake).toMatchObject({ above: [], rebuiltChain: true });
 });

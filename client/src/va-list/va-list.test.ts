@@ -1,6 +1,6 @@
-import { signJws } from '@mecai/voucher';
+import { prepareJws, signJws } from '@mecai/voucher';
 import { keyUsages, testCertificate, testKey } from '@mecai/voucher/testing';
-import { createPublicKey, hash, verify } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, hash, sign, verify } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ClientError } from '../error.ts';
@@ -196,6 +196,14 @@ describe('hostile lists', () => {
       ).toBe('va-list-malformed');
     }
     expect(code(() => read(Buffer.alloc(5_000_000, 'A')))).toBe('va-list-malformed');
+  });
+  test('a key on another curve of 256 bits', () => {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'secp256k1' });
+    const prepared = prepareJws(encodeVaList(list), 'mecai-va-list+jws', 'ES256', { kid: 'k' });
+    const forged = prepared.finish(sign('sha256', prepared.toBeSigned, privateKey));
+    expect(code(() => readVaList(Buffer.from(forged), { keys: new Map([['k', publicKey]]), now }))).toBe(
+      'va-list-unsigned',
+    );
   });
   test('any octets at all', () => {
     fc.assert(
