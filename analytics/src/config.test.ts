@@ -45,6 +45,17 @@ it('fills in defaults, and takes paths from the directory of the file', () => {
   });
 });
 
+it('serves no API unless it is wanted', () => {
+  expect(load().api).toBeUndefined();
+  expect(load({ api: { tokens: 'tokens.json' } }).api).toEqual({
+    listen: '127.0.0.1:7481',
+    tokens: join(directory, 'tokens.json'),
+    anonymousRead: false,
+    requestsPerMinute: 600,
+    sql: { seconds: 10, rows: 100_000, resultBytes: 2 ** 27, memoryBytes: 2 ** 30 },
+  });
+});
+
 it('lets the environment override', () => {
   const config = load(
     {},
@@ -75,6 +86,11 @@ it.each<[string, object]>([
   ['alerts.webhook.url', { alerts: { webhook: { url: 'ftp://x', secretFile: 'key' } } }],
   ['alerts.mail.server', { alerts: { mail: { server: 'x', from: 'a@b.example', to: ['c@d.example'] } } }],
   ['alerts.mail.to', { alerts: { mail: { server: 'smtp://x', from: 'a@b.example', to: [] } } }],
+  ['api.listen', { api: { listen: 'x' } }],
+  ['api.requestsPerMinute', { api: { requestsPerMinute: 0 } }],
+  ['api.sql.seconds', { api: { sql: { seconds: 0 } } }],
+  ['api.sql.rows', { api: { sql: { rows: 9_999 } } }],
+  ['api.sql.memoryBytes', { api: { sql: { memoryBytes: 1 } } }],
   ['surplus', { surplus: 1 }],
 ])('refuses a wrong %s', (member, changes) => {
   expect(() => load(changes)).toThrow(member);

@@ -5,7 +5,7 @@
  */
 import { Session } from 'chdb';
 import { AnalyticsError } from '../error.ts';
-import { type Catalogue, checkQuery, readCatalogue } from './check.ts';
+import { type Catalogue, type Engine, checkQuery, readCatalogue } from './check.ts';
 import { engineFault } from './faults.ts';
 import { readableTables } from './tables.ts';
 
@@ -23,6 +23,11 @@ export type SandboxAnswer =
 const [directory, configuration, ...statements] = process.argv.slice(2);
 const session = new Session(directory, { connectionArgs: [`--config-file=${configuration}`] });
 
+const engine: Engine = {
+  ask,
+  explain: async (query) => (await ask(query)).map((row) => String(row['explain'])),
+};
+
 async function ask(query: string, parameters?: Readonly<Record<string, unknown>>) {
   const options = { format: 'JSONEachRow' };
   const result = parameters
@@ -34,7 +39,7 @@ async function ask(query: string, parameters?: Readonly<Record<string, unknown>>
 
 async function answer(catalogue: Catalogue, { id, query, format }: SandboxRequest): Promise<SandboxAnswer> {
   try {
-    const checked = await checkQuery(ask, catalogue, query);
+    const checked = await checkQuery(engine, catalogue, query);
     return { id, result: (await session.queryAsync(checked, { format })).bytes() };
   } catch (error) {
     const { code, message } = error instanceof AnalyticsError ? error : engineFault(error);
@@ -48,7 +53,7 @@ if (statements.length > 0) {
 }
 process.on('disconnect', () => process.exit(0));
 const catalogue = await readCatalogue(
-  ask,
+  engine,
   Object.keys(readableTables).map((table) => `default.${table}`),
 );
 process.on('message', (request: SandboxRequest) => {

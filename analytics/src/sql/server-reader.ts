@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client';
 import { AnalyticsError } from '../error.ts';
-import { type Ask, type Catalogue, checkQuery, readCatalogue } from './check.ts';
+import { type Catalogue, type Engine, checkQuery, readCatalogue } from './check.ts';
 import { engineFault } from './faults.ts';
 import { type SqlLimits, limitSettings, outputSettings } from './limits.ts';
 import type { SqlReader } from './reader.ts';
@@ -20,6 +21,20 @@ export class ServerReader implements SqlReader {
   readonly #client: ClickHouseClient;
   readonly #database: string;
   #catalogue: Promise<Catalogue> | undefined;
+  readonly #engine: Engine = {
+    ask: async (query, parameters = {}) => {
+      const result = await this.#client.query({ query, query_params: parameters, format: 'JSONEachRow' });
+      return await result.json<Record<string, unknown>>();
+    },
+    // A FORMAT behind it would be one of the query that is explained.
+    explain: async (query) => {
+      const { stream } = await this.#client.exec({
+        query,
+        clickhouse_settings: { default_format: 'TabSeparated' },
+      });
+      return (await text(stream)).split('\n').filter((line) => line !== '');
+    },
+  };
 
   constructor({ url, user, password, database }: ServerReaderOptions, limits: SqlLimits) {
     this.#database = database;
@@ -37,20 +52,12 @@ export class ServerReader implements SqlReader {
 
   async run(query: string, format: string): Promise<Readable> {
     try {
-      const ask: Ask = async (text, parameters = {}) => {
-        const result = await this.#client.query({
-          query: text,
-          query_params: parameters,
-          format: 'JSONEachRow',
-        });
-        return await result.json<Record<string, unknown>>();
-      };
       this.#catalogue ??= readCatalogue(
-        ask,
+        this.#engine,
         Object.keys(readableTables).map((table) => `${this.#database}.${table}`),
       );
       this.#catalogue.catch(() => (this.#catalogue = undefined));
-      const checked = await checkQuery(ask, await this.#catalogue, query);
+      const checked = await checkQuery(this.#engine, await this.#catalogue, query);
       const { stream } = await this.#client.exec({ query: `${checked} FORMAT ${format}` });
       return stream;
     } catch (error) {

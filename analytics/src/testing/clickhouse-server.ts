@@ -19,20 +19,28 @@ const httpOnly = /^(wait_end_of_query|send_progress|enable_http|http_)/;
 /** The session is shared, so one request after another. */
 let turn: Promise<unknown> = Promise.resolve();
 
+/** Parameters come as ClickHouse writes fields of TabSeparated; lists have escapes of their own. */
+const unescaped = (value: string) =>
+  value.startsWith('[') ? value : value.replace(/\\(.)/gs, (_, one: string) => escapes[one] ?? one);
+const escapes: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f', 0: '\0' };
+
 async function run(request: IncomingMessage): Promise<Uint8Array> {
   const { searchParams } = new URL(request.url!, 'http://server');
   const body = await text(request);
   const parameters: Record<string, string> = {};
   const before: string[] = [`USE ${searchParams.get('database') ?? 'default'}`];
   for (const [name, value] of searchParams) {
-    if (name.startsWith('param_')) parameters[name.slice('param_'.length)] = value;
+    if (name.startsWith('param_')) parameters[name.slice('param_'.length)] = unescaped(value);
     else if (!own.has(name) && !httpOnly.test(name)) before.push(`SET ${name} = '${value}'`);
   }
   const query = [searchParams.get('query'), body].filter(Boolean).join('\n');
   const mine = turn.then(async () => {
     for (const statement of before) await session.queryAsync(statement);
     const bound = Object.keys(parameters).length > 0;
-    return await (bound ? session.queryBindAsync(query, parameters) : session.queryAsync(query));
+    const options = { format: searchParams.get('default_format') ?? 'TabSeparated' };
+    return await (bound
+      ? session.queryBindAsync(query, parameters, options)
+      : session.queryAsync(query, options));
   });
   turn = mine.catch(() => {});
   const result = await mine;
