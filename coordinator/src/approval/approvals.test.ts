@@ -251,6 +251,10 @@ describe.each(engines)('approvals on %s', (engine) => {
     now += hour;
     expect(await approvals.approve(first, codeOf(first))).toBe('closed');
     expect((await approvals.find(first))!.state).toBe('expired');
+    await approvals.forget(now);
+    expect(await approvals.find(first)).toBeDefined();
+    await approvals.forget(now + 1);
+    expect(await approvals.find(first)).toBeUndefined();
   });
 });
 

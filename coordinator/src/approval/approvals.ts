@@ -166,6 +166,17 @@ export class Approvals {
     });
   }
 
+  /** Forgets what has expired before that time, approved or not. @throws DatabaseError */
+  async forget(before: number): Promise<void> {
+    await this.#parts.database.transaction(async (statements) => {
+      await statements.query(
+        'delete from approval_domain where number in (select number from approval where expires_at < $1)',
+        [before],
+      );
+      await statements.query('delete from approval where expires_at < $1', [before]);
+    });
+  }
+
   async #conclude(
     statements: Statements,
     { number, request, domains }: Transaction,

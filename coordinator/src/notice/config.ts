@@ -63,7 +63,7 @@ export const noticeConfig = z.strictObject({
     .prefault({}),
   /** How often the outbox is looked at. */
   pollMs: count(10, hour).default(2_000),
-  /** How long deliveries that came to their end are kept. */
+  /** How long deliveries and approvals that came to their end are kept. */
   keepMs: count(1_000, 3_660 * 24 * hour).default(180 * 24 * hour),
 });
 

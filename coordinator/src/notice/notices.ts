@@ -1,7 +1,6 @@
 /** Everything that tells people: looks up contacts, sends what is due, ends in order. */
 import type { Database } from '@mecai/database';
 import { type Logger, reasonOf } from '@mecai/runtime';
-import { forgetDeliveries } from './forget.ts';
 import { type CourierParts, courierRound } from './courier.ts';
 import { type LookupParts, lookupRound } from './lookup.ts';
 import { type OpenState, countDeliveries } from './outbox.ts';
@@ -12,8 +11,10 @@ export interface NoticesParts {
   readonly couriers: readonly CourierParts[];
   /** How often the outbox is looked at; other coordinators fill it, too. Milliseconds. */
   readonly pollMs: number;
-  /** How long deliveries that came to their end are kept, milliseconds. */
+  /** How long what came to its end is kept, milliseconds. */
   readonly keepMs: number;
+  /** Deletes what came to its end before that time. */
+  readonly forget: (before: number) => Promise<void>;
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -33,7 +34,7 @@ export class Notices {
 
   constructor(parts: NoticesParts) {
     this.#parts = parts;
-    const { couriers, lookup, database, pollMs, keepMs, now } = parts;
+    const { couriers, lookup, database, pollMs, keepMs, forget, now } = parts;
     this.#loops = [
       this.#loop('contacts', pollMs, async () => {
         const some = await lookupRound(lookup);
@@ -41,7 +42,7 @@ export class Notices {
         return some;
       }),
       this.#loop('upkeep', upkeepMs, async () => {
-        await forgetDeliveries(database, now() - keepMs);
+        await forget(now() - keepMs);
         this.#counts = await countDeliveries(database);
         return false;
       }),

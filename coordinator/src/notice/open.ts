@@ -14,6 +14,7 @@ import { mailer } from '../mail/mailer.ts';
 import { RdapClient } from '../rdap/rdap-client.ts';
 import type { NoticeConfig } from './config.ts';
 import type { CourierParts } from './courier.ts';
+import { forgetDeliveries } from './forget.ts';
 import { mailSender } from './mail-sender.ts';
 import { Notices } from './notices.ts';
 import { Subscriptions } from './subscriptions.ts';
@@ -149,8 +150,12 @@ export function openNotices(database: Database, secrets: NoticeSecrets, options:
       newId,
     });
   const lookup = { ...shared, sources: config.sources, dns, rdap, newId };
+  const forget = async (before: number) => {
+    await forgetDeliveries(database, before);
+    await approvals?.forget(before);
+  };
   return {
-    notices: new Notices({ ...config, database, lookup, couriers, log, now }),
+    notices: new Notices({ ...config, database, lookup, couriers, forget, log, now }),
     subscriptions,
     approvals,
   };
