@@ -11,8 +11,7 @@ export interface Contacts {
 
 /** Of whom the domain's owner is one, or who reaches him. */
 const roles: ReadonlySet<string> = new Set(['registrant', 'administrative', 'technical', 'abuse']);
-/** Abuse contacts stand inside the registrar's entity. */
-const maxDepth = 3;
+/** Those inside others count, too: abuse contacts stand inside the registrar's. */
 const maxEntities = 100;
 /** Of each kind: a registry lists a handful. */
 const maxContacts = 10;
@@ -25,7 +24,7 @@ export function contactsOf(domain: unknown): Contacts {
   const mail = new Set<string>();
   const phone = new Set<string>();
   let seen = 0;
-  const visit = (entities: unknown, depth: number) => {
+  const visit = (entities: unknown) => {
     for (const entity of listOf(entities)) {
       if (!isRecord(entity) || ++seen > maxEntities) continue;
       if (
@@ -35,7 +34,7 @@ export function contactsOf(domain: unknown): Contacts {
       ) {
         read(listOf(entity['vcardArray'])[1]);
       }
-      if (depth < maxDepth) visit(entity['entities'], depth + 1);
+      visit(entity['entities']);
     }
   };
   const read = (properties: unknown) => {
@@ -49,7 +48,7 @@ export function contactsOf(domain: unknown): Contacts {
       }
     }
   };
-  visit(isRecord(domain) ? domain['entities'] : [], 1);
+  visit(isRecord(domain) ? domain['entities'] : []);
   return { mail: [...mail].slice(0, maxContacts), phone: [...phone].slice(0, maxContacts) };
 }
 
