@@ -154,6 +154,17 @@ describe.each(engines)('the outbox on %s', (engine) => {
     ]);
   });
 
+  it('goes on with the next while one is in flight', async () => {
+    await add('mailto:a@example.org', 0);
+    await add('mailto:b@example.org', 1);
+    const [first] = await claim(1);
+    const [second] = await claim(1);
+    expect([first, second].map((claimed) => claimed?.delivery.recipient)).toEqual([
+      'mailto:a@example.org',
+      'mailto:b@example.org',
+    ]);
+  });
+
   it('gives a delivery to one of many who want it at the same time', async () => {
     const ids = await Promise.all(Array.from({ length: 40 }, (_, i) => add(`mailto:a${i}@example.org`)));
     const claims = await Promise.all(Array.from({ length: 20 }, () => claim(3)));
