@@ -1,5 +1,5 @@
-import { type ChannelCredentials, type ChannelOptions, credentials } from '@grpc/grpc-js';
-import { hostPort, mutualTls, path, readMutualTls, spiffeId, spiffeIdOf } from '@mecai/runtime';
+import type { ChannelCredentials, ChannelOptions } from '@grpc/grpc-js';
+import { Svid, createLogger, hostPort, mutualTls, path, spiffeId } from '@mecai/runtime';
 import * as z from 'zod';
 
 const service = () => z.strictObject({ address: hostPort(), id: spiffeId(), tls: mutualTls() });
@@ -19,15 +19,7 @@ export function channelTo(
   what: 'signer' | 'coordinator',
   { address, id, tls }: z.output<ReturnType<typeof service>>,
 ): [string, ChannelCredentials, ChannelOptions] {
-  const { ca, key, certificate } = readMutualTls(tls);
-  const secure = credentials.createSsl(ca, key, certificate, {
-    // The SPIFFE ID takes the place of the host name (SPIFFE X509-SVID section 5).
-    checkServerIdentity: (_, { raw }) => {
-      const shown = spiffeIdOf(raw);
-      if (shown === id) return undefined;
-      return new Error(`${what} shows ${shown ?? 'no SPIFFE ID'}, not ${id}`);
-    },
-  });
+  const credentials = Svid.of(tls, createLogger('mecai-admin', 'silent')).clientCredentials(id);
   // Node refuses an IP address as SNI, and no host name counts here.
-  return [address, secure, { 'grpc.ssl_target_name_override': what }];
+  return [address, credentials, { 'grpc.ssl_target_name_override': what }];
 }

@@ -1,12 +1,12 @@
 /** The operator's commands over gRPC: mTLS, the caller is who its SPIFFE ID says. */
-import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
+import { Server, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
 import type { Database } from '@mecai/database';
 import {
   ApprovalServiceService,
   CertificateLogServiceService,
   OutboxServiceService,
 } from '@mecai/proto/coordinator';
-import { type Logger, readMutualTls, spiffeIdOf, splitHostPort } from '@mecai/runtime';
+import { type Logger, Svid, spiffeIdOf, splitHostPort } from '@mecai/runtime';
 import type { CoordinatorConfig } from './config.ts';
 import { CoordinatorError } from './error.ts';
 import type { Objections } from './log/objections.ts';
@@ -36,7 +36,7 @@ export async function startOperatorServer(options: {
   readonly now: () => number;
 }): Promise<OperatorServer> {
   const { config, database, objections, approvals, log, now } = options;
-  const { ca, key, certificate } = readMutualTls(config.tls);
+  const svid = Svid.of(config.tls, log);
   const server = new Server({ 'grpc.max_receive_message_length': 131_072 });
 
   const command: Command = (action) => (call, respond) => {
@@ -66,15 +66,17 @@ export async function startOperatorServer(options: {
   server.addService(ApprovalServiceService, approvalService({ approvals, log }, command));
   server.addService(OutboxServiceService, outboxService({ database, log, now }, command));
 
-  const secure = ServerCredentials.createSsl(ca, [{ private_key: key, cert_chain: certificate }], true);
   const { host } = splitHostPort(config.listen);
   const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync(config.listen, secure, (error, bound) => (error ? reject(error) : resolve(bound))),
+    server.bindAsync(config.listen, svid.serverCredentials(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    ),
   );
   return {
     address: `${host.includes(':') ? `[${host}]` : host}:${port}`,
     close: () =>
       new Promise((resolve) => {
+        svid.close();
         const patience = setTimeout(() => server.forceShutdown(), closeWithinMs);
         server.tryShutdown(() => {
           clearTimeout(patience);

@@ -1,3 +1,4 @@
+import { Svid } from '@mecai/runtime';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,8 +32,7 @@ let losses = 0;
 const connect = (id = 'spiffe://mecai.test/signer') =>
   new SignerClient({
     address: `127.0.0.1:${server.port}`,
-    id,
-    tls: coordinatorSvid,
+    credentials: Svid.fixed(coordinatorSvid).clientCredentials(id),
     log,
     telemetry,
     lost: () => losses++,

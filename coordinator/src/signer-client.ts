@@ -2,7 +2,7 @@ import {
   type ClientDuplexStream,
   type ClientReadableStream,
   Metadata,
-  credentials,
+  type ChannelCredentials,
   status,
 } from '@grpc/grpc-js';
 import type { SignedObservation } from '@mecai/proto';
@@ -28,7 +28,6 @@ import {
   SpanKind,
   type Telemetry,
   below,
-  spiffeIdOf,
   within,
 } from '@mecai/runtime';
 import { CoordinatorError } from './error.ts';
@@ -61,9 +60,8 @@ export class SignerClient {
 
   constructor(options: {
     readonly address: string;
-    /** The signer's SPIFFE ID; whoever shows another is not spoken to. */
-    readonly id: string;
-    readonly tls: { certificate: Buffer; key: Buffer; ca: Buffer };
+    /** They speak to nobody but the signer. */
+    readonly credentials: ChannelCredentials;
     readonly log: Logger;
     readonly telemetry: Telemetry;
     /** The stream broke: the signer that comes back may be another. */
@@ -72,27 +70,15 @@ export class SignerClient {
     this.#log = options.log;
     this.#telemetry = options.telemetry;
     this.#lost = options.lost;
-    this.#client = new SignerServiceClient(
-      options.address,
-      credentials.createSsl(options.tls.ca, options.tls.key, options.tls.certificate, {
-        // The SPIFFE ID takes the place of the host name (SPIFFE X509-SVID section 5).
-        checkServerIdentity: (_, certificate) => {
-          const shown = spiffeIdOf(certificate.raw);
-          return shown === options.id
-            ? undefined
-            : new Error(`signer shows ${shown ?? 'no SPIFFE ID'}, not ${options.id}`);
-        },
-      }),
-      {
-        // Node refuses an IP address as SNI, and no host name counts here.
-        'grpc.ssl_target_name_override': 'signer',
-        'grpc.max_receive_message_length': 1024 * 1024,
-        'grpc.keepalive_time_ms': 20_000,
-        'grpc.keepalive_timeout_ms': 5_000,
-        'grpc.initial_reconnect_backoff_ms': 100,
-        'grpc.max_reconnect_backoff_ms': 2_000,
-      },
-    );
+    this.#client = new SignerServiceClient(options.address, options.credentials, {
+      // Node refuses an IP address as SNI, and no host name counts here.
+      'grpc.ssl_target_name_override': 'signer',
+      'grpc.max_receive_message_length': 1024 * 1024,
+      'grpc.keepalive_time_ms': 20_000,
+      'grpc.keepalive_timeout_ms': 5_000,
+      'grpc.initial_reconnect_backoff_ms': 100,
+      'grpc.max_reconnect_backoff_ms': 2_000,
+    });
   }
 
   describe(): Promise<DescribeResponse> {

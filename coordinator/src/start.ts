@@ -6,10 +6,10 @@ import {
   type Running,
   type Start,
   loadConfig,
-  readMutualTls,
   readText,
   splitHostPort,
   Telemetry,
+  Svid,
   startAdminServer,
   untilItWorks,
 } from '@mecai/runtime';
@@ -66,10 +66,10 @@ export async function startCoordinator({ log, config: file, environment, fail }:
 
   let policy: QuorumPolicy | undefined;
   let signerThere = false;
+  const svid = Svid.of(config.signer.tls, log);
   const signer = new SignerClient({
     address: config.signer.address,
-    id: config.signer.id,
-    tls: readMutualTls(config.signer.tls),
+    credentials: svid.clientCredentials(config.signer.id),
     log,
     telemetry,
     lost: () => {
@@ -322,6 +322,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       ending.abort(new Error('stopping'));
       watchingRegistry.close();
       signer.close();
+      svid.close();
       await connecting;
       await link?.close();
       await certificateLog.stop();

@@ -1,4 +1,5 @@
 /** `mecai-admin distrust` with several signers: at all of them, or it says where not. */
+import { Svid } from '@mecai/runtime';
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -35,7 +36,11 @@ afterEach(async () => {
 
 async function start(name: string, world = createWorld(), port = 0): Promise<Signer> {
   const listen = `127.0.0.1:${port}`;
-  const service = await serveWorld(world, { listen, tls: tlsOf(idOf(name)), operators: [operator] });
+  const service = await serveWorld(world, {
+    listen,
+    credentials: Svid.fixed(tlsOf(idOf(name))).serverCredentials(),
+    operators: [operator],
+  });
   const signer = { name, world, service };
   running.push(signer);
   return signer;

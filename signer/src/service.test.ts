@@ -8,7 +8,7 @@ import {
   SignerServiceClient,
   type Subject,
 } from '@mecai/proto/signer';
-import { type Logger, createLogger } from '@mecai/runtime';
+import { type Logger, Svid, createLogger } from '@mecai/runtime';
 import { parseSignedVoucher } from '@mecai/voucher';
 import { type TestCertificate } from '@mecai/voucher/testing';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -51,11 +51,11 @@ afterEach(async () => {
 async function serve(world: World = createWorld()): Promise<SignerService> {
   const service = await startService({
     listen: '127.0.0.1:0',
-    tls: {
+    credentials: Svid.fixed({
       certificate: Buffer.from(pem(own)),
       key: Buffer.from(keyPem(own)),
       ca: Buffer.from(pem(internalCa)),
-    },
+    }).serverCredentials(),
     coordinators: [coordinator, second],
     issuance: world.issuance,
     operators: [],

@@ -1,6 +1,6 @@
 import {
   Server,
-  ServerCredentials,
+  type ServerCredentials,
   type ServerDuplexStream,
   type ServerReadableStream,
   type ServerUnaryCall,
@@ -45,7 +45,7 @@ export interface SignerService {
 
 export interface ServiceOptions {
   readonly listen: string;
-  readonly tls: { certificate: Buffer; key: Buffer; ca: Buffer };
+  readonly credentials: ServerCredentials;
   readonly coordinators: readonly string[];
   readonly issuance: Issuance;
   readonly operators: readonly string[];
@@ -60,7 +60,7 @@ export interface ServiceOptions {
 }
 
 export async function startService(options: ServiceOptions): Promise<SignerService> {
-  const { tls, coordinators, issuance, log } = options;
+  const { coordinators, issuance, log } = options;
   const server = new Server({
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_concurrent_streams': 100,
@@ -146,13 +146,10 @@ export async function startService(options: ServiceOptions): Promise<SignerServi
     operatorService(options.operator, (call) => identity(call, options.operators), log),
   );
 
-  const credentials = ServerCredentials.createSsl(
-    tls.ca,
-    [{ private_key: tls.key, cert_chain: tls.certificate }],
-    true,
-  );
   const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync(options.listen, credentials, (error, bound) => (error ? reject(error) : resolve(bound))),
+    server.bindAsync(options.listen, options.credentials, (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    ),
   );
   return {
     port,

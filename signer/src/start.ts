@@ -6,9 +6,9 @@ import {
   type Start,
   Telemetry,
   loadConfig,
-  readMutualTls,
   readText,
   splitHostPort,
+  Svid,
   startAdminServer,
   telemetryConfig,
 } from '@mecai/runtime';
@@ -151,9 +151,11 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     })),
     renewals: renewals(distrust.list(true), anchors, Date.now(), config.voucherLifetimeSeconds * 1_000),
   });
+  const svid = Svid.of(config.tls, log);
+  opened.defer(() => svid.close());
   const service = await startService({
     listen: config.listen,
-    tls: readMutualTls(config.tls),
+    credentials: svid.serverCredentials(),
     coordinators: config.coordinators,
     operators: config.operators,
     operator: {

@@ -1,4 +1,5 @@
 /** From the signers’ lists over the database to every coordinator. */
+import { Svid } from '@mecai/runtime';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -152,8 +153,7 @@ describe.each(engines)('on %s', (engine) => {
     function distrustOf(signer: 0 | 1, database: () => Database): Distrust {
       const client = new SignerClient({
         address: `127.0.0.1:${servers[signer]!.port}`,
-        id: ids[signer],
-        tls: coordinatorSvid,
+        credentials: Svid.fixed(coordinatorSvid).clientCredentials(ids[signer]),
         telemetry,
         log,
       });

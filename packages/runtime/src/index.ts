@@ -4,4 +4,5 @@ export * from './error.ts';
 export * from './process.ts';
 export * from './retry.ts';
 export * from './spiffe.ts';
+export * from './svid.ts';
 export * from './telemetry.ts';

@@ -2,7 +2,6 @@
  * mTLS identities: SPIFFE X.509-SVIDs (SPIFFE standards, X509-SVID sections 2, 4 and 5). The caller is who
  * the single URI in its certificate's subjectAltName says.
  */
-import { readFileSync } from 'node:fs';
 import { DerReader, findExtension, implicit, parseCertificate } from '@mecai/pki';
 import * as z from 'zod';
 import { path } from './config.ts';
@@ -29,17 +28,11 @@ export function spiffeIdOf(certificate: Uint8Array): string | undefined {
   }
 }
 
-/** Configuration of one end of a mutually authenticated connection, PEM files. */
-export const mutualTls = () => z.strictObject({ certificate: path(), key: path(), ca: path() });
-
-export function readMutualTls(files: { certificate: string; key: string; ca: string }): {
-  certificate: Buffer;
-  key: Buffer;
-  ca: Buffer;
-} {
-  return {
-    certificate: readFileSync(files.certificate),
-    key: readFileSync(files.key),
-    ca: readFileSync(files.ca),
-  };
-}
+/** Configuration of one end of a mutually authenticated connection: PEM files, or a SPIFFE Workload API. */
+export const mutualTls = () =>
+  z.union([
+    z.strictObject({ certificate: path(), key: path(), ca: path() }),
+    z.strictObject({
+      workloadApi: z.string().regex(/^unix:\/\/\//, 'expected unix:///path/of/the/socket'),
+    }),
+  ]);

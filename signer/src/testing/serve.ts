@@ -1,7 +1,7 @@
 /** The signer's service in this process, over gRPC and mTLS, with the judgement of a test world behind it. */
 import { credentials } from '@grpc/grpc-js';
 import { SignerServiceClient } from '@mecai/proto/signer';
-import { createLogger } from '@mecai/runtime';
+import { Svid, createLogger } from '@mecai/runtime';
 import { type ServiceOptions, type SignerService, startService } from '../service.ts';
 import { keyPem, pem, svid, testCa } from './certificates.ts';
 import { operatorOf } from './operator.ts';
@@ -22,7 +22,7 @@ export function tlsOf(id: string) {
 export const serveWorld = (world: World, changes: Partial<ServiceOptions> = {}): Promise<SignerService> =>
   startService({
     listen: '127.0.0.1:0',
-    tls: tlsOf('spiffe://mecai.test/signer'),
+    credentials: Svid.fixed(tlsOf('spiffe://mecai.test/signer')).serverCredentials(),
     coordinators: [coordinator],
     issuance: world.issuance,
     operators: [],
