@@ -1,8 +1,10 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { parseAddress } from '@mecai/addresses';
 import { credentials } from '@grpc/grpc-js';
+import { signRegistry } from '@mecai/corroboration';
 import { OperatorServiceClient } from '@mecai/proto/signer';
 import { createLogger } from '@mecai/runtime';
 import { parseSignedVoucher } from '@mecai/voucher';
@@ -13,6 +15,7 @@ import { sha256Hex } from './digest.ts';
 import { startSigner } from './start.ts';
 import { keyPem, pem, svid, testCa } from './testing/certificates.ts';
 import { TestCoordinator, nameOf } from './testing/client.ts';
+import { registryKey } from './testing/operator.ts';
 import { type SignerFiles, createSignerFiles } from './testing/signer-files.ts';
 import {
   agentNames,
@@ -233,6 +236,28 @@ const tests: Record<string, () => Promise<void>> = {
     await refusal(list(await start())).toThrow(/PERMISSION_DENIED/);
     expect(await list(await start({ operators: [operator] }))).toEqual({ records: [] });
   },
+  async registryKeys() {
+    const operator = 'spiffe://mecai.test/operator';
+    const registry = Buffer.from(registryText(undefined, 4));
+    const signature = Buffer.from(signRegistry(registry, registryKey.privateKey));
+    const update = ({ grpc }: { grpc: string }) => {
+      const { ca, key, certificate } = files.identity([operator]);
+      const secure = credentials.createSsl(ca, key, certificate, { checkServerIdentity: () => undefined });
+      const client = new OperatorServiceClient(grpc, secure, { 'grpc.ssl_target_name_override': 'signer' });
+      stops.push(() => client.close());
+      const request = { registry, signature, reason: 'test', author: 'Kim' };
+      return new Promise((resolve, reject) => {
+        client.updateRegistry(request, (error, found) => (error ? reject(error) : resolve(found)));
+      });
+    };
+    const pem = registryKey.publicKey.export({ type: 'spki', format: 'pem' }).toString();
+    const registryKeys = [files.write('registry.pub', pem)];
+    await refusal(update(await start({ operators: [operator] }))).toThrow(/not signed/);
+    expect(await update(await start({ operators: [operator], registryKeys }))).toMatchObject({ version: 4 });
+    const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey;
+    const other = files.write('other.pub', p384.export({ type: 'spki', format: 'pem' }).toString());
+    await refusal(start({ registryKeys: [other] })).toMatchObject({ code: 'unusable-configuration' });
+  },
   async 'revocation.policy'() {
     expect(await asIs(revocation({ policy: 'require' }))).toBe('revocation-unknown');
     expect(await asIs(revocation({ policy: 'allow-unknown' }))).toBe('issued');
@@ -364,6 +389,8 @@ describe('each option changes what the signer does', () => {
   function shapeOf(type: unknown): Record<string, unknown> | undefined {
     if (typeof type !== 'object' || type === null) return undefined;
     if ('shape' in type) return type.shape as Record<string, unknown>;
+    // Of what may be given in several ways, the first.
+    if ('options' in type && Array.isArray(type.options)) return shapeOf(type.options[0]);
     return 'unwrap' in type && typeof type.unwrap === 'function' ? shapeOf(type.unwrap()) : undefined;
   }
 });
