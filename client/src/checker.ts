@@ -9,6 +9,8 @@ import type { VaEntry, VaList } from './va-list/va-list.ts';
 
 export type ServerCode =
   | CheckCode
+  /** No VA could be chosen: the list has expired, or the rules leave too few, or are about an unknown country. */
+  | 'no-choice'
   /** On no route was there anything that could be a voucher. */
   | 'no-voucher'
   /** Fewer of the chosen VAs vouched than have to. */

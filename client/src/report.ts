@@ -36,12 +36,12 @@ export interface CheckStatisticsReport {
 const mostVouchers = 8;
 
 /**
- * Undefined where there is nothing to report: the check was passed, or the host lies in an intranet, whose names and
- * addresses are nobody's business.
+ * Undefined where there is nothing to report: the check was passed, or no VA could be chosen, or the host lies in an
+ * intranet, whose names and addresses are nobody's business.
  */
 export function reportOf(outcome: Outcome, now: Date): FailedCheckReport | undefined {
   const { host, mode, handshake, choice, check } = outcome;
-  if (check.failures.length === 0 || outcome.intranet !== undefined || mode === 'off') return undefined;
+  if (check.failures.length === 0 || !choice || mode === 'off') return undefined;
   return {
     address: handshake.address,
     port: handshake.port,
@@ -49,7 +49,7 @@ export function reportOf(outcome: Outcome, now: Date): FailedCheckReport | undef
     chain: handshake.chain.slice(0, 10).map(base64),
     seenAt: timeText(now),
     codes: [...new Set(check.failures.map(({ code }) => code))].toSorted(),
-    vas: (choice?.vas ?? []).map(({ id }) => id),
+    vas: choice.vas.map(({ id }) => id),
     mode,
     vouchers: check.vouchers.slice(0, mostVouchers).map(({ voucher }) => base64(voucher)),
   };

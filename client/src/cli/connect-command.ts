@@ -103,7 +103,9 @@ export const connectCommand: Command = {
       socket.destroy();
     } catch (error) {
       if (!(error instanceof ClientError)) throw error;
-      if (error.code !== 'refused') throw unavailable(error);
+      if (error.code !== 'refused') {
+        throw new CommandError(exitCodes.unavailable, error.message, { cause: error });
+      }
     }
     try {
       const [outcome] = outcomes;
@@ -229,9 +231,4 @@ async function countries(file: string): Promise<NonNullable<GuardOptions['countr
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new CommandError(exitCodes.unavailable, `cannot read ${file}: ${why}`, { cause });
   }
-}
-
-function unavailable(cause: ClientError): CommandError {
-  const usage = cause.code === 'too-few-vas' || cause.code === 'country-unknown';
-  return new CommandError(usage ? exitCodes.usage : exitCodes.unavailable, cause.message, { cause });
 }

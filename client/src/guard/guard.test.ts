@@ -89,6 +89,20 @@ describe('the file of the server', () => {
     expect(server.connections).toBe(2);
   });
 
+  test('breaks nothing where the next connection shows another certificate, and the mode lets all go on', async () => {
+    const server = await serve({ certificates: [{ leaf: ecdsaLeaf }], keepAlive: false });
+    server.show({ bundle: bundled(voucher(server.port, one, rsaLeaf)) });
+    const outcome = await connected(
+      guardOf({ mode: 'report-only', routes: ['well-known'] }).guard,
+      server.port,
+      {
+        http: true,
+      },
+    );
+    expect(outcome.check.failures.map(({ code }) => code)).toContain('other-leaf');
+    expect(outcome.verdict).toBe('accept');
+  });
+
   test('is not asked for where HTTP is not spoken', async () => {
     const server = await serve();
     expect(await failures(guardOf({ routes: ['well-known'] }).guard.connect(place(server.port)))).toContain(
@@ -210,8 +224,12 @@ describe('the other certificate', () => {
 
 test('a list that has expired chooses nobody', async () => {
   const server = await serve();
-  const { guard } = guardOf({}, { now: () => list.expires });
-  expect(await failures(guard.connect(place(server.port)))).toEqual(['ClientError va-list-expired']);
+  const late = { now: () => list.expires };
+  expect(await failures(guardOf({}, late).guard.connect(place(server.port)))).toEqual(['no-choice']);
+  // Which breaks nothing where the check must not.
+  expect((await connected(guardOf({ mode: 'report-only' }, late).guard, server.port)).verdict).toBe('accept');
+  const handshake = { chain: [], address: '127.0.0.1', port: 443 };
+  expect((await guardOf({}, late).guard.check('www.example.org', handshake, [])).verdict).toBe('reject');
 });
 
 test('rules learn the country of the address', () => {

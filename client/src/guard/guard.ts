@@ -46,7 +46,7 @@ export interface Outcome {
   readonly mode: Mode;
   readonly verdict: Verdict;
   readonly handshake: Handshake;
-  /** Absent in an intranet. */
+  /** Absent in an intranet, and where none could be made. */
   readonly choice?: Choice;
   readonly intranet?: string;
   readonly check: ServerCheck;
@@ -116,20 +116,34 @@ export class Guard {
     host: string,
     handshake: Handshake,
     candidates: Iterable<Candidate>,
-    choice = this.choose(handshake.address),
+    choice?: Choice,
   ): Promise<Outcome> {
-    const { policy } = this.#options;
+    const { policy, now } = this.#options;
     const intranet = intranetFor(policy, host);
-    const check = intranet
-      ? await this.#checkIntranet(intranet, host, handshake)
-      : this.checker.check(handshake, candidates, choice, this.#options.now());
-    return this.#told(host, { handshake, check, routes: [] }, intranet ? undefined : choice);
+    if (intranet) {
+      const check = await this.#checkIntranet(intranet, host, handshake);
+      return this.#told(host, { handshake, check, routes: [] });
+    }
+    const chosen = choice ?? this.#chosen(handshake.address);
+    if ('failures' in chosen) return this.#told(host, { handshake, check: chosen, routes: [] });
+    const check = this.checker.check(handshake, candidates, chosen, now());
+    return this.#told(host, { handshake, check, routes: [] }, chosen);
+  }
+
+  /** A failed check where no VA can be chosen: whether that ends the connection is the mode's affair. */
+  #chosen(address: string): Choice | ServerCheck {
+    try {
+      return this.choose(address);
+    } catch (error) {
+      if (!(error instanceof ClientError)) throw error;
+      return { failures: [{ code: 'no-choice', message: error.message }], vouchers: [], status: 'unknown' };
+    }
   }
 
   /**
    * Connects, checks, and tries the server's other certificate before it gives up.
    *
-   * @throws ClientError `refused` with the failures, `unreachable`, and what `choose` throws
+   * @throws ClientError `refused` with the failures, `unreachable`
    */
   async connect(options: TlsOptions): Promise<GuardedConnection> {
     const { policy } = this.#options;
@@ -143,22 +157,19 @@ export class Guard {
     try {
       if (intranet) {
         const check = await this.#checkIntranet(intranet, name, peer.handshake);
-        return this.#settle(socket, this.#told(name, { ...peer, check, routes: [] }, undefined));
+        return this.#settle(socket, this.#told(name, { ...peer, check, routes: [] }));
       }
-      const choice = this.choose(peer.handshake.address);
-      let attempt = await this.#attempt(options, name, peer, choice);
-      ({ socket } = attempt.peer);
-      const firstFailures = attempt.check.failures;
-      if (firstFailures.length > 0) {
-        const other = await this.#other(options, name, attempt, choice);
-        if (other) {
-          socket.destroy();
-          attempt = other;
-          ({ socket } = attempt.peer);
-          return this.#settle(socket, this.#told(name, attempt, choice, firstFailures));
-        }
+      const choice = this.#chosen(peer.handshake.address);
+      if ('failures' in choice) {
+        return this.#settle(socket, this.#told(name, { ...peer, check: choice, routes: [] }));
       }
-      return this.#settle(socket, this.#told(name, attempt, choice));
+      const first = await this.#attempt(options, name, peer, choice);
+      ({ socket } = first.peer);
+      const firstFailures = first.check.failures;
+      const other = firstFailures.length > 0 ? await this.#other(options, name, first, choice) : undefined;
+      if (!other) return this.#settle(socket, this.#told(name, first, choice));
+      socket.destroy();
+      return this.#settle(other.peer.socket, this.#told(name, other, choice, firstFailures));
     } catch (error) {
       socket.destroy();
       throw error;
@@ -189,22 +200,23 @@ export class Guard {
         const bundle = await readBundle(peer.socket, hostHeader(options, name), leaf, bundleMs);
         candidates.push(...bundle.candidates);
         this.#bundles.keep(leaf, bundle.candidates, now());
-        if (!bundle.reusable) peer = await this.#again(options, peer);
+        if (!bundle.reusable) {
+          peer.socket.destroy();
+          peer = await this.#again(options, peer, peer.keyType);
+          ({ handshake } = peer);
+          // It may show another certificate: what is kept for that one counts.
+          candidates.push(...this.#bundles.get(handshake.chain[0]!, now()));
+        }
       }
       check = this.checker.check(handshake, candidates, choice, now());
     }
     return { peer, handshake, check, routes };
   }
 
-  /** A server that does not keep connections open: another one, with the same certificate from the same address. */
-  async #again(options: TlsOptions, { socket, handshake, keyType }: TlsPeer): Promise<TlsPeer> {
-    socket.destroy();
-    const { address, chain } = handshake;
+  /** Another connection to the same address. */
+  #again(options: TlsOptions, { handshake }: TlsPeer, keyType: KeyType | undefined): Promise<TlsPeer> {
     const servername = options.servername || (isIP(options.host) === 0 ? options.host : '');
-    const peer = await openTls({ ...options, host: address, servername }, keyType);
-    if (Buffer.compare(peer.handshake.chain[0]!, chain[0]!) === 0) return peer;
-    peer.socket.destroy();
-    throw new ClientError('unreachable', `${options.host}: another certificate on the second connection`);
+    return openTls({ ...options, host: handshake.address, servername }, keyType);
   }
 
   /** With the server's certificate of the other key type, if it has one and that passes. */
@@ -214,25 +226,15 @@ export class Guard {
     { peer }: Attempt,
     choice: Choice,
   ): Promise<Attempt | undefined> {
-    const keyType: KeyType | undefined = peer.keyType && otherKeyType(peer.keyType);
-    if (!keyType) return undefined;
-    let other: TlsPeer;
+    if (!peer.keyType) return undefined;
     try {
-      other = await openTls(options, keyType);
-    } catch (error) {
-      if (error instanceof ClientError) return undefined;
-      throw error;
-    }
-    try {
-      // The choice may depend on where the server is.
-      const chosen = other.handshake.address === peer.handshake.address;
-      const attempt = chosen ? await this.#attempt(options, name, other, choice) : undefined;
-      if (attempt?.check.failures.length === 0) return attempt;
-      attempt?.peer.socket.destroy();
+      const other = await this.#again(options, peer, otherKeyType(peer.keyType));
+      const attempt = await this.#attempt(options, name, other, choice);
+      if (attempt.check.failures.length === 0) return attempt;
+      attempt.peer.socket.destroy();
     } catch (error) {
       if (!(error instanceof ClientError)) throw error;
     }
-    other.socket.destroy();
     return undefined;
   }
 
@@ -253,7 +255,7 @@ export class Guard {
   #told(
     host: string,
     { handshake, check, routes }: Omit<Attempt, 'peer'>,
-    choice: Choice | undefined,
+    choice?: Choice,
     firstFailures?: readonly ServerFailure[],
   ): Outcome {
     const { policy, onOutcome } = this.#options;

@@ -51,7 +51,9 @@ test('mecai connect chooses by where the server is', async () => {
     // At home the rule does not apply.
     expect(of(await chosen('--geoip', geoip, '--country', 'JP'))).toEqual(['va-0', 'va-1', 'va-2']);
     // It cannot be applied without knowing where the client is.
-    expect((await chosen('--geoip', geoip)).code).toBe(2);
+    const { code, out } = await chosen('--geoip', geoip);
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({ failures: [{ code: 'no-choice' }] });
   } finally {
     server.close();
   }

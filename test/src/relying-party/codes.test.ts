@@ -257,10 +257,10 @@ test.each(situations.map((one, i) => [one.code, one.what, i] as const))('%s: %s'
 });
 
 /**
- * `bad-chain` takes a certificate that OpenSSL reads and we do not, which nginx has none of; the others are shown with
- * the three networks, from a file that has vouchers of all.
+ * `bad-chain` takes a certificate that OpenSSL reads and we do not, which nginx has none of; `no-choice` is about no
+ * server (client/src/guard); the others are shown with the three networks, from a file that has vouchers of all.
  */
-const elsewhere: readonly ServerCode[] = ['bad-chain', 'va-not-chosen', 'va-distrusted'];
+const elsewhere: readonly ServerCode[] = ['bad-chain', 'no-choice', 'va-not-chosen', 'va-distrusted'];
 
 test('every code of the client has its situation here or with the three networks', () => {
   const all: Record<ServerCode, true> = {
@@ -287,6 +287,7 @@ test('every code of the client has its situation here or with the three networks
     'va-not-chosen': true,
     'va-distrusted': true,
     'va-status-unknown': true,
+    'no-choice': true,
     'no-voucher': true,
     'too-few-vouchers': true,
     'certificate-revoked': true,
