@@ -5,7 +5,6 @@ import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jet
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { Agents } from './agents.ts';
 import { Alerts, webhookSecret } from './alerts.ts';
-import { Budget } from './budget.ts';
 import { openApi } from './open-api.ts';
 import { CertificateCache } from './certificate-cache.ts';
 import type { AnalyticsConfig } from './config.ts';
@@ -75,15 +74,14 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
     log,
     changed: (incident) => alerts.tell(incident),
   });
-  const budget = new Budget(config.verifiedPerSecond, () => performance.now());
-  const { matchesStored } = config;
+  const { matchesStored, unverifiedBeyond } = config;
   const common = { name, batch: config.batch, redeliverMs: config.redeliverMs, writer, log, fail };
   const followers = {
     observations: new Follower({
       ...common,
       stream: streams.observations.name,
       read: (arrival) =>
-        readObservation(arrival, { agents, certificates, geo, detection, budget, matchesStored }),
+        readObservation(arrival, { agents, certificates, geo, detection, matchesStored, unverifiedBeyond }),
     }),
     records: new Follower({
       ...common,
@@ -143,7 +141,8 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
   });
   detection.start();
   alerts.start();
-  const opened = writer.open().catch((error: unknown) => {
+  const opening = writer.open().then(() => writer.store && detection.opened(writer.store));
+  const opened = opening.catch((error: unknown) => {
     if (!givingUp.signal.aborted) fail(error);
   });
 

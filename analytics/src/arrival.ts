@@ -9,8 +9,10 @@ export interface Arrival {
   /** Which stream, in which incarnation. */
   readonly stream: string;
   readonly sequence: number;
+  /** Messages that wait behind it. */
+  readonly waiting: number;
 }
 
 /** Two records may well be equal in every octet, so their place is part of what they are. */
-export const recordId = ({ stream, sequence, data }: Arrival): string =>
-  rowId(Buffer.from(`${stream} ${sequence}\0`), data);
+export const recordId = ({ stream, sequence, data }: Pick<Arrival, 'stream' | 'sequence' | 'data'>): string =>
+  rowId(Buffer.concat([Buffer.from(`${stream} ${sequence}\0`), data]));

@@ -36,7 +36,7 @@ export const configSchema = z.strictObject({
   batch: z
     .strictObject({
       /** Rows stored at once, at most. Twice as many messages may be under way. */
-      rows: z.int().min(1).max(100_000).default(5000),
+      rows: z.int().min(1).max(100_000).default(20_000),
       /** Milliseconds a row waits for others. */
       ms: z.int().min(1).max(10_000).default(250),
     })
@@ -54,10 +54,10 @@ export const configSchema = z.strictObject({
   /** Share of matches that is stored, each standing for the others; what is no match is always stored. */
   matchesStored: z.number().min(0.001).max(1).default(1),
   /**
-   * Signatures verified in a second, one after another on the way to the store. Beyond that, an observation that
-   * only repeats what the same agent saw before is stored unverified, on nats-server's word for its sender.
+   * With more observations waiting than this, those that only repeat what the same agent saw before are stored
+   * unverified, on nats-server's word for their sender: verifying costs more than all the rest.
    */
-  verifiedPerSecond: z.int().min(1).max(1_000_000).default(2000),
+  unverifiedBeyond: z.int().min(0).max(1_000_000_000).default(10_000),
   /** GeoIP databases (MMDB), for country and network of what is probed. */
   geoip: z.strictObject({ country: path().optional(), asn: path().optional() }).prefault({}),
   detection: z

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { KeyType, type Target } from '@mecai/proto';
 
 /** Marks what no field may be; the readers turn it into the fault. */
@@ -14,14 +14,10 @@ export class Unfit extends Error {
 export const hex = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
 
-export const sha256 = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest();
+export const sha256 = (bytes: Uint8Array): Buffer => hash('sha256', bytes, 'buffer');
 
 /** 16 octets tell rows apart: two of 10¹² share one with a probability below 10⁻¹⁴. */
-export const rowId = (...parts: readonly Uint8Array[]): string => {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return hash.digest('hex').slice(0, 32);
-};
+export const rowId = (bytes: Uint8Array): string => hash('sha256', bytes, 'hex').slice(0, 32);
 
 /** Address as ClickHouse reads it into IPv6; of 4 or 16 octets. */
 export function ipv6(address: Uint8Array): string {

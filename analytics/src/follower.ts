@@ -135,7 +135,7 @@ export class Follower {
   }
 
   #take(message: JsMsg, incarnation: string): void {
-    const { streamSequence, timestampNanos } = message.info;
+    const { streamSequence, timestampNanos, pending } = message.info;
     const key = `${incarnation} ${streamSequence}`;
     if (this.#underWay.has(key)) return;
     this.#underWay.add(key);
@@ -145,6 +145,7 @@ export class Follower {
       receivedAt: Math.floor(timestampNanos / 1e6),
       stream: incarnation,
       sequence: streamSequence,
+      waiting: pending,
     });
     this.#batcher.push({ message, read, incarnation });
   }

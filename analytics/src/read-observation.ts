@@ -2,7 +2,6 @@ import { type Agent, failureClassOf, verifyObservationSignature } from '@mecai/c
 import { Observation, SignedObservation } from '@mecai/proto';
 import type { Agents } from './agents.ts';
 import type { Arrival } from './arrival.ts';
-import type { Budget } from './budget.ts';
 import type { CertificateCache } from './certificate-cache.ts';
 import type { LiveDetection } from './detection/live.ts';
 import type { Sighting } from './detection/sighting.ts';
@@ -26,8 +25,8 @@ export interface ReadContext {
   readonly certificates: CertificateCache;
   readonly geo: Geo;
   readonly detection: Pick<LiveDetection, 'judge' | 'expects' | 'contested' | 'rulesVersion'>;
-  /** Signatures that may be verified now. */
-  readonly budget: Budget;
+  /** With more messages waiting than this, what only repeats is not verified. */
+  readonly unverifiedBeyond: number;
   /** Share of matches that is stored. */
   readonly matchesStored: number;
 }
@@ -37,7 +36,7 @@ export interface ReadContext {
  * decoded, verified against the registry, judged, made a row.
  */
 export function readObservation(
-  { subject, data, receivedAt }: Pick<Arrival, 'subject' | 'data' | 'receivedAt'>,
+  { subject, data, receivedAt, waiting }: Omit<Arrival, 'stream' | 'sequence'>,
   context: ReadContext,
 ): Read {
   const { agent: subjectAgent, asker, campaign } = addressed(subject);
@@ -53,14 +52,14 @@ export function readObservation(
   const agent = context.agents.find(observation.agent);
   if (!agent) return { fault: 'unknown-agent' };
   try {
-    const chain = few(maxCertificates, observation.chain, 'chain').map((der) =>
-      context.certificates.facts(der),
+    const { certificates, fingerprints } = context.certificates.chain(
+      few(maxCertificates, observation.chain, 'chain'),
     );
     const id = rowId(evidence.observation);
     const target = targetFields(observation.target);
     const location = context.geo.find(target.address);
     const failure = failureFields(observation);
-    const [leaf] = chain;
+    const [leaf] = certificates;
     const observedAt = time(observation.observedAt);
     const sighting: Sighting = {
       id,
@@ -85,7 +84,7 @@ export function readObservation(
       dnsNames: leaf?.dns_names ?? [],
     };
     // Only what tells nothing new may go unverified, so that nothing that is evidence ever does.
-    const verified = context.budget.take() || !context.detection.expects(sighting);
+    const verified = waiting <= context.unverifiedBeyond || !context.detection.expects(sighting);
     if (verified && !signedBy(evidence, agent, context.agents)) return { fault: 'bad-signature' };
     const verdict = context.detection.judge(sighting);
     const weight = verdict === 'match' ? weightOf(id, context.matchesStored) : 1;
@@ -107,7 +106,7 @@ export function readObservation(
       ...target,
       target_country: location.country,
       target_asn: location.asn,
-      chain: chain.map(({ fingerprint }) => fingerprint),
+      chain: fingerprints,
       leaf: sighting.leaf,
       leaf_spki: leaf?.spki ?? '',
       leaf_key: leaf?.key ?? '',
@@ -131,7 +130,7 @@ export function readObservation(
       table: 'observations',
       row,
       earliest: Math.min(receivedAt, observation.observedAt - clockToleranceMs),
-      certificates: chain,
+      certificates,
       ...(worthKeeping && {
         evidence: {
           observation: id,

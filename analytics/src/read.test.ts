@@ -18,7 +18,6 @@ import { createLogger } from '@mecai/runtime';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Agents } from './agents.ts';
-import { Budget } from './budget.ts';
 import { CertificateCache } from './certificate-cache.ts';
 import { LiveDetection } from './detection/live.ts';
 import { rules } from './detection/rules.ts';
@@ -75,7 +74,7 @@ const context = (): ReadContext => ({
   certificates,
   geo,
   detection,
-  budget: new Budget(1000, () => 0),
+  unverifiedBeyond: 0,
   matchesStored: 1,
 });
 
@@ -128,7 +127,9 @@ const observation: fc.Arbitrary<Observation> = fc.record({
 const errorClasses = ['', 'unknown-failure', ...failureClasses];
 const stored = (read: Read): read is StoredEvent => !('fault' in read);
 
-it('makes rows that ClickHouse takes, or faults, of whatever registered agents and coordinators say', async () => {
+it('makes rows that ClickHouse takes, or faults, of whatever registered agents and coordinators say', {
+  timeout: 120_000,
+}, async () => {
   const writer = new Writer(
     { store: { kind: 'embedded', directory: join(directory, 'store') }, retentionDays: 0, insertMs: 10_000 },
     { log, signal: new AbortController().signal },
@@ -184,7 +185,12 @@ it('makes rows that ClickHouse takes, or faults, of whatever registered agents a
         const reads = [
           ...some.map((one) =>
             readObservation(
-              { subject: 'mecai.observation.lima.va1', data: encodeObservation(one, key), receivedAt: now },
+              {
+                subject: 'mecai.observation.lima.va1',
+                data: encodeObservation(one, key),
+                receivedAt: now,
+                waiting: 0,
+              },
               context(),
             ),
           ),
@@ -201,7 +207,7 @@ it('makes rows that ClickHouse takes, or faults, of whatever registered agents a
         expect(written.stored + written.repeated).toBe(events.length);
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 30 },
   );
   const counts = await countRows(writer.store!);
   const [reported] = await writer.store!.query<{ rows: number }>(
@@ -215,7 +221,7 @@ it('makes rows that ClickHouse takes, or faults, of whatever registered agents a
 });
 
 function record(kind: string, data: Uint8Array): Read {
-  const arrival = { receivedAt: now, stream: 'RECORDS', sequence: sequence++ };
+  const arrival = { receivedAt: now, waiting: 0, stream: 'RECORDS', sequence: sequence++ };
   return readRecord({ ...arrival, subject: `mecai.${kind}.va1`, data }, { agents, certificates });
 }
 
@@ -225,7 +231,7 @@ it('makes faults of bytes that are nothing', () => {
       bytes(200),
       fc.constantFrom('observation', 'decision', 'mismatch', 'report'),
       (data, kind) => {
-        const arrival = { subject: `mecai.${kind}.lima.va1`, data, receivedAt: now };
+        const arrival = { subject: `mecai.${kind}.lima.va1`, data, receivedAt: now, waiting: 0 };
         const read =
           kind === 'observation'
             ? readObservation(arrival, context())
@@ -268,7 +274,7 @@ it('says of the evidence of a mismatch whether it holds', () => {
   const holds = (changes: Partial<Mismatch>) => {
     const data = Mismatch.encode({ ...record, ...changes }).finish();
     const read = readRecord(
-      { subject: 'mecai.mismatch.va1', data, receivedAt: now, stream: 'RECORDS', sequence: 1 },
+      { subject: 'mecai.mismatch.va1', data, receivedAt: now, waiting: 0, stream: 'RECORDS', sequence: 1 },
       { agents, certificates },
     );
     return stored(read) && read.table === 'mismatches' ? read.row.evidence_valid : undefined;

@@ -73,8 +73,9 @@ export class Detector {
     if (regions < 2 && seen.rirs.size === 2) this.#reputation.learn(endpoint, seen);
   }
 
-  /** Whether a sighting only repeats what this agent saw before, where all agree. */
+  /** Whether a sighting only repeats what this agent saw before, where all agree; or has seen nothing. */
   expects(sighting: Sighting): boolean {
+    if (!sighting.proven) return true;
     const endpoint = this.#endpoints.get(endpointKey(sighting));
     return endpoint?.keys.size === 1 && endpoint.views.get(sighting.agent)?.spki === sighting.spki;
   }

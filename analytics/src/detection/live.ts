@@ -61,9 +61,16 @@ export class LiveDetection {
   }
 
   start(): void {
-    this.#timer = setInterval(() => {
-      this.#turn = this.#turn.then(() => this.#tick()).catch((error: unknown) => this.#failed(error));
-    }, this.#options.everyMs);
+    this.#timer = setInterval(() => this.#go(() => this.#tick()), this.#options.everyMs);
+  }
+
+  /** The store has been opened: learns from it what had been seen before. */
+  opened(store: Store): void {
+    this.#go(() => (this.#early ? this.#remember(store) : Promise.resolve()));
+  }
+
+  #go(action: () => Promise<void>): void {
+    this.#turn = this.#turn.then(action).catch((error: unknown) => this.#failed(error));
   }
 
   /** First opinion about an observation that is about to be stored. */
