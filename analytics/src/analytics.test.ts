@@ -31,6 +31,7 @@ it('stores observation, certificate, decision and mismatch, and serves them', as
   await bed.publish('va1', 'mecai.mismatch.va1', Mismatch.encode(mismatch).finish());
   expect(await analytics.caughtUp()).toEqual({
     observations: 1,
+    rates: 1,
     certificates: 1,
     decisions: 1,
     mismatches: 1,

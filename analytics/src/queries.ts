@@ -6,13 +6,16 @@ export interface Counts {
   readonly certificates: number;
   readonly decisions: number;
   readonly mismatches: number;
+  /** Observations as the rates by minute count them. */
+  readonly rates: number;
 }
 
 const counts = `SELECT
   (SELECT count() FROM observations) AS observations,
   (SELECT uniqExact(fingerprint) FROM certificates) AS certificates,
   (SELECT count() FROM decisions) AS decisions,
-  (SELECT count() FROM mismatches) AS mismatches`;
+  (SELECT count() FROM mismatches) AS mismatches,
+  (SELECT sum(observations) FROM rates_by_minute) AS rates`;
 
 /** Rows by table. */
 export async function countRows(store: Store): Promise<Counts> {
