@@ -42,6 +42,11 @@ export function startNotices(options: {
     'outbox.tries',
     'Deliveries tried, by what became of them.',
   );
+  telemetry.gauge(
+    'notice.certificate.expiry.timestamp.seconds',
+    'When the certificate ends that mails and statements are signed with.',
+    () => secrets.identity.certificates[0]!.notAfter.getTime() / 1_000,
+  );
   telemetry.gauge('outbox.deliveries', 'Deliveries that wait, are dead or bounced.', () =>
     Object.entries(open?.notices.counts ?? {}).map(([state, count]) => [count, { state }] as const),
   );

@@ -157,6 +157,8 @@ describe('a running network', { timeout: 120_000 }, () => {
       },
     );
     const metrics = await (await fetch(`${asker.network.coordinator.ready['admin']}/metrics`)).text();
+    const [, expiry] = /^mecai_notice_certificate_expiry_timestamp_seconds\S* (\S+)/m.exec(metrics) ?? [];
+    expect(Number(expiry) * 1_000 - Date.now()).toBeGreaterThan(29 * 86_400_000);
     expect(metrics).toMatch(/mecai_outbox_tries_total\{.*outcome="sent".*\} \d/);
   });
 });
