@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { runCommand } from '../cli/commands.ts';
 import { type Scene, setScene } from './testing.ts';
 
 const main = join(import.meta.dirname, '../main.ts');
@@ -129,11 +130,9 @@ test.each([
     JSON.stringify(scene.config({ server: { kind: 'nginx', configuration: 'nginx.conf' }, ...more })),
   );
   const given = more === undefined ? [...args] : ['--config', own, ...args];
-  const child = spawn(process.execPath, [main, 'staple', ...given], { stdio: 'pipe' });
   let said = '';
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => (said += chunk));
-  child.stdout.resume();
-  const [exit] = (await once(child, 'close')) as [number];
+  const hear = (text: string) => void (said += text);
+  const exit = await runCommand(['staple', ...given], { out: hear, err: hear, now: () => new Date() });
   expect(said).toContain(words);
   expect(exit).toBe(code);
 });

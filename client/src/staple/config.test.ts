@@ -101,21 +101,20 @@ describe('options', () => {
     opened.close();
   });
 
-  test('concurrency: requests at the same time', async () => {
+  test('concurrency: requests to one VA at the same time', async () => {
+    const sites = [443, 8443, 9443].map((port) => site({ port, serverInfoFile: undefined }));
     for (const concurrency of [1, 2]) {
       let [open_, most] = [0, 0];
-      for (const va of scene.vas) {
-        va.answerWith((request, response) => {
-          if (request.url === '/vrp/renewal') return void response.writeHead(404).end();
-          most = Math.max(most, ++open_);
-          // Long enough for whoever else may come.
-          return void setTimeout(() => {
-            open_--;
-            response.writeHead(500).end();
-          }, 50);
-        });
-      }
-      const opened = open({ concurrency, state: `${run}/state-${concurrency}` });
+      scene.vas[0]!.answerWith((request, response) => {
+        if (request.url === '/vrp/renewal') return void response.writeHead(404).end();
+        most = Math.max(most, ++open_);
+        // Long enough for whoever else may come.
+        return void setTimeout(() => {
+          open_--;
+          response.writeHead(500).end();
+        }, 50);
+      });
+      const opened = open({ concurrency, sites, vas: ['va-1'], state: `${run}/state-${concurrency}` });
       await opened.stapler.round();
       expect(most).toBe(concurrency);
       opened.close();

@@ -100,7 +100,7 @@ const schema = (base: string) => {
     /** How often the VAs' renewal information is fetched if they do not say. */
     renewalInformationSeconds: seconds(1, 86_400).default(3_600),
     requestTimeoutSeconds: seconds(1, 600).default(60),
-    /** Requests at the same time. */
+    /** Requests to one VA at the same time. */
     concurrency: z.number().int().min(1).max(100).default(8),
   });
 };

@@ -18,7 +18,9 @@ export function writeAtomically(path: string, bytes: Uint8Array, mode: number): 
   // In the same directory, or it could not be renamed; hidden, so that no include of `*` takes it.
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.new`);
   try {
-    const file = openSync(temporary, 'w', mode);
+    // Left over from a crash, or put there by somebody: not written through.
+    rmSync(temporary, { force: true });
+    const file = openSync(temporary, 'wx', mode);
     try {
       fchmodSync(file, mode);
       for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);

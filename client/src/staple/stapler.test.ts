@@ -121,6 +121,52 @@ test('a VA that is down keeps its voucher until it expires, is asked less and le
   stapler.close();
 });
 
+test('a VA that is down is tried for one of many certificates, and nothing is lost for the others', async () => {
+  let tried = 0;
+  scene.vas[1]!.answerWith((request) => {
+    if (request.url !== '/vrp/renewal') tried++;
+    request.socket.destroy();
+  });
+  const sites = [443, 8443, 9443, 10443].map((port) => site({ port, serverInfoFile: undefined }));
+  const stapler = open({ sites, concurrency: 1 });
+  await stapler.stapler.round();
+  expect(tried).toBe(1);
+  const records = stapler.stapler.status.targets.map(({ vas }) => vas.get('va-2')!);
+  expect(records.map(({ last, failures }) => [last!.status, failures])).toEqual(
+    Array.from(sites, () => ['unreachable', 1]),
+  );
+  expect(stapler.stapler.status.counts.issued).toBe(8);
+  stapler.close();
+});
+
+test('a certificate that cannot be read for a moment costs its server no voucher', async () => {
+  const own = scene.identity(`moment-${run}`, ['www.shop.test']);
+  const conf = scene.file(
+    `run-${run}/nginx.conf`,
+    `http { server { listen 192.0.2.1:443 ssl; server_name www.shop.test; ssl_certificate ${own.certificate};
+       ssl_certificate_key ${own.key}; ssl_conf_command ServerInfoFile ${voucherFile()}; } }`,
+  );
+  const stapler = open({ sites: [], server: { kind: 'nginx', configuration: conf } });
+  await stapler.stapler.round();
+  const content = readFileSync(own.certificate);
+  for (const moment of ['', 'half a cert']) {
+    writeFileSync(own.certificate, moment);
+    await stapler.stapler.round();
+    expect(stapler.stapler.status.problems).toEqual([expect.stringContaining('no certificate in it')]);
+    expect(inFile()).toEqual([1, 1, 1]);
+  }
+  writeFileSync(own.certificate, content);
+  // A key that is not ours to read is no reason to go without: there is no proof then.
+  writeFileSync(own.key, readFileSync(www.key));
+  rmSync(voucherFile());
+  await stapler.stapler.round();
+  expect(stapler.stapler.status.problems).toEqual([
+    expect.stringContaining('the key of another certificate'),
+  ]);
+  expect(inFile()).toEqual([1, 1, 1]);
+  stapler.close();
+});
+
 test('what VAs answer in place of a voucher is on record, each with its own time to ask again', async () => {
   answer(0, { status: 'on-hold', retryAfter: 7_200, detail: 'new certificate' });
   answer(1, { status: 'mismatch' });
@@ -129,9 +175,8 @@ test('what VAs answer in place of a voucher is on record, each with its own time
   await stapler.stapler.round();
   expect(statuses(stapler)).toEqual(['on-hold', 'mismatch', 'refused (own-ca)']);
   expect(inFile()).toEqual([0, 0, 0]);
-  const next = [...stapler.stapler.status.targets[0]!.vas.values()].map((one) =>
-    Math.round((one.next - now) / 1_000),
-  );
+  const { vas } = stapler.stapler.status.targets[0]!;
+  const next = ['va-1', 'va-2', 'va-3'].map((id) => Math.round((vas.get(id)!.next - now) / 1_000));
   // The lot is one half throughout.
   expect(next).toEqual([7_560, 45, 22_680]);
   stapler.close();

@@ -1,5 +1,5 @@
 /** The stapler: looks at the server, asks the VAs for what is due, and brings what came to the server. */
-import { earlyRenewal } from '@mecai/voucher';
+import { earlyRenewal, type RenewalInformation } from '@mecai/voucher';
 import type { VaEntry } from '../va-list/va-list.ts';
 import { deliver, type DeliveryOptions } from './deliver.ts';
 import { StapleError } from './error.ts';
@@ -9,7 +9,7 @@ import type { RenewalSource } from './renewal-source.ts';
 import type { Rhythm } from './schedule.ts';
 import { newRecord, type StateDirectory, type TargetState, type VaRecord } from './state.ts';
 import { isSelfSigned, type Plan, type Target } from './targets.ts';
-import { type Answered, early, heldVouchers, recorded } from './vouchers.ts';
+import { type Answered, heldVouchers, recorded } from './vouchers.ts';
 
 export interface StaplerParts {
   /** Throws `StapleError`; the VAs to ask, in the order of the list. */
@@ -145,36 +145,44 @@ export class Stapler {
     return state;
   }
 
+  /** Each VA has a lane of its own, so that one that is slow or down holds up no other. */
   async #askDue(problem: (why: string) => void): Promise<void> {
     const { now, renewal, concurrency } = this.#parts;
-    const due: (() => Promise<void>)[] = [];
-    for (const va of this.#vas) {
-      const information = await renewal.of(va.vrp, now(), (why) => problem(`${va.id}: ${why}`));
-      for (const target of this.#plan.targets) {
-        if (target.name === undefined || isSelfSigned(target)) continue;
-        const record = this.#stateOf(target).get(va.id) ?? newRecord;
-        const { voucher } = record;
-        const moved =
-          voucher &&
-          early(() => earlyRenewal(information, new Date(voucher.producedAt), target.chain, voucher.lot));
-        const earlier = moved && Math.max(moved.getTime(), voucher.producedAt + leastAgeMs);
-        // After a failure the record says when: a VA that is down is not asked each time.
-        const isEarly = earlier !== undefined && record.failures === 0 && earlier < record.next;
-        if ((isEarly ? earlier : record.next) > now()) continue;
-        due.push(() => this.#ask(va, target, isEarly));
-      }
-    }
-    const next = due.values();
     await Promise.all(
-      Array.from({ length: concurrency }, async () => {
-        for (const one of next) await one();
+      this.#vas.map(async (va) => {
+        const information = await renewal.of(va.vrp, now(), (why) => problem(`${va.id}: ${why}`));
+        const due = this.#plan.targets.flatMap((target) => {
+          const when = this.#whenDue(va, target, information);
+          return when && when.at <= now() ? [{ target, early: when.early }] : [];
+        });
+        let down: Answered | undefined;
+        await inParallel(due, concurrency, async ({ target, early }) => {
+          const answered = down ?? (await this.#parts.ask(va, target));
+          // Not tried in vain for each of many certificates.
+          if (answered.status === 'unreachable') down = answered;
+          this.#record(va, target, answered, early);
+        });
       }),
     );
   }
 
-  async #ask(va: VaEntry, target: Target, isEarly: boolean): Promise<void> {
-    const { ask, state, now, rhythm, random, log } = this.#parts;
-    const answered = await ask(va, target);
+  /** Milliseconds since 1970; undefined for what no VA can be asked about. */
+  #whenDue(
+    va: VaEntry,
+    target: Target,
+    information: RenewalInformation,
+  ): { readonly at: number; readonly early: boolean } | undefined {
+    if (target.name === undefined || isSelfSigned(target)) return undefined;
+    const { voucher, next, failures } = this.#stateOf(target).get(va.id) ?? newRecord;
+    // After a failure the record says when: a VA that is down is not asked each time.
+    if (!voucher || failures > 0) return { at: next, early: false };
+    const moved = earlyRenewal(information, new Date(voucher.producedAt), target.chain, voucher.lot);
+    const at = moved && Math.max(moved.getTime(), voucher.producedAt + leastAgeMs);
+    return at !== undefined && at < next ? { at, early: true } : { at: next, early: false };
+  }
+
+  #record(va: VaEntry, target: Target, answered: Answered, isEarly: boolean): void {
+    const { state, now, rhythm, random, log } = this.#parts;
     const records = this.#stateOf(target);
     const before = records.get(va.id);
     const record = recorded(before, answered, now(), rhythm, random);
@@ -197,16 +205,16 @@ export class Stapler {
   }
 
   async #deliver(problem: (why: string) => void): Promise<void> {
-    const { now, delivery, wellKnown, ocsp, log } = this.#parts;
+    const { now, delivery, wellKnown, ocsp, concurrency, log } = this.#parts;
     const at = new Date(now());
     const tell = (target: Target, why: string) => problem(`${target.name ?? target.id}: ${why}`);
     const ocspBase = new Map<string, Uint8Array>();
     if (ocsp) {
-      for (const target of this.#plan.targets) {
-        if (isSelfSigned(target)) continue;
+      await inParallel(this.#plan.targets, concurrency, async (target) => {
+        if (isSelfSigned(target)) return;
         const response = await ocsp.responses.for(target, at, (why) => tell(target, why));
         if (response) ocspBase.set(target.id, response);
-      }
+      });
     }
     const { files, responses } = outputsFor({
       plan: this.#plan,
@@ -256,4 +264,18 @@ export class Stapler {
       .flatMap((target) => this.#vas.map(({ id }) => this.#stateOf(target).get(id)?.next ?? 0));
     return Math.min(this.#parts.renewal.next, ...records);
   }
+}
+
+/** So many at the same time. */
+async function inParallel<T>(
+  items: readonly T[],
+  limit: number,
+  act: (item: T) => Promise<void>,
+): Promise<void> {
+  const left = items.values();
+  await Promise.all(
+    Array.from({ length: limit }, async () => {
+      for (const one of left) await act(one);
+    }),
+  );
 }

@@ -1,17 +1,11 @@
 /** What vouchers are wanted for, and where they go: from the server's configuration and the stapler's own. */
 import { formatAddress, parseAddress } from '@mecai/addresses';
-import {
-  type Certificate,
-  matchesHostName,
-  parseCertificate,
-  pemCertificates,
-  PkiError,
-  subjectAltNames,
-} from '@mecai/pki';
-import { isServerName, type StartTlsProtocol } from '@mecai/voucher';
-import { createPrivateKey, createPublicKey, hash, type KeyObject } from 'node:crypto';
+import { parseCertificate } from '@mecai/pki';
+import type { StartTlsProtocol } from '@mecai/voucher';
+import { hash, type KeyObject } from 'node:crypto';
 import type { ListedSite, StapleConfig } from './config.ts';
 import { StapleError } from './error.ts';
+import { nameFor, readChain, readKey } from './identity.ts';
 import type { KeyPair, Listen, ServerConfiguration, Site } from './servers/site.ts';
 import type { SourceFiles } from './servers/source-files.ts';
 
@@ -37,7 +31,7 @@ export interface Target extends Endpoint {
 
 export interface Plan {
   readonly targets: readonly Target[];
-  /** Files that have to be there for the sake of others, all types empty. */
+  /** Files that hold no vouchers and have to be there all the same, all types empty. */
   readonly stubs: readonly string[];
   /** What could not be made sense of, for people. */
   readonly problems: readonly string[];
@@ -56,12 +50,21 @@ export function planTargets(
   return planner.plan();
 }
 
+type FileKind = 'serverInfoFiles' | 'ocspFiles';
+type Wanted = Omit<Target, 'id' | FileKind>;
+interface Claim {
+  readonly kind: FileKind;
+  readonly targets: Set<string>;
+}
+
 class Planner {
   readonly #places: Places;
   readonly #files: SourceFiles;
-  readonly #targets = new Map<string, Target>();
-  /** Which target writes a file; undefined: none may. */
-  readonly #writers = new Map<string, string | undefined>();
+  readonly #targets = new Map<string, Wanted>();
+  /** By file: whose vouchers it is to hold. */
+  readonly #claims = new Map<string, Claim>();
+  /** Of servers whose certificates cannot be read at this moment: what they hold stays. */
+  readonly #spared = new Set<string>();
   readonly #problems = new Set<string>();
 
   constructor(places: Places, files: SourceFiles) {
@@ -70,93 +73,96 @@ class Planner {
   }
 
   plan(): Plan {
-    const targets = [...this.#targets.values()].map((target) => ({
-      ...target,
-      serverInfoFiles: target.serverInfoFiles.filter((file) => this.#writers.get(file) === target.id),
-      ocspFiles: target.ocspFiles.filter((file) => this.#writers.get(file) === target.id),
-    }));
-    const written = new Set(targets.flatMap(({ serverInfoFiles }) => serverInfoFiles));
-    const stubs = [...this.#writers.keys()].filter((file) => !written.has(file) && !this.#isOcsp(file));
-    return { targets, stubs, problems: [...this.#problems] };
-  }
-
-  readonly #ocspFiles = new Set<string>();
-  #isOcsp(file: string): boolean {
-    return this.#ocspFiles.has(file);
+    const claims = [...this.#claims];
+    for (const [file, { targets }] of claims) {
+      if (targets.size > 1) {
+        this.#problems.add(`${file}: for two certificates or endpoints, so it can hold vouchers of neither`);
+      }
+    }
+    const filesOf = (id: string, wanted: FileKind) =>
+      claims
+        .filter(([, { kind, targets }]) => kind === wanted && targets.size === 1 && targets.has(id))
+        .map(([file]) => file);
+    return {
+      targets: [...this.#targets].map(([id, wanted]) => ({
+        ...wanted,
+        id,
+        serverInfoFiles: filesOf(id, 'serverInfoFiles'),
+        ocspFiles: filesOf(id, 'ocspFiles'),
+      })),
+      stubs: claims
+        .filter(([, { kind, targets }]) => kind === 'serverInfoFiles' && targets.size !== 1)
+        .map(([file]) => file)
+        .filter((file) => !this.#spared.has(file) || this.#files.glob(file).length === 0),
+      problems: [...this.#problems],
+    };
   }
 
   site(site: Site): void {
     const where = `${site.place.file}:${site.place.line}`;
     const endpoints = this.#endpoints(site, where);
-    for (const { path } of site.serverInfoFiles) this.#writers.set(path, this.#writers.get(path));
+    for (const { path } of site.serverInfoFiles) this.#claim(path, 'serverInfoFiles');
+    if (endpoints.length > 1 && site.serverInfoFiles.length > 0) {
+      this.#problems.add(
+        `${where}: ${endpoints.map(endpointText).join(' and ')} share one ServerInfoFile, and a voucher is for one ` +
+          'endpoint: give each a server of its own',
+      );
+    }
     for (const [index, pair] of site.keyPairs.entries()) {
-      const identity = this.#attempt(where, () => readIdentity(pair, this.#files));
-      if (!identity) continue;
-      const serverInfoFiles = site.serverInfoFiles
-        .filter((one) => one.keyPair === index)
-        .map((one) => one.path);
-      // One response for several certificates would be wrong for all but one.
-      const ocspFiles = site.ocsp.file !== undefined && site.keyPairs.length === 1 ? [site.ocsp.file] : [];
-      const name = nameFor(site.names, identity.certificates[0]!);
-      if (endpoints.length > 1 && serverInfoFiles.length > 0) {
-        this.#problems.add(
-          `${where}: ${endpoints.map(endpointText).join(' and ')} share one ServerInfoFile, and a voucher is for one ` +
-            'endpoint: give each a server of its own',
-        );
+      const infos = site.serverInfoFiles.filter((one) => one.keyPair === index).map(({ path }) => path);
+      const identity = this.#identity(pair, where);
+      if (!identity) {
+        for (const file of infos) this.#spared.add(file);
+        continue;
       }
-      const single = endpoints.length === 1;
+      const name = nameFor(site.names, parseCertificate(identity.chain[0]!));
       for (const endpoint of endpoints) {
-        this.#add({
-          ...endpoint,
-          ...(name !== undefined && { name }),
-          chain: identity.certificates.map((one) => one.der),
-          ...(identity.key && { key: identity.key }),
-          serverInfoFiles: single ? serverInfoFiles : [],
-          ocspFiles: single ? ocspFiles : [],
-        });
+        const id = this.#add({ ...endpoint, ...identity, ...(name !== undefined && { name }) });
+        if (endpoints.length > 1) continue;
+        for (const file of infos) this.#claim(file, 'serverInfoFiles', id);
+        // One response for several certificates would be wrong for all but one.
+        if (site.ocsp.file !== undefined && site.keyPairs.length === 1) {
+          this.#claim(site.ocsp.file, 'ocspFiles', id);
+        }
       }
     }
   }
 
-  listed(site: ListedSite): void {
-    const { name, addresses, port, startTls, certificate, key, serverInfoFile, ocspFile } = site;
-    const where = `sites: ${name}`;
-    const pair = { certificate, key: key ?? '' };
-    const identity = this.#attempt(where, () => readIdentity(pair, this.#files));
+  listed({ name, addresses, port, startTls, certificate, key = '', ...site }: ListedSite): void {
+    const identity = this.#identity({ certificate, key }, `sites: ${name}`);
     if (!identity) return;
-    this.#add({
+    const id = this.#add({
       ...endpointOf(addresses, port),
       name,
       ...(startTls && { startTls }),
-      chain: identity.certificates.map((one) => one.der),
-      ...(identity.key && { key: identity.key }),
-      serverInfoFiles: serverInfoFile === undefined ? [] : [serverInfoFile],
-      ocspFiles: ocspFile === undefined ? [] : [ocspFile],
+      ...identity,
     });
+    if (site.serverInfoFile !== undefined) this.#claim(site.serverInfoFile, 'serverInfoFiles', id);
+    if (site.ocspFile !== undefined) this.#claim(site.ocspFile, 'ocspFiles', id);
   }
 
-  #add(wanted: Omit<Target, 'id'>): void {
+  #add(wanted: Wanted): string {
     const id = targetId(wanted);
-    const known = this.#targets.get(id);
-    const target: Target = {
-      ...wanted,
-      ...known,
-      id,
-      serverInfoFiles: [...new Set([...(known?.serverInfoFiles ?? []), ...wanted.serverInfoFiles])],
-      ocspFiles: [...new Set([...(known?.ocspFiles ?? []), ...wanted.ocspFiles])],
-    };
-    this.#targets.set(id, target);
-    for (const file of wanted.ocspFiles) this.#ocspFiles.add(file);
-    for (const file of [...wanted.serverInfoFiles, ...wanted.ocspFiles]) {
-      const writer = this.#claimed.has(file) ? this.#writers.get(file) : id;
-      if (writer !== id) {
-        this.#problems.add(`${file}: for two certificates or endpoints, so it can hold vouchers of neither`);
-      }
-      this.#claimed.add(file);
-      this.#writers.set(file, writer === id ? id : undefined);
-    }
+    this.#targets.set(id, { ...wanted, ...this.#targets.get(id) });
+    return id;
   }
-  readonly #claimed = new Set<string>();
+
+  #claim(file: string, kind: FileKind, id?: string): void {
+    const claim = this.#claims.get(file) ?? { kind, targets: new Set<string>() };
+    this.#claims.set(file, claim);
+    if (id !== undefined) claim.targets.add(id);
+  }
+
+  /** Without a key that can be read there is no proof of it, which VAs put up with. */
+  #identity(pair: KeyPair, where: string): Pick<Target, 'chain' | 'key'> | undefined {
+    const certificates = this.#attempt(where, () => readChain(pair, this.#files));
+    if (!certificates) return undefined;
+    const key =
+      pair.key === ''
+        ? undefined
+        : this.#attempt(where, () => readKey(pair.key, certificates[0]!, this.#files));
+    return { chain: certificates.map(({ der }) => der), ...(key && { key }) };
+  }
 
   /** The endpoints of a server, IPv4 and IPv6 of one port together if there is one of each. */
   #endpoints(site: Site, where: string): Endpoint[] {
@@ -199,53 +205,6 @@ class Planner {
   }
 }
 
-interface Identity {
-  readonly certificates: readonly Certificate[];
-  readonly key?: KeyObject;
-}
-
-/** Throws `StapleError` `unreadable-file`. */
-function readIdentity(pair: KeyPair, files: SourceFiles): Identity {
-  const unreadable = (file: string, why: string, cause?: unknown) =>
-    new StapleError('unreadable-file', `${file}: ${why}`, { cause });
-  const read = (file: string) => {
-    try {
-      return pemCertificates(files.read(file));
-    } catch (cause) {
-      if (!(cause instanceof PkiError)) throw cause;
-      throw unreadable(file, cause.message, cause);
-    }
-  };
-  const own = read(pair.certificate);
-  if (own.length === 0) throw unreadable(pair.certificate, 'no certificate in it');
-  const certificates = [...own, ...(pair.chain === undefined ? [] : read(pair.chain))];
-  if (pair.key === '') return { certificates };
-  let key: KeyObject;
-  try {
-    key = createPrivateKey(files.read(pair.key));
-  } catch (cause) {
-    if (cause instanceof StapleError) throw cause;
-    throw unreadable(pair.key, 'no private key in PEM, or an encrypted one', cause);
-  }
-  const spki = createPublicKey(key).export({ type: 'spki', format: 'der' });
-  if (!spki.equals(certificates[0]!.spki))
-    throw unreadable(pair.key, `is not the key of ${pair.certificate}`);
-  return { certificates, key };
-}
-
-/** A name the server answers to that is in the certificate, or the certificate's own. */
-function nameFor(names: readonly string[], leaf: Certificate): string | undefined {
-  let presented: ReturnType<typeof subjectAltNames>;
-  try {
-    presented = subjectAltNames(parseCertificate(leaf.der));
-  } catch (error) {
-    if (error instanceof PkiError) return undefined;
-    throw error;
-  }
-  const own = names.map((name) => name.toLowerCase()).filter(isServerName);
-  return own.find((name) => matchesHostName(presented, name)) ?? presented.dns.find(isServerName);
-}
-
 /** A certificate that signs itself: no VA can find a path for it. */
 export const isSelfSigned = ({ chain }: Pick<Target, 'chain'>): boolean => {
   const { issuer, subject } = parseCertificate(chain[0]!);
@@ -269,7 +228,7 @@ export const endpointText = (endpoint: Endpoint): string =>
     .map((one) => (one.includes(':') ? `[${one}]` : one))
     .join(' and ')} port ${endpoint.port}`;
 
-function targetId({ ipv4, ipv6, port, chain, startTls }: Omit<Target, 'id'>): string {
+function targetId({ ipv4, ipv6, port, chain, startTls }: Wanted): string {
   const parts = [
     ...chain.map((der) => hash('sha256', der)),
     ...addressesOf({ port, ...(ipv4 && { ipv4 }), ...(ipv6 && { ipv6 }) }),

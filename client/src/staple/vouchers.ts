@@ -1,5 +1,4 @@
 /** One question to one VA about one target, and what it means for the record. */
-import { PkiError } from '@mecai/pki';
 import { type ChainResult, parseSignedVoucher, VoucherVerifier } from '@mecai/voucher';
 import type { Agent } from 'node:https';
 import { checkVoucher } from '../check.ts';
@@ -127,14 +126,4 @@ export function heldVouchers(
     if (voucher && voucher.notAfter > now) held.set(id, Buffer.from(voucher.der, 'base64'));
   }
   return held;
-}
-
-/** For a chain that cannot be read nothing is asked early. */
-export function early<T>(compute: () => T): T | undefined {
-  try {
-    return compute();
-  } catch (error) {
-    if (error instanceof PkiError) return undefined;
-    throw error;
-  }
 }

@@ -102,9 +102,10 @@ export function earlyRenewal(
   chain: readonly Uint8Array[],
   lot: number,
 ): Date | undefined {
+  const concerned = entries.filter((entry) => producedAt < entry.producedBefore);
+  if (concerned.length === 0) return undefined;
   const digests = digestsOf(chain.map(parseCertificate));
-  const times = entries
-    .filter((entry) => producedAt < entry.producedBefore)
+  const times = concerned
     .filter(
       ({ about }) => !about || digests[about.selector].includes(Buffer.from(about.sha256).toString('hex')),
     )
