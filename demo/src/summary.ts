@@ -56,6 +56,7 @@ async function countsOf(admin: string, wanted: Counts): Promise<Counts> {
   }
 }
 
+/** Proportional: pages that processes share, such as Node's own code, count once in all. */
 function residentBytes({ nats, signer, coordinator, agents, analytics, campaigns }: Network): number {
   const pids = new Set([
     process.pid,
@@ -67,7 +68,7 @@ function residentBytes({ nats, signer, coordinator, agents, analytics, campaigns
   for (const one of [analytics, campaigns]) if (one) pids.add(one.pid);
   let total = 0;
   for (const pid of pids) {
-    const [, kilobytes] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+    const [, kilobytes] = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')) ?? [];
     total += Number(kilobytes) * 1024;
   }
   return total;
