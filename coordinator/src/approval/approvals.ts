@@ -100,11 +100,9 @@ export class Approvals {
           );
         }
       }
-      const { kind, der, sha256, spkiSha256 } = request;
       await statements.query(
-        `insert into approval (number, kind, der, sha256, spki_sha256, opened_at, expires_at, tries)
-         values ($1, $2, $3, $4, $5, $6, $7, 0)`,
-        [number, kind, der, sha256, spkiSha256, at, at + lastsMs],
+        'insert into approval (number, der, opened_at, expires_at, tries) values ($1, $2, $3, $4, 0)',
+        [number, request.der, at, at + lastsMs],
       );
     });
     return number;
@@ -200,8 +198,8 @@ export class Approvals {
       identity,
     );
     const first = await statements.query(
-      'update approval set statement = $1, approved_at = $2 where number = $3 and statement is null returning number',
-      [statement, at, number],
+      'update approval set statement = $1 where number = $2 and statement is null returning number',
+      [statement, number],
     );
     if (first.length === 0) return;
     const authority = `${publicUrl} transaction ${number}`;

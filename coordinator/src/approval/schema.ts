@@ -8,19 +8,15 @@ export const approvalMigrations: readonly Migration[] = [
       create table approval (
         -- transaction number, 12 digits
         number text primary key,
-        kind text not null check (kind in ('csr', 'certificate')),
+        -- certificate or CSR
         der bytea not null,
-        sha256 bytea not null,
-        spki_sha256 bytea not null,
         opened_at bigint not null,
         expires_at bigint not null,
         tries bigint not null,
         -- CMS, once every domain has approved
-        statement bytea,
-        approved_at bigint
+        statement bytea
       );
-      create index approval_sha256 on approval (sha256);
-      create index approval_spki on approval (spki_sha256);
+      create index approval_expires on approval (expires_at);
       create table approval_domain (
         number text not null,
         domain text not null,

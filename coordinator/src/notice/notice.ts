@@ -76,7 +76,8 @@ function encodeNotice(notice: Notice): string {
   const { chain, endpoint, requester } = notice;
   const stored: Stored = {
     ...notice,
-    chain: chain.map((der) => Buffer.from(der).toString('base64')),
+    // Nothing is told of what stands above it.
+    chain: [Buffer.from(chain[0]!).toString('base64')],
     endpoint: { ...endpoint, addresses: endpoint.addresses.map(formatAddress) },
     requester: formatAddress(requester),
   };

@@ -162,7 +162,7 @@ export function openNotices(database: Database, secrets: NoticeSecrets, options:
 }
 
 /** HTTP to addresses that strangers name: to no private one, whatever DNS says, and bounded. */
-export function guarded(
+function guarded(
   { dns, allowedTargets }: Pick<NoticeOptions, 'dns' | 'allowedTargets'>,
   config: { readonly timeoutMs: number; readonly ca?: string | undefined },
   redirects: number,
