@@ -11,6 +11,7 @@ import {
   testOcsp,
 } from '@mecai/voucher/testing';
 import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { pem, portOf } from '../test-va-server.ts';
@@ -177,6 +178,29 @@ ${(['ecdsa', 'rsa'] as const).map((kind) => `SSLCertificateFile ${scene.file(`${
     }
     // The CA was asked by the stapler alone.
     expect(asked).toBe(before);
+    stapler.close();
+  });
+
+  test('of HAProxy, which takes the file beside its certificate', async () => {
+    const port = await freePort();
+    const combined = scene.file(
+      'haproxy.pem',
+      ['ecdsa.pem', 'ecdsa.key'].map((one) => readFileSync(scene.file(one))).join(''),
+    );
+    const stapler = scene.stapler(
+      scene.config({
+        sites: [{ name, addresses: ['127.0.0.1'], port, ...files('ecdsa'), ocspFile: `${combined}.ocsp` }],
+        state: 'haproxy-state',
+        ocsp: {},
+      }),
+    );
+    await stapler.stapler.round();
+    const conf = scene.file(
+      'haproxy.cfg',
+      `defaults\n  mode http\n  timeout connect 1s\n  timeout client 5s\n  timeout server 5s\nfrontend tls\n  bind 127.0.0.1:${port} ssl crt ${combined}\n`,
+    );
+    await processes.serve(program('haproxy', 'haproxy'), ['-db', '-f', conf], port);
+    expect(await stapled(port, 'ecdsa')).toEqual(held(stapler, leaves.get('ecdsa')!));
     stapler.close();
   });
 

@@ -153,7 +153,7 @@ function writeVaList({ network }: Stage, file: (name: string, content: string) =
     'vendor',
     vendor.privateKey,
   );
-  const key = vendor.publicKey.export({ type: 'spki', format: 'pem' }) as string;
+  const key = vendor.publicKey.export({ type: 'spki', format: 'pem' });
   return { file: file('va-list.jws', list), key: file('vendor.pem', key) };
 }
 
