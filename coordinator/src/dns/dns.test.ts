@@ -1,7 +1,7 @@
 import type { Answer, Question } from 'dns-packet';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type DnsReply, type TestDns, startDns } from '../testing/dns-server.ts';
+import { type DnsReply, type TestDns, startDns } from '../../../test/src/parts/dns-server.ts';
 import { iodefUrls, relevantCaa } from './caa.ts';
 import { dnsClient } from './dns-client.ts';
 

@@ -4,7 +4,7 @@ import { type TestCertificate, testCertificate, testKey } from '@mecai/voucher/t
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { dnsClient } from '../dns/dns-client.ts';
 import { type LogScene, allWaivers, hour, logScene, webServer } from '../testing/certificate-log.ts';
-import { type TestDns, startDns } from '../testing/dns-server.ts';
+import { type TestDns, startDns } from '../../../test/src/parts/dns-server.ts';
 import { signedStatement } from '../testing/statements.ts';
 import { certificateCase, certificatesFor, certificatesIn, countStates } from './cases.ts';
 import { factsOf, hex, sha256 } from './certificate-facts.ts';

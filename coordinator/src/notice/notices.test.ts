@@ -9,7 +9,7 @@ import type { Answer, Question } from 'dns-packet';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Postfix, startPostfix } from '../../../test/src/parts/postfix.ts';
 import { dnsClient } from '../dns/dns-client.ts';
-import { type DnsReply, type TestDns, startDns } from '../testing/dns-server.ts';
+import { type DnsReply, type TestDns, startDns } from '../../../test/src/parts/dns-server.ts';
 import { type HttpHandler, type TestHttp, startHttp } from '../testing/http-server.ts';
 import { identityPem } from '../testing/identity.ts';
 import { type LogLine, keptLog } from '../testing/log.ts';

@@ -8,7 +8,7 @@ import { coordinatorConfig } from '../config.ts';
 import { dnsClient } from '../dns/dns-client.ts';
 import type { Route } from '../http-routes.ts';
 import { approvalMigrations } from '../approval/schema.ts';
-import { type TestDns, startDns } from '../testing/dns-server.ts';
+import { type TestDns, startDns } from '../../../test/src/parts/dns-server.ts';
 import { identityPem } from '../testing/identity.ts';
 import { keptLog } from '../testing/log.ts';
 import { emptyTables } from '../testing/tables.ts';

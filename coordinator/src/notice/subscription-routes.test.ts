@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { dnsClient } from '../dns/dns-client.ts';
 import { CoordinatorError } from '../error.ts';
 import type { VrpServer } from '../http-server.ts';
-import { type TestDns, startDns } from '../testing/dns-server.ts';
+import { type TestDns, startDns } from '../../../test/src/parts/dns-server.ts';
 import { call } from '../testing/https.ts';
 import { startRoutes } from '../testing/routes.ts';
 import { emptyTables } from '../testing/tables.ts';
