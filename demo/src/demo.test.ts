@@ -13,7 +13,7 @@ function run(...args: string[]): Promise<{ code: number | null; stdout: string; 
 }
 
 describe('demo', () => {
-  it('tells its seven scenes, each as it should come out', { timeout: 180_000 }, async () => {
+  it('tells its eight scenes, each as it should come out', { timeout: 180_000 }, async () => {
     const { code, stdout, stderr } = await run('--exit', '--json');
     const steps = stdout
       .trimEnd()
@@ -40,6 +40,12 @@ describe('demo', () => {
     expect(find('campaign')).toMatchObject({ summary: { served: 1, unreachable: 2 } });
     expect(find('stapled')).toMatchObject({ nginx: true, status: 'issued' });
     expect(find('middle-refused')).toMatchObject({ codes: expect.arrayContaining(['other-leaf']) });
+    expect(find('on-hold')).toMatchObject({ status: 'on-hold' });
+    expect(steps.filter(({ step }) => step === 'mail')).toHaveLength(2);
+    expect(find('hold-ended')).toMatchObject({ status: 'issued' });
+    expect(find('renewal')).toMatchObject({ status: 'issued' });
+    expect(find('objection')).toMatchObject({ status: 'refused', reason: 'objected' });
+    expect(find('cleared')).toMatchObject({ status: 'issued' });
     expect(find('clickhouse')).toMatchObject({ counts: { mismatches: 10 } });
   });
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Network, startNetwork } from '@mecai/test/network';
+import { type PostOffice, openPostOffice } from './post-office.ts';
 import { type Printer, humanPrinter, jsonPrinter } from './printer.ts';
 import {
   type Stage,
@@ -13,6 +14,7 @@ import {
   sceneWideAttack,
   setStage,
 } from './story.ts';
+import { certificateLog, sceneCertificateLog } from './scenes/certificate-log.ts';
 import { sceneRevocationAndDistrust } from './scenes/revocation-and-distrust.ts';
 import { summarize } from './summary.ts';
 import { sceneCampaign } from './scenes/dashboard.ts';
@@ -20,7 +22,7 @@ import { sceneStapling } from './scenes/stapling.ts';
 
 const usage = `usage: npm run demo [-- options]
 
-Runs a whole MECAI network on this machine and tells its story in seven scenes. It stays up until Ctrl-C.
+Runs a whole MECAI network on this machine and tells its story in eight scenes. It stays up until Ctrl-C.
 
   --exit              end after the story; exit code 0 only if each step went as it should
   --json              one JSON object a step, on standard output
@@ -44,6 +46,7 @@ const printer = values.json ? jsonPrinter() : humanPrinter(startedAt);
 const directory = values.directory ?? mkdtempSync(join(tmpdir(), 'mecai-demo-'));
 let network: Network | undefined;
 let stage: Stage | undefined;
+let post: PostOffice | undefined;
 const interrupted = new Promise<'interrupted'>((resolve) => {
   process.once('SIGINT', () => resolve('interrupted'));
   process.once('SIGTERM', () => resolve('interrupted'));
@@ -52,6 +55,7 @@ const interrupted = new Promise<'interrupted'>((resolve) => {
 async function end(): Promise<void> {
   await stage?.close();
   await network?.stop();
+  await post?.close();
   if (values.directory === undefined) rmSync(directory, { recursive: true, force: true });
 }
 
@@ -75,13 +79,14 @@ async function tell(print: Printer): Promise<boolean> {
     'A MECAI network on this machine',
     'Every part is real: NATS, an HSM (SoftHSM2), TLS, ClickHouse. Only the distances are made up.',
   );
+  post = await openPostOffice(join(directory, 'post-office'));
   network = await startNetwork({
     directory,
     // So that an incident opens within the scene it belongs to.
     analytics: { detection: { everySeconds: 0.5 } },
     dashboard: true,
     // So that the story need not wait an hour for a CRL.
-    coordinator: { revocation: { maxAgeMs: 300, refreshEveryMs: 100 } },
+    coordinator: { revocation: { maxAgeMs: 300, refreshEveryMs: 100 }, certificateLog, ...post.coordinator },
     progress: (what) => print.step({ step: 'start', ok: true, what }, what),
   });
   stage = await setStage(network, print);
@@ -95,6 +100,7 @@ async function tell(print: Printer): Promise<boolean> {
     await sceneRevocationAndDistrust(stage),
     await sceneCampaign(stage),
     await sceneStapling(stage),
+    await sceneCertificateLog(stage, post),
   ];
   const good = outcomes.every(Boolean) && (await summarize(print, network, stage.expected, storyAt));
   return good;

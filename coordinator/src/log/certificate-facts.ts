@@ -4,6 +4,7 @@ import { formatAddress, parseAddress } from '@mecai/addresses';
 import {
   type Certificate,
   type PresentedNames,
+  commonNamesOf,
   nameKey,
   nameText,
   organizationsOf,
@@ -17,7 +18,7 @@ export interface CertificateFacts {
   readonly spkiSha256: Uint8Array;
   /** Which CA issued it, as the renewal exception compares it: see `caOf`. */
   readonly ca: Uint8Array;
-  /** organizationNames of the issuer, as `organizationsOf` has them. */
+  /** organizationNames of the issuer as `organizationsOf` has them; its commonNames where it has none. */
   readonly organizations: readonly string[];
   /** For people. */
   readonly issuer: string;
@@ -32,7 +33,7 @@ export function factsOf(der: Uint8Array): CertificateFacts {
     sha256: sha256(der),
     spkiSha256: sha256(certificate.spki),
     ca: caOf(certificate.issuer),
-    organizations: organizationsOf(certificate.issuer),
+    organizations: calledAs(certificate.issuer),
     issuer: nameText(certificate.issuer),
     names: subjectAltNames(certificate),
   };
@@ -47,6 +48,11 @@ function caOf(issuer: Uint8Array): Uint8Array {
   return organizations.length > 0
     ? caOfOrganizations(organizations)
     : sha256(Buffer.from(`N\n${nameKey(issuer)}`));
+}
+
+function calledAs(issuer: Uint8Array): readonly string[] {
+  const organizations = organizationsOf(issuer);
+  return organizations.length > 0 ? organizations : commonNamesOf(issuer);
 }
 
 /** @param organizations as `organizationsOf` has them */

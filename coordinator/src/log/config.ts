@@ -28,7 +28,7 @@ export const certificateLogConfig = z.strictObject({
       rules: z
         .array(
           z.strictObject({
-            /** organizationName of the issuer. */
+            /** organizationName of the issuer; its commonName where it has none. */
             ca: z.string().min(1).optional(),
             trustContext: z.string().min(1).optional(),
             requester: z.enum(['authenticated', 'unauthenticated']).optional(),

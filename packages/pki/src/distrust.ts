@@ -106,5 +106,9 @@ class Traits {
 export const organizationsOf = (name: Uint8Array): string[] =>
   attributesOf(name, attributeTypes.organization).map(plainOrganization);
 
+/** The commonNames of a Name, compared like organizations. */
+export const commonNamesOf = (name: Uint8Array): string[] =>
+  attributesOf(name, attributeTypes.commonName).map(plainOrganization);
+
 export const plainOrganization = (name: string): string =>
   name.normalize('NFKC').toLowerCase().trim().replace(/\s+/g, ' ');
