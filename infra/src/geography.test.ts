@@ -12,6 +12,7 @@ import {
   parseRegistry,
   rirs,
 } from '@mecai/corroboration';
+import { createUser } from '@nats-io/nkeys';
 import * as fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { HclModule, type Planned } from './testing/hcl-module.ts';
@@ -32,10 +33,13 @@ function plan(
   perspectives: readonly Perspective[],
   policy: QuorumPolicy = defaultQuorumPolicy,
   publicKeys: Record<string, string> = {},
+  natsKey: string | null = null,
 ): Planned {
   return module.plan({
     registry_version: 1,
-    public_keys: publicKeys,
+    keys: Object.fromEntries(
+      Object.entries(publicKeys).map(([name, key]) => [name, { public_key: key, nats_key: natsKey }]),
+    ),
     policy: hclPolicy(policy),
     perspectives: Object.fromEntries(
       perspectives.map(({ name, country, latitude, longitude, rir, asn }) => [
@@ -216,12 +220,17 @@ describe('what it puts out', () => {
             .toString('base64'),
         ]),
     );
-    const { outputs, refused } = plan(all, defaultQuorumPolicy, keys);
+    const natsKey = createUser().getPublicKey();
+    const { outputs, refused } = plan(all, defaultQuorumPolicy, keys, natsKey);
     expect(refused).toEqual([]);
     const registry = parseRegistry(outputs['registry'] as string);
     expect([...registry.agents.values()].map(({ name, rir, asn }) => ({ name, rir, asn }))).toEqual(
       all.slice(1).map(({ name, rir, asn }) => ({ name, rir, asn })),
     );
+    expect([...registry.agents.values()][0]?.natsKey).toBe(natsKey);
+    expect(
+      parseRegistry(plan(all, defaultQuorumPolicy, keys).outputs['registry'] as string).agents.size,
+    ).toBe(9);
     expect(outputs['without_key']).toEqual(['p00']);
     const { matchIntermediates: _, ...quorum } = defaultQuorumPolicy;
     expect(outputs['quorum']).toEqual(quorum);
@@ -231,9 +240,13 @@ describe('what it puts out', () => {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const secret = privateKey.export({ format: 'der', type: 'pkcs8' }).toString('base64');
     expect(plan(all, defaultQuorumPolicy, { p01: secret }).refused).toEqual([
-      expect.stringMatching(/^public_keys/),
+      expect.stringMatching(/^keys: public_key/),
     ]);
+    const seed = new TextDecoder().decode(createUser().getSeed());
     const shown = publicKey.export({ format: 'der', type: 'spki' }).toString('base64');
+    expect(plan(all, defaultQuorumPolicy, { p01: shown }, seed).refused).toEqual([
+      expect.stringMatching(/^keys: nats_key/),
+    ]);
     expect(plan(all, defaultQuorumPolicy, { p77: shown }).refused).toEqual(['Keys of no perspective: p77.']);
     expect(plan(all, defaultQuorumPolicy, { p01: shown, p02: shown }).refused).toEqual([
       expect.stringMatching(/same key/),

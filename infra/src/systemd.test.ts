@@ -16,7 +16,7 @@ import { loadConfig } from '@mecai/runtime';
 import type * as z from 'zod';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { infra, repository } from './testing/files.ts';
-import { Unit, units } from './testing/unit.ts';
+import { Unit, readConfig, units } from './testing/unit.ts';
 
 let directory: string;
 beforeAll(() => {
@@ -31,14 +31,6 @@ const exposure: Readonly<Record<(typeof units)[number], number>> = {
   signer: 0.9,
   analytics: 1.3,
   campaigns: 1.1,
-};
-
-const schemas: Readonly<Record<(typeof units)[number], [file: string, schema: string]>> = {
-  'probe-agent': ['probe-agent/src/config.ts', 'agentConfig'],
-  coordinator: ['coordinator/src/config.ts', 'coordinatorConfig'],
-  signer: ['signer/src/config.ts', 'signerConfig'],
-  analytics: ['analytics/src/config.ts', 'configSchema'],
-  campaigns: ['analytics/src/campaigns/config.ts', 'campaignsConfig'],
 };
 
 describe.each(units)('mecai-%s.service', (name) => {
@@ -86,11 +78,8 @@ describe.each(units)('mecai-%s.service', (name) => {
   });
 
   it('gives the secrets to the options that take them, in a configuration that is the example', async () => {
-    const [file, schema] = schemas[name];
-    const module = (await import(join(repository, file))) as Record<string, z.ZodObject>;
-    const environment = unit.environment('/run/credentials/x');
     const config = JSON.stringify(
-      loadConfig(module[schema]!, join(infra, `examples/${name}.json`), environment),
+      await readConfig(name, join(infra, `examples/${name}.json`), '/run/credentials/x'),
     );
     const secrets = unit.all('LoadCredential').map((line) => line.split(':')[0]);
     expect(secrets.length).toBeGreaterThan(0);

@@ -4,7 +4,7 @@
  */
 import { type Value, entries, equal, functions, member, number, print, truth } from './hcl-functions.ts';
 
-/** Names of `for`, and `var.x` and `local.x`. */
+/** Names of `for`, and `var.x`, `local.x`, `module.x`, `path.module`, `count.index`. */
 export type Scope = (name: string) => Value;
 type Expression = (scope: Scope) => Value;
 
@@ -176,13 +176,20 @@ class Parser {
     if (word === 'true' || word === 'false') return () => word === 'true';
     if (word === 'null') return () => null;
     if (!/^[A-Za-z_]/.test(word)) throw this.#unexpected();
-    if ((word === 'var' || word === 'local') && this.#take('.')) {
+    if (/^(var|local|module|path|count|each)$/.test(word) && this.#take('.')) {
       const name = `${word}.${this.#next()}`;
       return (scope) => scope(name);
     }
     if (!this.#take('(')) return (scope) => scope(word);
     const args = this.#until(')', () => this.conditional());
     if (word === 'can') return (scope) => succeeds(() => args[0]!(scope));
+    if (word === 'templatefile') {
+      return (scope) => {
+        const values = args[1]!(scope);
+        const text = print(functions['file']!(args[0]!(scope)));
+        return template(text)((name) => member(values, name));
+      };
+    }
     const call = functions[word];
     if (!call) throw new SyntaxError(`no function ${word}`);
     return (scope) => call(...args.map((arg) => arg(scope)));
@@ -205,14 +212,25 @@ class Parser {
 
   #object(): Expression {
     if (this.#token === 'for') return this.#for('}');
-    const members: [string, Expression][] = [];
+    const members: [Expression, Expression][] = [];
     while (!this.#take('}')) {
-      const key = this.#next().replace(/^"(.*)"$/, '$1');
+      const key = this.#key();
       if (!this.#take('=')) this.#expect(':');
       members.push([key, this.conditional()]);
       this.#take(',');
     }
-    return (scope) => Object.fromEntries(members.map(([key, of]) => [key, of(scope)]));
+    return (scope) => Object.fromEntries(members.map(([key, of]) => [print(key(scope)), of(scope)]));
+  }
+
+  /** A name, a string, or an expression in parentheses. */
+  #key(): Expression {
+    if (this.#take('(')) {
+      const key = this.conditional();
+      this.#expect(')');
+      return key;
+    }
+    const word = this.#next();
+    return word.startsWith('"') ? template(word.slice(1, -1)) : () => word;
   }
 
   /** `for k, v in collection : [key =>] value [if condition]` up to the bracket. */

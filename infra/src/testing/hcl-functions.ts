@@ -1,4 +1,6 @@
 /** Values of HCL's expression language, and those of Terraform's functions that the pure modules use. */
+import { readFileSync } from 'node:fs';
+
 export type Value =
   | null
   | boolean
@@ -60,6 +62,7 @@ export const functions: Readonly<Record<string, (...args: readonly Value[]) => V
   concat: (...lists) => lists.flatMap(list),
   contains: (values, value) => list(values).some((one) => equal(one, value)),
   distinct: (values) => unique(list(values)),
+  file: (path) => readFileSync(text(path), 'utf8'),
   flatten: (values) => list(values).flatMap((one) => (isList(one) ? [...one] : [one])),
   floor: (x) => Math.floor(number(x)),
   join: (separator, values) => list(values).map(print).join(text(separator)),
@@ -70,6 +73,7 @@ export const functions: Readonly<Record<string, (...args: readonly Value[]) => V
   merge: (...objects) => Object.assign({}, ...objects) as Value,
   min: (...values) => Math.min(...values.map(number)),
   pow: (base, exponent) => number(base) ** number(exponent),
+  range: (size) => Array.from({ length: number(size) }, (_, index) => index),
   regex(pattern, subject) {
     const [found] = new RegExp(text(pattern)).exec(text(subject)) ?? [];
     if (found === undefined) throw new TypeError('no match');

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { infra } from './files.ts';
+import { loadConfig } from '@mecai/runtime';
+import type * as z from 'zod';
+import { infra, repository } from './files.ts';
 
 /** What a systemd unit says, settings in the order of their lines. */
 export class Unit {
@@ -26,3 +28,22 @@ export class Unit {
 }
 
 export const units = ['probe-agent', 'coordinator', 'signer', 'analytics', 'campaigns'] as const;
+
+const schemas: Readonly<Record<(typeof units)[number], readonly [file: string, schema: string]>> = {
+  'probe-agent': ['probe-agent/src/config.ts', 'agentConfig'],
+  coordinator: ['coordinator/src/config.ts', 'coordinatorConfig'],
+  signer: ['signer/src/config.ts', 'signerConfig'],
+  analytics: ['analytics/src/config.ts', 'configSchema'],
+  campaigns: ['analytics/src/campaigns/config.ts', 'campaignsConfig'],
+};
+
+/** A configuration file as the process reads it when its unit starts it. */
+export async function readConfig(
+  name: (typeof units)[number],
+  file: string,
+  credentials: string,
+): Promise<Record<string, unknown>> {
+  const [source, schema] = schemas[name];
+  const module = (await import(join(repository, source))) as Record<string, z.ZodObject>;
+  return loadConfig(module[schema]!, file, new Unit(`mecai-${name}`).environment(credentials));
+}

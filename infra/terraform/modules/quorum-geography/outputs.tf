@@ -2,12 +2,11 @@ output "registry" {
   description = "The registry file, JSON, as coordinator and signer read it."
   value = jsonencode({
     version = var.registry_version
-    agents = [for name in local.names : merge(
-      { for member, value in var.perspectives[name] : member => value if member != "region" },
-      # jsonencode would write an absent region as null.
-      { for member, value in var.perspectives[name] : member => value if member == "region" && value != null },
-      { name = name, publicKey = var.public_keys[name] },
-    ) if contains(keys(var.public_keys), name)]
+    # jsonencode would write what is absent as null.
+    agents = [for name in local.names : { for member, value in merge(
+      var.perspectives[name],
+      { name = name, publicKey = var.keys[name].public_key, natsKey = var.keys[name].nats_key },
+    ) : member => value if value != null } if contains(keys(var.keys), name)]
   })
 
   precondition {
@@ -35,14 +34,14 @@ output "registry" {
     error_message = "A draw may take more than ${local.allowed} perspectives from one network, and without that network there is no quorum: ${join(", ", local.too_heavy)}."
   }
   precondition {
-    condition     = length(setsubtract(keys(var.public_keys), local.names)) == 0
-    error_message = "Keys of no perspective: ${join(", ", setsubtract(keys(var.public_keys), local.names))}."
+    condition     = length(setsubtract(keys(var.keys), local.names)) == 0
+    error_message = "Keys of no perspective: ${join(", ", setsubtract(keys(var.keys), local.names))}."
   }
 }
 
 output "without_key" {
   description = "Perspectives whose key is not known yet."
-  value       = setsubtract(local.names, keys(var.public_keys))
+  value       = setsubtract(local.names, keys(var.keys))
 }
 
 output "quorum" {

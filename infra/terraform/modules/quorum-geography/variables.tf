@@ -40,18 +40,26 @@ variable "perspectives" {
   }
 }
 
-variable "public_keys" {
-  description = "Observation keys by perspective: P-256 SubjectPublicKeyInfo, DER in base64, as each agent showed it when it joined. Perspectives without one are not in the registry yet."
-  type        = map(string)
-  default     = {}
+variable "keys" {
+  description = "What agents showed when they joined: observation key (P-256 SubjectPublicKeyInfo, DER in base64) and public nkey. Perspectives without are not in the registry yet."
+  type = map(object({
+    public_key = string
+    nats_key   = optional(string)
+  }))
+  default = {}
 
   validation {
-    condition     = alltrue([for name, key in var.public_keys : can(regex("^MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$", key))])
-    error_message = "public_keys: uncompressed P-256 SubjectPublicKeyInfo (RFC 5480), DER in base64."
+    condition     = alltrue([for name, one in var.keys : can(regex("^MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$", one.public_key))])
+    error_message = "keys: public_key is an uncompressed P-256 SubjectPublicKeyInfo (RFC 5480), DER in base64."
   }
   validation {
-    condition     = length(distinct(values(var.public_keys))) == length(var.public_keys)
-    error_message = "public_keys: two perspectives have the same key."
+    # U for public, where S is a seed, which belongs nowhere but on the agent's machine.
+    condition     = alltrue([for name, one in var.keys : one.nats_key == null || can(regex("^U[A-Z2-7]{55}$", one.nats_key))])
+    error_message = "keys: nats_key is the public nkey of a user, U and 55 characters."
+  }
+  validation {
+    condition     = length(distinct([for name, one in var.keys : one.public_key])) == length(var.keys)
+    error_message = "keys: two perspectives have the same key."
   }
 }
 

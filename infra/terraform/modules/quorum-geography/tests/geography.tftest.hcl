@@ -28,9 +28,7 @@ run "seven_in_five_regions" {
 run "keys_come_later" {
   command = plan
   variables {
-    public_keys = {
-      montreal = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q=="
-    }
+    keys = { montreal = { public_key = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==" } }
   }
   assert {
     condition     = jsondecode(output.registry).agents[0].region == "CA-QC" && length(output.without_key) == 6
@@ -96,9 +94,7 @@ run "one_network_everywhere" {
 run "key_of_nobody" {
   command = plan
   variables {
-    public_keys = {
-      paris = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q=="
-    }
+    keys = { paris = { public_key = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==" } }
   }
   expect_failures = [output.registry]
 }
@@ -106,9 +102,9 @@ run "key_of_nobody" {
 run "private_key_by_mistake" {
   command = plan
   variables {
-    public_keys = { tokyo = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg" }
+    keys = { tokyo = { public_key = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg" } }
   }
-  expect_failures = [var.public_keys]
+  expect_failures = [var.keys]
 }
 
 run "policy_that_survives_nothing" {

@@ -1,0 +1,255 @@
+/** What can be said of the Terraform files without Terraform; and what Terraform says, where it is. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { format } from '@cdktf/hcl-tools';
+import { parse } from '@cdktf/hcl2json';
+import { keyPem, pem, rootCa, svid } from '@mecai/test/network';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse as parseYaml } from 'yaml';
+import { filesBelow, infra, repository } from './testing/files.ts';
+import type { Value } from './testing/hcl-functions.ts';
+import { HclModule } from './testing/hcl-module.ts';
+import { readConfig, type units } from './testing/unit.ts';
+
+const files = filesBelow('infra/terraform', /\.(tf|tftest\.hcl)$/);
+const read = (file: string) => readFileSync(join(repository, file), 'utf8');
+const modules = [...new Set(files.filter((file) => file.endsWith('.tf')).map((file) => dirname(file)))];
+const module = (name: string) => HclModule.read(join(infra, 'terraform/modules', name));
+
+let directory: string;
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'mecai-terraform-'));
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+describe('files', () => {
+  it.each(files)('%s is HCL, formatted as terraform fmt does', async (file) => {
+    await parse(basename(file), read(file));
+    expect(await format(read(file))).toBe(read(file));
+  });
+
+  interface Block {
+    readonly source?: string;
+    readonly default?: unknown;
+  }
+  /** Names of one kind of block in a module, and what the first of each says. */
+  async function blocks(where: string, kind: string): Promise<Map<string, Block>> {
+    const found = new Map<string, Block>();
+    for (const file of files.filter((one) => one.endsWith('.tf') && dirname(one) === where)) {
+      const parsed = (await parse(basename(file), read(file))) as Record<string, Record<string, [Block]>>;
+      for (const [name, [block]] of Object.entries(parsed[kind] ?? {})) found.set(name, block);
+    }
+    return found;
+  }
+
+  it.each(modules)(
+    '%s refers to nothing that there is not, and gives others all that they need',
+    async (where) => {
+      const variables = await blocks(where, 'variable');
+      const calls = await blocks(where, 'module');
+      const text = files
+        .filter((file) => file.endsWith('.tf') && dirname(file) === where)
+        .map(read)
+        .join('\n');
+      for (const [, name = ''] of text.matchAll(/\bvar\.(\w+)/g))
+        expect([...variables.keys()]).toContain(name);
+      for (const name of variables.keys()) expect(text).toMatch(new RegExp(`\\bvar\\.${name}\\b`));
+      for (const [name, { source = '', ...given }] of calls) {
+        const called = await blocks(join(where, source), 'variable');
+        const meta = ['count', 'for_each', 'providers', 'depends_on'];
+        const args = Object.keys(given).filter((one) => !meta.includes(one));
+        expect([...called.keys()]).toEqual(expect.arrayContaining(args));
+        const needed = [...called].filter(([, block]) => !('default' in block)).map(([one]) => one);
+        expect(args, `${where}: module ${name}`).toEqual(expect.arrayContaining(needed));
+        const outputs = await blocks(join(where, source), 'output');
+        for (const [, output = ''] of text.matchAll(
+          new RegExp(`\\bmodule\\.${name}(?:\\[[^\\]]*\\])?\\.(\\w+)`, 'g'),
+        )) {
+          expect([...outputs.keys()], `${where}: module.${name}`).toContain(output);
+        }
+      }
+    },
+  );
+
+  it('hold no secret: names of secrets only, and no value in the state', () => {
+    for (const file of files) {
+      expect([file, read(file)]).not.toEqual([
+        file,
+        expect.stringMatching(/secret_string|secret_data|random_password|tls_private_key/),
+      ]);
+    }
+  });
+});
+
+describe('scripts for machines', () => {
+  it.each(filesBelow('infra', /\.sh$/))('%s is a POSIX shell script that stops at errors', (file) => {
+    execFileSync('sh', ['-n', join(repository, file)]);
+    expect(read(file)).toMatch(/^#!\/bin\/sh\n(#.*\n)+set -eu\n/);
+  });
+});
+
+interface CloudConfig {
+  readonly write_files: readonly { readonly path: string; readonly content: string }[];
+  readonly runcmd: readonly (readonly string[])[];
+}
+const archive = { url: 'https://releases.example/a.tar.gz', sha256: '0'.repeat(64) };
+const cloudConfig = (userData: Value | undefined): CloudConfig => {
+  expect(userData).toMatch(/^#cloud-config\n/);
+  return parseYaml(userData as string) as CloudConfig;
+};
+const fileOf = ({ write_files }: CloudConfig, path: string) =>
+  write_files.find((one) => one.path === path)!.content;
+
+/** As the process reads it on the machine. */
+function configOf(name: (typeof units)[number], text: string): Promise<Record<string, unknown>> {
+  const file = join(directory, `${name}.json`);
+  writeFileSync(file, text);
+  return readConfig(name, file, '/run/credentials/x');
+}
+
+describe('cloud-init', () => {
+  it('of a perspective installs the archive by its hash, joins, starts, with a configuration the agent takes', async () => {
+    const place = {
+      city: 'Sydney',
+      region: null,
+      country: 'AU',
+      latitude: -33.87,
+      longitude: 151.21,
+      rir: 'apnic',
+      asn: 64496,
+    };
+    const { outputs, refused } = (await module('perspective-host')).plan({
+      name: 'sydney',
+      place,
+      nats_servers: ['nats://leaf:4222', 'nats://nats-1:4222'],
+      archive,
+      join_command: [['join']],
+      files: { '/etc/mecai/nats-ca.pem': 'it\'s a "certificate"\n${not} a template' },
+    });
+    expect(refused).toEqual([]);
+    expect(outputs['perspective']).toEqual({ sydney: place });
+    const config = cloudConfig(outputs['user_data']);
+    expect(config.runcmd).toEqual([
+      ['/usr/local/sbin/mecai-install', archive.url, archive.sha256],
+      ['/usr/local/sbin/mecai-fetch-secret', 'join-token', '/etc/mecai/secrets/join-token'],
+      ['join'],
+      ['systemctl', 'daemon-reload'],
+      ['systemctl', 'enable', 'mecai-probe-agent'],
+      ['systemctl', 'restart', 'mecai-probe-agent'],
+    ]);
+    expect(fileOf(config, '/etc/mecai/nats-ca.pem')).toBe('it\'s a "certificate"\n${not} a template');
+    const agent = await configOf('probe-agent', fileOf(config, '/etc/mecai/probe-agent.json'));
+    expect(agent).toMatchObject({
+      name: 'sydney',
+      location: { asn: 64496, rir: 'apnic' },
+      keyFile: '/run/credentials/x/observation-key',
+    });
+  });
+
+  it('refuses a private key among the files, and an archive without a hash', async () => {
+    const plan = async (more: object) =>
+      (await module('machine')).plan({ process: 'signer', archive, secret_store: 'aws', config: {}, ...more })
+        .refused;
+    expect(await plan({})).toEqual([]);
+    expect(await plan({ files: { '/x': '-----BEGIN PRIVATE KEY-----' } })).toEqual([
+      expect.stringMatching(/private key/),
+    ]);
+    expect(await plan({ archive: { ...archive, sha256: '' } })).toEqual([expect.stringMatching(/^archive/)]);
+    expect(await plan({ archive: { ...archive, url: 'http://releases.example/a' } })).toEqual([
+      expect.stringMatching(/^archive/),
+    ]);
+  });
+
+  const names = { 'count.index': 0 };
+  const common = { archive, registry: '{}', vpc_id: 'vpc', subnet_ids: ['a', 'b'] };
+
+  it('of a coordinator has a configuration that it takes', async () => {
+    const config = (await module('coordinator')).argument(
+      'machine',
+      'config',
+      {
+        ...common,
+        public_url: 'https://va.example',
+        database_url: 'postgres://mecai@db.example:5432/mecai?sslmode=verify-full',
+        nats_servers: ['nats://nats-1:4222'],
+        signers: [{ address: '10.0.0.1:7443', id: 'spiffe://mecai.example/signer' }],
+        telemetry: {},
+      },
+      names,
+    );
+    expect(await configOf('coordinator', JSON.stringify(config))).toMatchObject({
+      name: 'coordinator-1',
+      signer: { address: '10.0.0.1:7443' },
+      database: { passwordFile: '/run/credentials/x/database-password' },
+    });
+  });
+
+  it('of a signer has a configuration that it takes, with the quorum that was judged', async () => {
+    const config = (await module('signer')).argument(
+      'machine',
+      'config',
+      {
+        ...common,
+        coordinators: ['spiffe://mecai.example/coordinator-1'],
+        operators: ['spiffe://mecai.example/operator'],
+        quorum: { perspectives: 7, minRegions: 3, minNetworks: 2, minDistanceKm: 600 },
+      },
+      names,
+    );
+    expect(await configOf('signer', JSON.stringify(config))).toMatchObject({
+      quorum: { perspectives: 7, minRegions: 3, minDistanceKm: 600 },
+      hsm: { token: 'hsm1', pinFile: '/run/credentials/x/hsm-pin' },
+    });
+  });
+});
+
+describe('NATS', () => {
+  const nodes = ['nats-1.example', 'nats-2.example', 'nats-3.example'];
+
+  /** nats-server's own opinion, with the files that the configuration names put elsewhere. */
+  async function judge(name: string, leaf: boolean, leafFile: string) {
+    const { outputs, refused } = (await module('nats-config')).plan({ name, nodes, leaf });
+    expect(refused).toEqual([]);
+    const at = join(directory, name);
+    mkdirSync(at);
+    const ca = rootCa('Internal CA');
+    const certificate = svid(ca, 'spiffe://mecai.example/nats');
+    writeFileSync(join(at, 'ca.pem'), pem(ca));
+    writeFileSync(join(at, 'tls.pem'), pem(certificate));
+    writeFileSync(join(at, 'tls.key'), keyPem(certificate));
+    writeFileSync(join(at, 'leaf.conf'), leafFile);
+    writeFileSync(join(at, 'users.conf'), 'authorization { users: [] }\n');
+    writeFileSync(join(at, 'mecai.conf'), (outputs['config'] as string).replaceAll('/etc/nats/', `${at}/`));
+    const { status, stderr } = spawnSync('nats-server', ['-t', '-c', join(at, 'mecai.conf')], {
+      encoding: 'utf8',
+    });
+    return [status, stderr];
+  }
+
+  it('takes the configuration of a node, and that of a leaf', async () => {
+    const password = 'authorization { user: leaf, password: "secret" }\n';
+    expect(await judge('nats-1', false, password)).toEqual([0, expect.stringContaining('is valid')]);
+    const remote = 'account: "$G"\n';
+    expect(await judge('leaf-tokyo', true, remote)).toEqual([0, expect.stringContaining('is valid')]);
+    expect((await judge('broken', false, 'authorization { user: leaf, pasword: "secret" }\n'))[0]).toBe(1);
+  });
+
+  it('needs a majority that survives', async () => {
+    const { refused } = (await module('nats-config')).plan({ name: 'n', nodes: nodes.slice(1) });
+    expect(refused).toEqual([expect.stringMatching(/^nodes: three or more/)]);
+  });
+});
+
+it('terraform or tofu, where one is, agrees: fmt, and validate and test of the modules without providers', () => {
+  const { status, stdout } = spawnSync(
+    process.execPath,
+    [join(repository, 'scripts/terraform.mjs'), '--pure'],
+    {
+      encoding: 'utf8',
+    },
+  );
+  console.log(stdout.trim());
+  expect(status).toBe(0);
+});

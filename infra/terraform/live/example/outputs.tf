@@ -1,0 +1,33 @@
+output "registry" {
+  description = "registry.json, as coordinators and signers read it: terraform output -raw registry."
+  value       = module.geography.registry
+}
+
+output "without_key" {
+  description = "Perspectives that have not joined yet."
+  value       = module.geography.without_key
+}
+
+output "signers" {
+  description = "For the configuration of mecai-admin."
+  value       = module.signer.signers
+}
+
+output "hosts_user_data" {
+  description = "cloud-init for the machines of other hosters."
+  value       = { for name, host in module.hosts : name => host.user_data }
+}
+
+output "secrets" {
+  description = "Where the operator puts secrets, before and after the first start. Names, no secrets."
+  value = {
+    nats        = module.nats.secrets
+    nats_leaf   = module.leaf_tokyo.secrets
+    clickhouse  = module.clickhouse.secrets
+    coordinator = module.coordinator.secrets
+    signer      = module.signer.secrets
+    analytics   = module.analytics.secrets
+    postgres    = module.postgres.master_secret
+    join_tokens = { for name, one in { frankfurt = module.frankfurt, tokyo = module.tokyo, johannesburg = module.johannesburg, santiago = module.santiago } : name => one.join_token_secret }
+  }
+}

@@ -1,0 +1,43 @@
+# The example with mock providers: what is computed is made up, what is configured is not.
+
+mock_provider "aws" {
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["eu-central-1a", "eu-central-1b", "eu-central-1c"] }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+}
+
+mock_provider "aws" {
+  alias = "tokyo"
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["ap-northeast-1a"] }
+  }
+  mock_data "aws_iam_policy_document" {
+    defaults = { json = "{}" }
+  }
+}
+
+mock_provider "google" {}
+
+variables {
+  google_project    = "mecai-example"
+  zone_id           = "Z0000000000000"
+  https_certificate = "-----BEGIN CERTIFICATE-----"
+  own_ca            = "-----BEGIN CERTIFICATE-----"
+  registry_key      = "-----BEGIN PUBLIC KEY-----"
+  nats_ca           = "-----BEGIN CERTIFICATE-----"
+  archives = { for process in ["probe-agent", "coordinator", "signer", "analytics"] : process => {
+    url    = "https://releases.example/mecai-${process}.tar.gz"
+    sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+  } }
+}
+
+run "plans" {
+  command = plan
+  assert {
+    condition     = length(output.without_key) == 8
+    error_message = "Eight perspectives wait for their keys."
+  }
+}

@@ -1,0 +1,93 @@
+variable "google_project" {
+  type = string
+}
+
+variable "zone_id" {
+  description = "Route 53 zone of internal names."
+  type        = string
+}
+
+variable "zone_name" {
+  type    = string
+  default = "mecai.example"
+}
+
+variable "public_url" {
+  description = "Where requesters reach the voucher authority."
+  type        = string
+  default     = "https://va.example"
+}
+
+variable "https_certificate" {
+  description = "Chain for the public name, PEM."
+  type        = string
+}
+
+variable "own_ca" {
+  description = "Certificates of the CA that runs this voucher authority, PEM."
+  type        = string
+}
+
+variable "registry_key" {
+  description = "Public key of the operator who signs updates of the registry, PEM."
+  type        = string
+}
+
+variable "nats_ca" {
+  description = "Certificate of the CA of the NATS servers, PEM."
+  type        = string
+}
+
+variable "archives" {
+  description = "Where the archives are, by process: probe-agent, coordinator, signer, analytics."
+  type        = map(object({ url = string, sha256 = string }))
+}
+
+variable "keys" {
+  description = "Public keys of the agents, as they joined."
+  type        = map(object({ public_key = string, nats_key = optional(string) }))
+  default     = {}
+}
+
+variable "registry_version" {
+  description = "Raise it with every change."
+  type        = number
+  default     = 1
+}
+
+variable "join_command" {
+  description = "Makes an agent's keys on its machine and shows their public halves."
+  type        = list(list(string))
+  default     = [["mecai-probe-agent", "join", "--config", "/etc/mecai/probe-agent.json"]]
+}
+
+variable "host_places" {
+  description = "Perspectives on machines of other hosters, by name: two in each of two networks here."
+  type = map(object({
+    city      = string
+    region    = optional(string)
+    country   = string
+    latitude  = number
+    longitude = number
+    rir       = string
+    asn       = number
+  }))
+  default = {
+    helsinki = { city = "Helsinki", country = "FI", latitude = 60.17, longitude = 24.94, rir = "ripencc", asn = 24940 }
+    ashburn  = { city = "Ashburn", region = "US-VA", country = "US", latitude = 39.04, longitude = -77.49, rir = "arin", asn = 24940 }
+    montreal = { city = "Montréal", region = "CA-QC", country = "CA", latitude = 45.5, longitude = -73.57, rir = "arin", asn = 16276 }
+    sydney   = { city = "Sydney", region = "AU-NSW", country = "AU", latitude = -33.87, longitude = 151.21, rir = "apnic", asn = 16276 }
+  }
+}
+
+variable "operator_cidrs" {
+  description = "Where operators come from, by VPN."
+  type        = list(string)
+  default     = ["10.20.0.0/16"]
+}
+
+variable "setup_cidrs" {
+  description = "Where signers may connect to; see module signer."
+  type        = list(string)
+  default     = ["10.10.0.0/16"]
+}

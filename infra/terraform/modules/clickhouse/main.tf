@@ -1,0 +1,78 @@
+# Three ClickHouse nodes, each a replica with Keeper inside: one may be lost.
+
+terraform {
+  required_version = ">= 1.6.0"
+  required_providers {
+    aws = { source = "hashicorp/aws", version = ">= 6.0, < 7.0" }
+  }
+}
+
+locals {
+  nodes = [for i in range(3) : "clickhouse-${i + 1}.${var.zone_name}"]
+  ports = [8443, 9000, 9009, 9181, 9234]
+}
+
+module "machine" {
+  source       = "../machine"
+  count        = 3
+  process      = "clickhouse-server"
+  packages     = ["clickhouse-server", "clickhouse-client"]
+  secret_store = "aws"
+  secrets      = module.instance[count.index].secrets
+  files = {
+    "/etc/clickhouse-server/config.d/mecai.yaml" = templatefile("${path.module}/clickhouse.yaml.tftpl", {
+      node   = local.nodes[count.index]
+      nodes  = local.nodes
+      number = count.index + 1
+    })
+  }
+  commands = concat(
+    # Debian has no ClickHouse that is new enough: the repository is yours to choose.
+    var.install_commands,
+    [for name in ["tls.pem", "tls.key", "users.yaml"] : [
+      "install", "-D", "-o", "clickhouse", "-g", "clickhouse", "-m", "0400", "/etc/mecai/secrets/${name}",
+      name == "users.yaml" ? "/etc/clickhouse-server/users.d/mecai.yaml" : "/etc/clickhouse-server/${name}",
+    ]],
+  )
+  drop_in = <<-EOT
+    [Service]
+    EnvironmentFile=/etc/mecai/secrets/cluster.env
+  EOT
+}
+
+module "instance" {
+  source           = "../instance-aws"
+  count            = 3
+  name             = "mecai-clickhouse-${count.index + 1}"
+  vpc_id           = var.vpc_id
+  subnet_id        = var.subnet_ids[count.index]
+  instance_type    = var.instance_type
+  user_data        = module.machine[count.index].user_data
+  replaceable      = false
+  secrets          = ["tls.pem", "tls.key", "users.yaml", "cluster.env"]
+  volume_gigabytes = var.volume_gigabytes
+  ingress          = [for port in local.ports : { port = port, cidr = var.vpc_cidr }]
+}
+
+resource "aws_route53_record" "node" {
+  count   = 3
+  zone_id = var.zone_id
+  name    = local.nodes[count.index]
+  type    = "A"
+  ttl     = 60
+  records = [module.instance[count.index].private_address]
+}
+
+output "url" {
+  description = "For analytics, whose `store.cluster.name` is mecai."
+  value       = "https://${local.nodes[0]}:8443"
+}
+
+output "nodes" {
+  value = local.nodes
+}
+
+output "secrets" {
+  description = "Where the operator puts certificates, users and the cluster's secret."
+  value       = { for i, node in local.nodes : node => module.instance[i].secrets }
+}

@@ -1,0 +1,42 @@
+variable "vpc_id" {
+  type = string
+}
+
+variable "vpc_cidr" {
+  type = string
+}
+
+variable "subnet_ids" {
+  description = "Subnets in three availability zones."
+  type        = list(string)
+
+  validation {
+    condition     = length(distinct(var.subnet_ids)) == 3
+    error_message = "subnet_ids: three different ones, or a lost zone takes Keeper's majority with it."
+  }
+}
+
+variable "zone_id" {
+  description = "Route 53 zone of the nodes' names."
+  type        = string
+}
+
+variable "zone_name" {
+  type = string
+}
+
+variable "install_commands" {
+  description = "Programs and arguments that set up the package repository and install ClickHouse."
+  type        = list(list(string))
+  default     = []
+}
+
+variable "instance_type" {
+  type    = string
+  default = "m7i.2xlarge"
+}
+
+variable "volume_gigabytes" {
+  type    = number
+  default = 1000
+}

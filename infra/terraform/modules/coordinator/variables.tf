@@ -1,0 +1,81 @@
+variable "machines" {
+  type    = number
+  default = 2
+
+  validation {
+    condition     = var.machines >= 2
+    error_message = "machines: two at least, so that one can be replaced while the other answers."
+  }
+}
+
+variable "archive" {
+  description = "Archive of the coordinator."
+  type        = object({ url = string, sha256 = string })
+}
+
+variable "vpc_id" {
+  type = string
+}
+
+variable "vpc_cidr" {
+  type = string
+}
+
+variable "subnet_ids" {
+  description = "Public subnets."
+  type        = list(string)
+}
+
+variable "instance_type" {
+  type    = string
+  default = "c7i.xlarge"
+}
+
+variable "public_url" {
+  description = "How requesters reach it."
+  type        = string
+}
+
+variable "https_certificate" {
+  description = "Chain of the public name, PEM; its key is the secret https-key."
+  type        = string
+}
+
+variable "database_url" {
+  description = "Output of module postgres."
+  type        = string
+}
+
+variable "nats_servers" {
+  type = list(string)
+}
+
+variable "signers" {
+  type = list(object({ address = string, id = string }))
+
+  validation {
+    condition     = length(var.signers) >= 1
+    error_message = "signers: one at least."
+  }
+}
+
+variable "registry" {
+  description = "Output of module quorum-geography."
+  type        = string
+}
+
+variable "files" {
+  type    = map(string)
+  default = {}
+}
+
+variable "telemetry" {
+  type    = any
+  default = {}
+}
+
+variable "config" {
+  description = "Members laid over the configuration."
+  type        = any
+  default     = {}
+}

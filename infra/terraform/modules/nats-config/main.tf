@@ -1,0 +1,54 @@
+# Configuration of nats-server: a node of the cluster, or the leaf node of a region. It needs no provider.
+
+terraform {
+  required_version = ">= 1.6.0"
+}
+
+variable "name" {
+  type = string
+}
+
+variable "nodes" {
+  description = "DNS names of the nodes of the cluster; their certificates carry them."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.nodes) >= 3 && length(var.nodes) % 2 == 1
+    error_message = "nodes: three or more, an odd number: JetStream decides by majority (Raft)."
+  }
+}
+
+variable "leaf" {
+  description = "A leaf node of a region instead of a node of the cluster."
+  type        = bool
+  default     = false
+}
+
+variable "max_file_store" {
+  description = "Octets that JetStream may take on the disk; more than its streams reserve together."
+  type        = number
+  default     = 17179869184
+}
+
+locals {
+  tls = {
+    cert_file = "/etc/nats/tls.pem"
+    key_file  = "/etc/nats/tls.key"
+    ca_file   = "/etc/nats/ca.pem"
+  }
+}
+
+output "config" {
+  description = "nats-server.conf. It includes users.conf, which `mecai-admin agents nats-users` writes, and leaf.conf, which has the password between leaf nodes and cluster."
+  value = var.leaf ? templatefile("${path.module}/leaf.conf.tftpl", {
+    name    = var.name
+    tls     = jsonencode(local.tls)
+    remotes = jsonencode([for node in var.nodes : "tls://${node}:7422"])
+    }) : templatefile("${path.module}/node.conf.tftpl", {
+    name           = var.name
+    tls            = jsonencode(local.tls)
+    mutual         = jsonencode(merge(local.tls, { verify = true }))
+    routes         = jsonencode([for node in var.nodes : "tls://${node}:6222"])
+    max_file_store = var.max_file_store
+  })
+}

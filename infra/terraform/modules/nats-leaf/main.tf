@@ -1,0 +1,82 @@
+# The leaf node of one region: agents there connect to it, and it to the cluster.
+
+terraform {
+  required_version = ">= 1.6.0"
+  required_providers {
+    aws = { source = "hashicorp/aws", version = ">= 6.0, < 7.0" }
+  }
+}
+
+variable "region_name" {
+  description = "For the name of the node."
+  type        = string
+}
+
+variable "nodes" {
+  description = "Output of module nats."
+  type        = list(string)
+}
+
+variable "vpc_id" {
+  type = string
+}
+
+variable "subnet_id" {
+  type = string
+}
+
+variable "agent_cidrs" {
+  description = "Where the agents of this region are."
+  type        = list(string)
+}
+
+variable "instance_type" {
+  type    = string
+  default = "c7i.large"
+}
+
+locals {
+  secrets = ["tls.pem", "tls.key", "ca.pem", "users.conf", "leaf.conf"]
+}
+
+module "config" {
+  source = "../nats-config"
+  name   = "leaf-${var.region_name}"
+  nodes  = var.nodes
+  leaf   = true
+}
+
+module "machine" {
+  source       = "../machine"
+  process      = "nats-server"
+  packages     = ["nats-server"]
+  secret_store = "aws"
+  secrets      = module.instance.secrets
+  files        = { "/etc/nats/mecai.conf" = module.config.config }
+  commands     = [for name in local.secrets : ["install", "-D", "-o", "nats", "-g", "nats", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/nats/${name}"]]
+  drop_in      = <<-EOT
+    [Service]
+    ExecStart=
+    ExecStart=/usr/sbin/nats-server -c /etc/nats/mecai.conf
+  EOT
+}
+
+module "instance" {
+  source        = "../instance-aws"
+  name          = "mecai-nats-leaf-${var.region_name}"
+  vpc_id        = var.vpc_id
+  subnet_id     = var.subnet_id
+  instance_type = var.instance_type
+  user_data     = module.machine.user_data
+  secrets       = local.secrets
+  ingress       = [for cidr in var.agent_cidrs : { port = 4222, cidr = cidr }]
+}
+
+output "server" {
+  description = "First of the NATS servers of this region's agents."
+  value       = "nats://${module.instance.private_address}:4222"
+}
+
+output "secrets" {
+  value = module.instance.secrets
+}

@@ -1,0 +1,83 @@
+# Three NATS nodes, one in each availability zone, with JetStream on their own disks.
+
+terraform {
+  required_version = ">= 1.6.0"
+  required_providers {
+    aws = { source = "hashicorp/aws", version = ">= 6.0, < 7.0" }
+  }
+}
+
+locals {
+  nodes   = [for i in range(3) : "nats-${i + 1}.${var.zone_name}"]
+  secrets = ["tls.pem", "tls.key", "ca.pem", "users.conf", "leaf.conf"]
+}
+
+module "config" {
+  source         = "../nats-config"
+  count          = 3
+  name           = "nats-${count.index + 1}"
+  nodes          = local.nodes
+  max_file_store = var.max_file_store
+}
+
+module "machine" {
+  source       = "../machine"
+  count        = 3
+  process      = "nats-server"
+  packages     = ["nats-server"]
+  secret_store = "aws"
+  secrets      = module.instance[count.index].secrets
+  files        = { "/etc/nats/mecai.conf" = module.config[count.index].config }
+  commands = concat(
+    [for name in local.secrets : ["install", "-D", "-o", "nats", "-g", "nats", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/nats/${name}"]],
+    [["install", "-d", "-o", "nats", "-g", "nats", "-m", "0700", "/var/lib/nats"]],
+  )
+  drop_in = <<-EOT
+    [Service]
+    ExecStart=
+    ExecStart=/usr/sbin/nats-server -c /etc/nats/mecai.conf
+    ReadWritePaths=/var/lib/nats
+  EOT
+}
+
+module "instance" {
+  source               = "../instance-aws"
+  count                = 3
+  name                 = "mecai-nats-${count.index + 1}"
+  vpc_id               = var.vpc_id
+  subnet_id            = var.subnet_ids[count.index]
+  instance_type        = var.instance_type
+  user_data            = module.machine[count.index].user_data
+  replaceable          = false
+  secrets              = local.secrets
+  volume_gigabytes     = 20 + ceil(var.max_file_store / pow(1024, 3))
+  fixed_public_address = true
+  # Agents come from everywhere, and are who their nkeys say; routes are between the nodes.
+  ingress = concat(
+    [for port in [4222, 7422] : { port = port, cidr = "0.0.0.0/0" }],
+    [{ port = 6222, cidr = var.vpc_cidr }],
+  )
+}
+
+resource "aws_route53_record" "node" {
+  count   = 3
+  zone_id = var.zone_id
+  name    = local.nodes[count.index]
+  type    = "A"
+  ttl     = 60
+  records = [module.instance[count.index].public_address]
+}
+
+output "nodes" {
+  value = local.nodes
+}
+
+output "servers" {
+  description = "For the configurations of the processes."
+  value       = [for node in local.nodes : "nats://${node}:4222"]
+}
+
+output "secrets" {
+  description = "Where the operator puts certificates, users and the leaf password."
+  value       = { for i, node in local.nodes : node => module.instance[i].secrets }
+}

@@ -1,0 +1,37 @@
+variable "vpc_id" {
+  type = string
+}
+
+variable "vpc_cidr" {
+  type = string
+}
+
+variable "subnet_ids" {
+  description = "Public subnets in three availability zones."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.subnet_ids) == 3 && length(distinct(var.subnet_ids)) == 3
+    error_message = "subnet_ids: three different ones, or a lost zone takes the majority with it."
+  }
+}
+
+variable "zone_id" {
+  description = "Route 53 zone of the nodes' names."
+  type        = string
+}
+
+variable "zone_name" {
+  type = string
+}
+
+variable "instance_type" {
+  type    = string
+  default = "m7i.large"
+}
+
+variable "max_file_store" {
+  description = "Octets that JetStream may take on the disk of each node."
+  type        = number
+  default     = 17179869184
+}

@@ -1,0 +1,83 @@
+variable "name" {
+  description = "Name in the registry."
+  type        = string
+}
+
+variable "place" {
+  description = "Where it is, and the network that targets see it come from."
+  type = object({
+    city      = string
+    region    = optional(string)
+    country   = string
+    latitude  = number
+    longitude = number
+    rir       = string
+    asn       = number
+  })
+}
+
+variable "nats_servers" {
+  description = "The leaf node of this region first, then the cluster."
+  type        = list(string)
+}
+
+variable "archive" {
+  description = "Archive of the probe agent."
+  type        = object({ url = string, sha256 = string })
+}
+
+variable "join_command" {
+  description = "Makes the agent's keys on its machine and shows their public halves, once; the token is in /etc/mecai/secrets/join-token."
+  type        = list(list(string))
+  default     = []
+}
+
+variable "files" {
+  description = "Other files by path, such as the CA of the NATS servers. No secrets."
+  type        = map(string)
+  default     = {}
+}
+
+variable "telemetry" {
+  description = "Member `telemetry` of the configuration."
+  type        = any
+  default     = {}
+}
+
+variable "config" {
+  description = "Members laid over the configuration, such as `geoip`."
+  type        = any
+  default     = {}
+}
+
+variable "project" {
+  type = string
+}
+
+variable "zone" {
+  description = "Such as africa-south1-a or southamerica-west1-a."
+  type        = string
+}
+
+variable "network" {
+  description = "Name of the VPC network."
+  type        = string
+  default     = "default"
+}
+
+variable "machine_type" {
+  type    = string
+  default = "e2-standard-2"
+}
+
+variable "monitoring_cidrs" {
+  description = "Who may read metrics."
+  type        = list(string)
+  default     = []
+}
+
+variable "image" {
+  description = "A Debian or Ubuntu image that runs cloud-init."
+  type        = string
+  default     = "ubuntu-os-cloud/ubuntu-2404-lts-amd64"
+}

@@ -1,0 +1,37 @@
+# A perspective on a machine of anybody: what to tell it at its first start, and where it is. It needs no provider, so it
+# also serves hosters without one, and friendly CAs that lend a machine. The modules for clouds are made of it.
+
+terraform {
+  required_version = ">= 1.6.0"
+}
+
+module "machine" {
+  source       = "../machine"
+  process      = "probe-agent"
+  archive      = var.archive
+  secret_store = var.secret_store
+  secrets      = { "join-token" = var.join_token }
+  files        = var.files
+  commands     = var.join_command
+  config = merge(
+    {
+      name      = var.name
+      admin     = "0.0.0.0:9102"
+      nats      = { servers = var.nats_servers, seedFile = "by the unit" }
+      keyFile   = "by the unit"
+      location  = { for member in ["city", "country", "latitude", "longitude", "rir", "asn"] : member => var.place[member] }
+      telemetry = var.telemetry
+    },
+    var.config,
+  )
+}
+
+output "user_data" {
+  description = "cloud-init configuration, for the machine's user data."
+  value       = module.machine.user_data
+}
+
+output "perspective" {
+  description = "For module quorum-geography, by name."
+  value       = { (var.name) = var.place }
+}

@@ -1,0 +1,109 @@
+# Signers, each next to its HSM: AWS CloudHSM here, or any PKCS #11 device on a machine of your own (module machine with
+# output `config`). A signer has no way out of its subnet but to the HSM and, when it is set up, to what
+# `setup_cidrs` names; its unit lets it speak to the coordinators only.
+
+terraform {
+  required_version = ">= 1.6.0"
+  required_providers {
+    aws = { source = "hashicorp/aws", version = ">= 6.0, < 7.0" }
+  }
+}
+
+locals {
+  hsm = {
+    module  = "/opt/cloudhsm/lib/libcloudhsm_pkcs11.so"
+    token   = "hsm1"
+    key     = "va"
+    pinFile = "by the unit"
+  }
+  config = merge(
+    {
+      listen        = "0.0.0.0:7443"
+      tls           = { certificate = "/etc/mecai/svid/svid.pem", key = "/etc/mecai/svid/svid.key", ca = "/etc/mecai/svid/bundle.pem" }
+      coordinators  = var.coordinators
+      operators     = var.operators
+      admin         = "0.0.0.0:9103"
+      hsm           = merge(local.hsm, var.hsm)
+      vaCertificate = "/var/lib/mecai-signer/va-chain.pem"
+      ownCa         = ["/etc/mecai/own-ca.pem"]
+      registry      = "/etc/mecai/registry.json"
+      registryKeys  = ["/etc/mecai/registry-key.pem"]
+      trustContexts = "/var/lib/mecai-signer/trust"
+      auditLog      = "/var/lib/mecai-signer/audit.jsonl"
+      quorum        = var.quorum
+    },
+    var.config,
+  )
+}
+
+resource "aws_cloudhsm_v2_cluster" "own" {
+  hsm_type   = "hsm2m.medium"
+  mode       = "FIPS"
+  subnet_ids = var.subnet_ids
+}
+
+resource "aws_cloudhsm_v2_hsm" "own" {
+  count      = length(var.subnet_ids)
+  cluster_id = aws_cloudhsm_v2_cluster.own.cluster_id
+  subnet_id  = var.subnet_ids[count.index]
+}
+
+module "machine" {
+  source       = "../machine"
+  count        = var.machines
+  process      = "signer"
+  archive      = var.archive
+  secret_store = "aws"
+  secrets      = module.instance[count.index].secrets
+  config       = local.config
+  files = {
+    "/etc/mecai/registry.json"    = var.registry
+    "/etc/mecai/own-ca.pem"       = var.own_ca
+    "/etc/mecai/registry-key.pem" = var.registry_key
+  }
+  commands = concat(
+    [for name in ["svid.pem", "svid.key", "bundle.pem"] : ["install", "-D", "-o", "mecai-signer", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/mecai/svid/${name}"]],
+    # The client of the HSM, and the cluster's certificate.
+    var.hsm_commands,
+  )
+  drop_in = <<-EOT
+    [Service]
+    IPAddressAllow=${join(" ", concat(var.coordinator_cidrs, var.operator_cidrs, var.hsm_cidrs))}
+  EOT
+}
+
+module "instance" {
+  source          = "../instance-aws"
+  count           = var.machines
+  name            = "mecai-signer-${count.index + 1}"
+  vpc_id          = var.vpc_id
+  subnet_id       = var.subnet_ids[count.index % length(var.subnet_ids)]
+  instance_type   = var.instance_type
+  user_data       = module.machine[count.index].user_data
+  replaceable     = false
+  secrets         = ["hsm-pin", "svid.pem", "svid.key", "bundle.pem"]
+  security_groups = [aws_cloudhsm_v2_cluster.own.security_group_id]
+  egress_cidrs    = var.setup_cidrs
+  ingress = concat(
+    [for cidr in concat(var.coordinator_cidrs, var.operator_cidrs) : { port = 7443, cidr = cidr }],
+    [for cidr in var.operator_cidrs : { port = 9103, cidr = cidr }],
+  )
+}
+
+output "signers" {
+  description = "For the coordinators and mecai-admin."
+  value       = [for i in range(var.machines) : { address = "${module.instance[i].private_address}:7443", id = var.id }]
+}
+
+output "config" {
+  description = "Configuration of a signer, for one that stands next to a PKCS #11 device elsewhere."
+  value       = jsonencode(local.config)
+}
+
+output "hsm_cluster" {
+  value = aws_cloudhsm_v2_cluster.own.cluster_id
+}
+
+output "secrets" {
+  value = module.instance[*].secrets
+}
