@@ -170,6 +170,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       longitude,
       rir,
       asn,
+      natsKey: users.find((user) => user.name === name)!.publicNkey,
     })),
   });
   const registryKeys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
