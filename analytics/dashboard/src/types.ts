@@ -155,8 +155,6 @@ export interface EndpointRow {
   readonly first_seen: string;
   readonly last_seen: string;
   readonly certificates: number;
-  readonly perspectives: number;
-  readonly countries: number;
 }
 
 export interface CertificatePage {

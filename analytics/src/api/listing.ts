@@ -108,12 +108,37 @@ function statementOf(listing: Listing, request: ListingRequest, format: Format):
   };
 }
 
+export interface PageOf {
+  readonly items: Record<string, unknown>[];
+  readonly next: string | null;
+}
+
+const hourMs = 3_600_000;
+/** How far back is looked for a page's rows before it is looked everywhere, milliseconds. */
+const windows = [hourMs, 24 * hourMs, 7 * 24 * hourMs];
+
 /** A page of rows, and where the next one begins, if there is one. */
-export async function readPage(
-  store: Store,
-  listing: Listing,
-  request: ListingRequest,
-): Promise<{ items: Record<string, unknown>[]; next: string | null }> {
+export async function readPage(store: Store, listing: Listing, request: ListingRequest): Promise<PageOf> {
+  if (!listing.byHour || request['since'] !== undefined) return await readFrom(store, listing, request);
+  // The engine does not stop by itself when a filter has found enough: most pages are in the last hours.
+  const newest = await newestOf(store, listing, request);
+  for (const back of windows) {
+    const page = await readFrom(store, listing, { ...request, since: newest - back });
+    if (page.next !== null) return page;
+  }
+  return await readFrom(store, listing, request);
+}
+
+/** The latest time that a row of the page can have, milliseconds since 1970. */
+async function newestOf(store: Store, listing: Listing, { cursor, until }: ListingRequest): Promise<number> {
+  const [row] = await store.query<{ at: number }>(
+    `SELECT ${millis(`max(t.${listing.time})`)} AS at FROM ${listing.from}`,
+  );
+  const bounds = [row!.at, ...(typeof until === 'number' ? [until] : [])];
+  return Math.min(...bounds, ...(cursor === undefined ? [] : [decodeCursor(cursor)[0]]));
+}
+
+async function readFrom(store: Store, listing: Listing, request: ListingRequest): Promise<PageOf> {
   const { where, order, parameters, limit } = statementOf(listing, request, 'json');
   const rows = await store.query<Record<string, unknown> & { _at: number; _id: string }>(
     `SELECT ${selection(listing.columns)}, ${millis(`t.${listing.time}`)} AS _at, toString(t.${listing.id}) AS _id

@@ -125,13 +125,12 @@ const endpoints: Listing = {
   summary: 'Endpoints probed, by when a certificate was last seen there',
   from: `(SELECT concat(server_name, ':', toString(port), if(start_tls = '', '', concat('/', start_tls))) AS endpoint,
       server_name, port, start_tls, max(last_seen) AS last_seen, min(first_seen) AS first_seen,
-      uniqExact(leaf) AS certificates, uniqMerge(agents) AS perspectives, uniqExact(country) AS countries
+      uniqExact(cityHash64(leaf)) AS certificates
     FROM endpoint_certificates GROUP BY server_name, port, start_tls) AS t`,
   time: 'last_seen',
   id: 'endpoint',
   columns: columns(`
-    endpoint server_name port:integer start_tls first_seen:time last_seen:time certificates:integer
-    perspectives:integer countries:integer`),
+    endpoint server_name port:integer start_tls first_seen:time last_seen:time certificates:integer`),
   filters: {
     ...between('last_seen'),
     ...equals('endpoint server_name port:integer start_tls'),

@@ -64,13 +64,16 @@ const questions: Readonly<Record<string, () => Promise<unknown>>> = {
 };
 for (const [question, ask] of Object.entries(questions)) {
   const times: number[] = [];
+  const cpu: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    const since = performance.now();
+    const [since, used] = [performance.now(), process.cpuUsage()];
     await ask();
     times.push(performance.now() - since);
+    const { user, system } = process.cpuUsage(used);
+    cpu.push((user + system) / 1000);
   }
-  times.sort((a, b) => a - b);
-  console.log(JSON.stringify({ question, median: times[rounds >> 1], first: times.at(-1) }));
+  const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[rounds >> 1];
+  console.log(JSON.stringify({ question, median: median(times), cpu: median(cpu) }));
 }
 const [size] = await store.query<{ bytes: number; rows: number }>(
   "SELECT sum(bytes_on_disk) AS bytes, sumIf(rows, table = 'observations') AS rows FROM system.parts WHERE active",

@@ -50,8 +50,6 @@ export function Endpoints({ query }: Route) {
                     cell: ({ endpoint }) => <Link to={pathTo('endpoints', endpoint)}>{endpoint}</Link>,
                   },
                   { name: 'Certificates', numeric: true, cell: ({ certificates }) => count(certificates) },
-                  { name: 'Perspectives', numeric: true, cell: ({ perspectives }) => count(perspectives) },
-                  { name: 'Countries', numeric: true, cell: ({ countries }) => count(countries) },
                   { name: 'First seen', cell: ({ first_seen: at }) => <Time at={at} /> },
                   { name: 'Last seen', cell: ({ last_seen: at }) => <Time at={at} /> },
                 ]}

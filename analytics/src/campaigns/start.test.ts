@@ -1,0 +1,163 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AgentStatus, Task, inboxPrefix, natsPermissions, subjects } from '@mecai/proto';
+import { type Running, createLogger } from '@mecai/runtime';
+import { type NatsConnection, connect, nkeyAuthenticator, nkeys } from '@nats-io/transport-node';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { type NatsServer, startNatsServer } from '../../../test/src/parts/nats-server.ts';
+import { type Served, serve } from '../testing/served.ts';
+import { startCampaigns } from './start.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'mecai-campaigns-'));
+const at = (name: string) => join(directory, name);
+let served: Served;
+let nats: NatsServer;
+let agent: NatsConnection;
+let beat: NodeJS.Timeout;
+let running: Running | undefined;
+const tasks: Task[] = [];
+let changed = Promise.withResolvers<void>();
+const failures: unknown[] = [];
+
+beforeAll(async () => {
+  served = await serve({ now: Date.now });
+  const keys = { lima: nkeys.createUser(), campaigns: nkeys.createUser(), again: nkeys.createUser() };
+  nats = await startNatsServer({
+    directory: at('nats'),
+    users: [
+      { name: 'lima', publicNkey: keys.lima.getPublicKey(), ...natsPermissions.agent('lima') },
+      {
+        name: 'campaigns',
+        publicNkey: keys.campaigns.getPublicKey(),
+        ...natsPermissions.campaigns('campaigns'),
+      },
+      { name: 'again', publicNkey: keys.again.getPublicKey(), ...natsPermissions.campaigns('again') },
+    ],
+  });
+  writeFileSync(at('campaigns.nk'), keys.campaigns.getSeed());
+  writeFileSync(at('again.nk'), keys.again.getSeed());
+  writeFileSync(at('token'), served.token('read', 'operate'));
+  writeFileSync(at('weak'), served.token('sql'));
+  agent = await connect({
+    servers: nats.url,
+    authenticator: nkeyAuthenticator(keys.lima.getSeed()),
+    inboxPrefix: inboxPrefix('lima'),
+  });
+  agent.subscribe(subjects.campaignTask('lima'), {
+    callback: (_, message) => {
+      tasks.push(Task.decode(message.data));
+      changed.resolve();
+      changed = Promise.withResolvers();
+    },
+  });
+  const alive = AgentStatus.encode({
+    sentAt: Date.now(),
+    probesInFlight: 0,
+    unconfirmed: 0,
+    locationCheck: 'agrees',
+    contradictions: [],
+  }).finish();
+  beat = setInterval(() => agent.publish(subjects.agentStatus('lima'), alive), 100);
+}, 60_000);
+afterEach(async () => {
+  await running?.stop();
+  running = undefined;
+  for (const { id } of await ordered('running')) await post(`campaigns/${id}/stop`, {});
+  tasks.length = 0;
+  expect(failures).toEqual([]);
+});
+afterAll(async () => {
+  clearInterval(beat);
+  await agent.close();
+  await nats.stop();
+  await served.close();
+  rmSync(directory, { recursive: true });
+});
+
+async function start(changes: object = {}): Promise<Running> {
+  const config = {
+    admin: '127.0.0.1:0',
+    nats: { servers: [nats.url], seedFile: 'campaigns.nk' },
+    analytics: { url: served.url, tokenFile: 'token' },
+    ...changes,
+  };
+  writeFileSync(at('campaigns.json'), JSON.stringify(config));
+  running = await startCampaigns({
+    log: createLogger('campaigns', 'silent'),
+    config: at('campaigns.json'),
+    environment: {},
+    fail: (error) => failures.push(error),
+  });
+  return running;
+}
+
+const post = async (path: string, body: object) => {
+  const response = await fetch(`${served.url}/api/v1/${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${served.token('operate')}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  return (await response.json()) as { id: string; state: string };
+};
+const ordered = async (state: string) => {
+  const response = await fetch(`${served.url}/api/v1/campaigns?state=${state}`);
+  return ((await response.json()) as { items: { id: string }[] }).items;
+};
+const order = (perMinute: number, endpoints = 3) =>
+  post('campaigns', {
+    name: 'look again',
+    choice: {
+      kind: 'endpoints',
+      endpoints: Array.from({ length: endpoints }, (_, i) => ({
+        address: '192.0.2.1',
+        port: 1 + i,
+        serverName: 'a.example',
+      })),
+    },
+    perMinute,
+    perspectives: 1,
+  });
+const heard = async (count: number) => {
+  while (tasks.length < count) await changed.promise;
+};
+const ready = async () => {
+  const url = `${String(running!.ready['admin'])}/readyz`;
+  return (await (await fetch(url)).json()) as { ready: boolean; missing: string[] };
+};
+
+it('takes orders from analytics to agents, and tells when they are done', async () => {
+  await start();
+  const { id } = await order(6000);
+  await heard(3);
+  expect(tasks.map(({ targets }) => targets[0]!.port)).toEqual([1, 2, 3]);
+  expect(tasks[0]).toMatchObject({ coordinator: 'campaigns', timeoutMs: 10_000 });
+  expect(Buffer.from(tasks[0]!.nonce).toString('hex').slice(0, 32)).toBe(id);
+  await expect
+    .poll(async () => (await ordered('done')).map((one) => one.id), { timeout: 20_000 })
+    .toContain(id);
+  expect(await ready()).toEqual({ ready: true, missing: [] });
+});
+
+it('name, nats.seedFile and timeoutMs: who asks, and how long an agent has', async () => {
+  await start({ name: 'again', nats: { servers: [nats.url], seedFile: 'again.nk' }, timeoutMs: 2000 });
+  await order(6000, 1);
+  await heard(1);
+  expect(tasks[0]).toMatchObject({ coordinator: 'again', timeoutMs: 2000 });
+});
+
+it('maxPerMinute: all together, whatever was ordered', async () => {
+  await start({ maxPerMinute: 60 });
+  await order(6000, 50);
+  await heard(1);
+  const since = performance.now();
+  await heard(3);
+  expect(performance.now() - since).toBeGreaterThan(1000);
+});
+
+it('analytics: a token that does not reach so far is none, and is told', async () => {
+  await start({ analytics: { url: served.url, tokenFile: 'weak' } });
+  await order(6000, 1);
+  await expect.poll(async () => (await ready()).missing).toEqual(['analytics']);
+  expect(tasks).toEqual([]);
+});
