@@ -35,3 +35,5 @@ report('the same, one core', middle('ingestPerCpuSecond'), 'per CPU second', {
 });
 report('an observation on disk', middle('diskBytes'), 'bytes');
 report('memory, peak', middle('peakBytes') / 2 ** 20, 'MB');
+
+await import('./analytics-queries.ts');
