@@ -148,7 +148,7 @@ export class Alerts {
       to: [...to],
       subject: oneLine(`[mecai] ${incident.kind} ${incident.state}: ${incident.summary}`).slice(0, 200),
       text: [
-        incident.summary,
+        oneLine(incident.summary),
         '',
         `Incident ${incident.id}, ${incident.state}, ${sure} sure by rules ${incident.rules_version}`,
         `Signs: ${incident.reasons.join(', ')}`,

@@ -141,7 +141,7 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
   });
   detection.start();
   alerts.start();
-  const opening = writer.open().then(() => writer.store && detection.opened(writer.store));
+  const opening = writer.open().then(() => (writer.store ? detection.opened(writer.store) : undefined));
   const opened = opening.catch((error: unknown) => {
     if (!givingUp.signal.aborted) fail(error);
   });

@@ -25,7 +25,8 @@ import { Geo } from './geo.ts';
 import { countRows } from './queries.ts';
 import { type ReadContext, readObservation } from './read-observation.ts';
 import { readRecord } from './read-record.ts';
-import type { Read, StoredEvent } from './rows.ts';
+import type { ObservationRow, Read, StoredEvent } from './rows.ts';
+import type { Store } from './store.ts';
 import { encodeObservation, makeDecision, nonceOf } from './testing/network.ts';
 import { Writer } from './writer.ts';
 
@@ -286,3 +287,70 @@ it('says of the evidence of a mismatch whether it holds', () => {
   expect(holds({ evidence: { ...evidence, signature: Uint8Array.of(0) } })).toBe(false);
   expect(holds({ coordinator: 'va2' })).toBe(undefined);
 });
+
+it('verifies all while few wait, and beyond that what tells something new', async () => {
+  const judging = new LiveDetection({
+    rules,
+    maxEndpoints: 1000,
+    everyMs: 1000,
+    store: () => undefined,
+    placeOf: () => undefined,
+    now: () => now,
+    log,
+  });
+  const probed = { ...aboutLima, possessionProven: true, chain: [Uint8Array.of(1)] };
+  const read = (data: Uint8Array, waiting: number) => {
+    const subject = 'mecai.observation.lima.va1';
+    const found = readObservation(
+      { subject, data, receivedAt: now, waiting },
+      { ...context(), detection: judging, unverifiedBeyond: 5 },
+    );
+    return 'row' in found ? (found.row as ObservationRow).verified : found;
+  };
+  const forged = (observation: Observation) => {
+    const signed = SignedObservation.decode(encodeObservation(observation, key));
+    return SignedObservation.encode({ ...signed, signature: Uint8Array.of(0) }).finish();
+  };
+  await judging.opened(emptyStore);
+  expect(read(forged(probed), 0)).toEqual({ fault: 'bad-signature' });
+  expect(read(forged(probed), 6)).toEqual({ fault: 'bad-signature' });
+  expect(read(encodeObservation(probed, key), 6)).toBe(true);
+  expect(read(forged(probed), 5)).toEqual({ fault: 'bad-signature' });
+  expect(read(forged(probed), 6)).toBe(false);
+  // Another certificate would be evidence.
+  expect(read(forged({ ...probed, chain: [Uint8Array.of(2)] }), 6)).toEqual({ fault: 'bad-signature' });
+});
+
+it('stores a share of the matches, each standing for the others, and all the rest', () => {
+  const detection = { expects: () => false, contested: () => false, rulesVersion: 1 };
+  const weights = (verdict: string, matchesStored: number) =>
+    Array.from({ length: 400 }, (_, n) => {
+      const data = encodeObservation({ ...aboutLima, nonce: nonceOf(n) }, key);
+      const judged = { ...detection, judge: () => verdict } as unknown as ReadContext['detection'];
+      const arrival = { subject: 'mecai.observation.lima.va1', data, receivedAt: now, waiting: 0 };
+      const found = readObservation(arrival, { ...context(), detection: judged, matchesStored });
+      return 'row' in found ? (found.row as ObservationRow).weight : 0;
+    });
+  const total = (list: readonly number[]) => list.reduce((sum, weight) => sum + weight, 0);
+  expect(new Set(weights('match', 1))).toEqual(new Set([1]));
+  expect(new Set(weights('mismatch', 0.25))).toEqual(new Set([1]));
+  const sampled = weights('match', 0.25);
+  expect(new Set(sampled)).toEqual(new Set([0, 4]));
+  expect(Math.abs(total(sampled) - 400)).toBeLessThan(150);
+});
+
+const aboutLima: Observation = {
+  nonce: nonceOf(1),
+  agent: 'lima',
+  target: makeDecision(1, now).targets[0],
+  observedAt: now,
+  chain: [],
+  possessionProven: false,
+  tls: undefined,
+  ocsp: [],
+  sctLists: [],
+  timings: undefined,
+  failure: undefined,
+};
+/** A store in which nothing is found. */
+const emptyStore = { query: () => Promise.resolve([]) } as unknown as Store;

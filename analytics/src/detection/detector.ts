@@ -102,7 +102,7 @@ export class Detector {
     } else endpoint = new Endpoint(nameOf(sighting), sighting.targetAsn);
     this.#endpoints.set(key, endpoint);
     if (this.#endpoints.size > this.#maxEndpoints) this.#forgetOne();
-    if (endpoint.answeredElsewhere(sighting.country) > sighting.at - 600_000) {
+    if (endpoint.answersElsewhere(sighting.country) > sighting.at - 600_000) {
       this.#outages.add(sighting, false, this.#rules);
     }
     const regions = endpoint.keys.get(sighting.spki)?.rirs.size ?? 0;
@@ -156,7 +156,9 @@ export class Detector {
 
   #fail(sighting: Sighting, endpoint: Endpoint): void {
     // Down for everyone is not down here.
-    if (endpoint.answeredElsewhere(sighting.country) < sighting.at - 600_000) return;
+    const answers = endpoint.answersElsewhere(sighting.country);
+    endpoint.fail(sighting.country, sighting.at);
+    if (answers < sighting.at - 600_000) return;
     this.#outages.add(sighting, true, this.#rules);
     this.#ledger.noteFailure(endpoint, sighting);
   }

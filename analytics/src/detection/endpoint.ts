@@ -34,11 +34,8 @@ const maxKeys = 8;
 export class Endpoint {
   readonly name: EndpointName;
   readonly targetAsn: number;
-  /** When it last answered, from which country; and the same for the country before that. */
-  #answered: readonly [{ at: number; country: string }, { at: number; country: string }] = [
-    { at: Number.NEGATIVE_INFINITY, country: '' },
-    { at: Number.NEGATIVE_INFINITY, country: '' },
-  ];
+  readonly #answered = new Latest();
+  readonly #failed = new Latest();
   readonly keys = new Map<string, SeenKey>();
   readonly views = new Map<string, View>();
 
@@ -51,9 +48,7 @@ export class Endpoint {
   see(sighting: Sighting): SeenKey {
     const { spki, at, country } = sighting;
     const key = this.remember(sighting, at);
-    const [last, before] = this.#answered;
-    if (last.country === country) last.at = at;
-    else this.#answered = [{ at, country }, last.country === '' ? before : last];
+    this.#answered.note(country, at);
     const view = this.views.get(sighting.agent);
     if (!view) {
       const { agent, rir, asn, id } = sighting;
@@ -105,10 +100,15 @@ export class Endpoint {
     return others > 0 ? 'mismatch' : 'new';
   }
 
-  /** When it last answered to an agent of another country. */
-  answeredElsewhere(country: string): number {
-    const [last, before] = this.#answered;
-    return last.country === country ? before.at : last.at;
+  /** An agent of that country got no answer. */
+  fail(country: string, at: number): void {
+    this.#failed.note(country, at);
+  }
+
+  /** When it last answered to an agent of another country, if no other has failed since; else never. */
+  answersElsewhere(country: string): number {
+    const at = this.#answered.elsewhere(country);
+    return at >= this.#failed.elsewhere(country) ? at : Number.NEGATIVE_INFINITY;
   }
 
   /** The key not seen for longest goes. */
@@ -119,6 +119,21 @@ export class Endpoint {
     }
     this.keys.delete(oldest!.spki);
     for (const [agent, view] of this.views) if (view.spki === oldest!.spki) this.views.delete(agent);
+  }
+}
+
+/** When something last happened, by country; of the two countries it happened in last. */
+class Latest {
+  #last = { at: Number.NEGATIVE_INFINITY, country: '' };
+  #before = this.#last;
+
+  note(country: string, at: number): void {
+    if (this.#last.country !== country) this.#before = this.#last;
+    this.#last = { at, country };
+  }
+
+  elsewhere(country: string): number {
+    return this.#last.country === country ? this.#before.at : this.#last.at;
   }
 }
 

@@ -61,16 +61,17 @@ export class LiveDetection {
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.#go(() => this.#tick()), this.#options.everyMs);
+    this.#timer = setInterval(() => void this.#go(() => this.#tick()), this.#options.everyMs);
   }
 
   /** The store has been opened: learns from it what had been seen before. */
-  opened(store: Store): void {
-    this.#go(() => (this.#early ? this.#remember(store) : Promise.resolve()));
+  opened(store: Store): Promise<void> {
+    return this.#go(() => (this.#early ? this.#remember(store) : Promise.resolve()));
   }
 
-  #go(action: () => Promise<void>): void {
+  #go(action: () => Promise<void>): Promise<void> {
     this.#turn = this.#turn.then(action).catch((error: unknown) => this.#failed(error));
+    return this.#turn;
   }
 
   /** First opinion about an observation that is about to be stored. */
