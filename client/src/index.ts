@@ -24,6 +24,7 @@ export {
   type Verdict,
   verdictOf,
 } from './guard/guard.ts';
+export { intranetRevocation } from './guard/intranet.ts';
 export { GuardedAgent, undiciConnector, type UndiciConnectOptions } from './guard/agent.ts';
 export type { TlsOptions } from './guard/tls-socket.ts';
 export * from './perspectives.ts';

@@ -4,6 +4,7 @@ import { createPublicKey, hash, type KeyObject, randomBytes } from 'node:crypto'
 import { isIP } from 'node:net';
 import { ClientError } from '../error.ts';
 import { Guard, type GuardOptions, type Outcome } from '../guard/guard.ts';
+import { intranetRevocation } from '../guard/intranet.ts';
 import { type ClientPolicy, defaultPolicy, parsePolicy } from '../guard/policy.ts';
 import { reportOf, submitReport } from '../report.ts';
 import { vaAgent } from '../request.ts';
@@ -87,6 +88,7 @@ export const connectCommand: Command = {
       random: randomBytes,
       onOutcome: (outcome) => outcomes.push(outcome),
       direct: { agent },
+      intranetSource: intranetRevocation(terminal.now),
       ...(country !== undefined && { clientCountry: country }),
       ...(countryOf && { countryOf }),
     });

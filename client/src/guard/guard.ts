@@ -33,7 +33,7 @@ export interface GuardOptions {
   readonly onOutcome?: (outcome: Outcome) => void;
   /** For `direct`. */
   readonly direct?: DirectOptions;
-  /** Asks responders and CRLs of intranet CAs. */
+  /** Asks responders and CRLs of intranet CAs: `intranetRevocation`. Without it only what is stapled counts. */
   readonly intranetSource?: RevocationSource;
   /** For the file under /.well-known/mecai/, milliseconds. Default 5,000. */
   readonly bundleMs?: number;

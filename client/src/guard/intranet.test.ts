@@ -1,20 +1,16 @@
-import { constructed, der, implicit, RevocationSource } from '@mecai/pki';
+import { constructed, der, implicit } from '@mecai/pki';
 import { testCertificate, testCrl, testExtension } from '@mecai/voucher/testing';
+import { createServer } from 'node:http';
 import { describe, expect, test } from 'vitest';
+import { portOf } from '../test-va-server.ts';
 import { chainOf, serverCertificate, webIntermediate, webRoot } from '../testing/world.ts';
-import { failures, guardOf, one, serve } from './guard-bed.ts';
+import { closing, failures, guardOf, one, serve } from './guard-bed.ts';
+import { intranetRevocation } from './intranet.ts';
 
 describe('an intranet', () => {
   const intranet = [{ suffix: 'corp.example', roots: [webRoot.der] }];
   const leaf = serverCertificate({ dnsNames: ['wiki.corp.example'], serial: 20 });
   const at = (port: number) => ({ host: '127.0.0.1', port, servername: 'wiki.corp.example' });
-  const uri = der.tlv(implicit(6), Buffer.from('http://crl.corp.example/'));
-  const point = der.sequence(der.tlv(constructed(0), der.tlv(constructed(0), uri)));
-  const withCrl = serverCertificate({
-    dnsNames: ['wiki.corp.example'],
-    serial: 21,
-    extensions: [testExtension('2.5.29.31', false, der.sequence(point))],
-  });
 
   test('needs no voucher, but its CA and a status that is known', async () => {
     const server = await serve({ certificates: [{ leaf, slot: [] }] });
@@ -42,22 +38,30 @@ describe('an intranet', () => {
     );
   });
 
-  test('asks its CA where nothing is stapled', async () => {
+  test('asks its CA where nothing is stapled: over HTTP, for what the certificate names', async () => {
+    let crl: Uint8Array | undefined;
+    const ca = createServer((_, response) => void response.writeHead(crl ? 200 : 503).end(crl));
+    closing.push(() => ca.close());
+    await new Promise<void>((resolve) => ca.listen(0, '127.0.0.1', resolve));
+    const uri = der.tlv(implicit(6), Buffer.from(`http://localhost:${portOf(ca)}/crl`));
+    const point = der.sequence(der.tlv(constructed(0), der.tlv(constructed(0), uri)));
+    const withCrl = serverCertificate({
+      dnsNames: ['wiki.corp.example'],
+      serial: 21,
+      extensions: [testExtension('2.5.29.31', false, der.sequence(point))],
+    });
     const server = await serve({ certificates: [{ leaf: withCrl }] });
-    const crl = (revoked: boolean) =>
-      testCrl(webIntermediate, {
-        number: 1,
-        thisUpdate: new Date(Date.now() - 3_600_000),
-        nextUpdate: new Date(Date.now() + 3_600_000),
-        ...(revoked && { revoked: [{ certificate: withCrl }] }),
-      });
-    const asking = (revoked: boolean) => {
-      const fetchCrl = () => Promise.resolve(crl(revoked));
-      const intranetSource = new RevocationSource({ fetch: fetchCrl, clock: () => new Date() });
-      return guardOf({ intranet }, { intranetSource }).guard.connect(at(server.port));
+    const asking = () => {
+      const intranetSource = intranetRevocation(() => new Date());
+      return failures(guardOf({ intranet }, { intranetSource }).guard.connect(at(server.port)));
     };
-    (await asking(false)).socket.destroy();
-    expect(await failures(asking(true))).toEqual(['certificate-revoked']);
+    expect(await asking()).toEqual(['certificate-status-unknown']);
+    const hours = (n: number) => new Date(Date.now() + n * 3_600_000);
+    const times = { thisUpdate: hours(-1), nextUpdate: hours(1) };
+    crl = testCrl(webIntermediate, { number: 1, ...times });
+    expect(await asking()).toEqual([]);
+    crl = testCrl(webIntermediate, { number: 2, revoked: [{ certificate: withCrl }], ...times });
+    expect(await asking()).toEqual(['certificate-revoked']);
   });
 });
 

@@ -1,5 +1,6 @@
 /** Hosts of a private network: pinned to its CA, without vouchers, of a status that is known to be good. */
-import { type Certificate, parseCertificate, type RevocationSource, TrustStore } from '@mecai/pki';
+import { type Certificate, httpFetch, parseCertificate, RevocationSource, TrustStore } from '@mecai/pki';
+import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import type { Handshake, ServerCheck, ServerFailure } from '../checker.ts';
 import { readableCertificates, type RevocationCache } from '../revocation-cache.ts';
@@ -12,6 +13,19 @@ export interface IntranetCheckOptions {
   readonly now: Date;
   readonly signal: AbortSignal;
 }
+
+/**
+ * Asks the responders and CRLs that intranet certificates name, over plain HTTP as is usual, and remembers what they
+ * say. Any address may be asked: they are those of a private network.
+ */
+export const intranetRevocation = (now: () => Date): RevocationSource =>
+  new RevocationSource({
+    fetch: httpFetch({
+      resolve: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
+      isAllowed: () => true,
+    }),
+    clock: now,
+  });
 
 /** Throws `PkiError` only for a pinned root that cannot be read. */
 export async function checkIntranet(
