@@ -1,5 +1,6 @@
 import type { Voucher } from '@mecai/voucher';
 import { testOcsp } from '@mecai/voucher/testing';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Candidate } from './candidates.ts';
 import { Checker, type CheckerOptions, type Handshake } from './checker.ts';
@@ -221,5 +222,39 @@ describe('the status of the server certificate', () => {
     const seen = { ...handshake, chain: chainOf(shortLived, webIntermediate) };
     const voucher: Candidate = { route: 'ocsp', voucher: one!.issue(voucherFor(seen, none)) };
     expect(codes([voucher], { seen })).toEqual([]);
+  });
+});
+
+describe('hostile servers', () => {
+  const good = one!.issue(about());
+  const flipped = (bytes: Uint8Array) =>
+    fc.tuple(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 })).map(([at, change]) => {
+      const changed = Uint8Array.from(bytes);
+      changed[at]! ^= change;
+      return changed;
+    });
+  const ocsp = testOcsp({
+    about: leaf,
+    issuer: webIntermediate,
+    thisUpdate: after(-2),
+    nextUpdate: after(24),
+  });
+  const bytes = fc.uint8Array({ maxLength: 300 });
+
+  test('whatever they send is a failure, never an exception, and no altered voucher passes', () => {
+    const checker = new Checker({ list, serverStatus: 'if-known' });
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(bytes, flipped(good)), { maxLength: 4 }),
+        fc.option(fc.array(fc.oneof(bytes, flipped(chain[0]!), fc.constant(chain[1]!)), { maxLength: 3 })),
+        fc.option(fc.oneof(bytes, flipped(ocsp))),
+        (vouchers, otherChain, stapled) => {
+          const seen = { ...handshake, chain: otherChain ?? chain, ...(stapled && { ocsp: stapled }) };
+          const candidates = vouchers.map((voucher) => ({ route: 'well-known', voucher }) as const);
+          expect(checker.check(seen, candidates, choice(), now).failures).not.toEqual([]);
+        },
+      ),
+      { numRuns: 1_500 },
+    );
   });
 });
