@@ -157,7 +157,7 @@ it('says what is different about a known certificate, and about one that is not 
   const { holdUntil: _, ...free } = testNotice(['www.example.org']);
   expect(noticeText(free, publicUrl)).toContain('It is not on hold');
   expect(noticeText({ ...free, kind: 'unexpected-address' }, publicUrl)).toContain(
-    'was seen where we have not seen it before',
+    'has seen a certificate that it knows\nwhere it has not seen it before',
   );
   expect(parseCertificate(free.chain[0]!).version).toBe(3);
   expect(() => decodeNotice('{}')).toThrow(TypeError);

@@ -25,7 +25,7 @@ export function noticeText(notice: Notice, publicUrl: string): string {
   const fingerprint = sha256Hex(leaf.der);
   const { dns } = subjectAltNames(leaf);
   return [
-    ...opening(notice),
+    ...opening(notice, publicUrl),
     '',
     `fingerprint  ${fingerprint} (SHA-256)`,
     `issuer       ${nameText(leaf.issuer)}`,
@@ -51,10 +51,12 @@ export function noticeText(notice: Notice, publicUrl: string): string {
   ].join('\n');
 }
 
-const opening = ({ kind }: Notice): string[] =>
-  kind === 'first-sight'
-    ? ['A voucher was asked for, for a certificate that we have not seen before.']
-    : ['A certificate that we know was seen where we have not seen it before.'];
+function opening({ kind }: Notice, publicUrl: string): string[] {
+  const us = `The voucher authority at ${new URL(publicUrl).host}`;
+  return kind === 'first-sight'
+    ? [`${us} was asked for a voucher,`, 'for a certificate that it has not seen before.']
+    : [`${us} has seen a certificate that it knows`, 'where it has not seen it before.'];
+}
 
 function consequence({ kind, holdUntil }: Notice): string[] {
   if (kind === 'unexpected-address') return ['If this server is yours, nothing need be done.'];

@@ -129,7 +129,7 @@ function start(changes: Record<string, unknown> = {}, allowed = ['127.0.0.0/8'])
     bounces: 'bounces@va.test',
     secretFile,
     smtp: { server: `127.0.0.1:${postfix.port}`, tls: 'none', timeoutMs: 5_000 },
-    rdap: { bootstrap: `${base()}/dns.json`, timeoutMs: 300 },
+    rdap: { bootstrap: `${base()}/dns.json`, timeoutMs: 1_000 },
     webhooks: { timeoutMs: 1_000 },
     pollMs: 20,
     retry: { firstMs: 50, maxMs: 200 },
