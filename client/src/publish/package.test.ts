@@ -12,9 +12,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { oldestNode, type PackageSizes, writePackage } from './package.ts';
 
+// Compilers and other Nodes, on machines of any load.
+vi.setConfig({ testTimeout: 120_000 });
 const root = join(import.meta.dirname, '..', '..', '..');
 const directory = mkdtempSync(join(tmpdir(), 'mecai-package-'));
 const out = join(directory, 'node_modules', '@mecai', 'client');

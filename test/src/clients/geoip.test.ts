@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { listedVa, listOf, signedList, startServer, vendorKey, webRoot } from '@mecai/client/testing';
 import { toPem } from '@mecai/pki';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import { writeMmdb } from '../parts/mmdb-writer.ts';
 
+vi.setConfig({ testTimeout: 120_000 });
 const directory = mkdtempSync(join(tmpdir(), 'mecai-geoip-'));
 afterAll(() => rmSync(directory, { recursive: true }));
 const file = (name: string, content: string | Uint8Array) => {

@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 
+vi.setConfig({ testTimeout: 120_000 });
 const vectors = join(import.meta.dirname, '..', '..', 'vectors');
 const node = (...args: readonly string[]) => execFileSync(process.execPath, args, { encoding: 'utf8' });
 
