@@ -21,21 +21,23 @@ let refuse = 0;
 let arrived = Promise.withResolvers<void>();
 
 const receiver = createServer((request, response) => {
-  void text(request).then((body) => {
-    calls.push({ headers: request.headers, body });
+  const take = async () => {
+    calls.push({ headers: request.headers, body: await text(request) });
     response.writeHead(refuse-- > 0 ? 503 : 204).end();
     arrived.resolve();
-  });
+  };
+  void take();
 });
 const postOffice = new SMTPServer({
   authOptional: true,
   disabledCommands: ['STARTTLS'],
   onData(stream, _session, done) {
-    void text(stream).then((mail) => {
-      mails.push(mail);
+    const take = async () => {
+      mails.push(await text(stream));
       done();
       arrived.resolve();
-    });
+    };
+    void take();
   },
 });
 let store: Store;

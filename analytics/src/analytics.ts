@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { inboxPrefix, streams } from '@mecai/proto';
-import { type Logger, type Running, readText, untilItWorks } from '@mecai/runtime';
+import { type Logger, type Running, Telemetry, readText, untilItWorks } from '@mecai/runtime';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { Agents } from './agents.ts';
@@ -10,7 +10,7 @@ import { CertificateCache } from './certificate-cache.ts';
 import type { AnalyticsConfig } from './config.ts';
 import { LiveDetection } from './detection/live.ts';
 import { rules } from './detection/rules.ts';
-import { Follower } from './follower.ts';
+import { Follower, type FollowerStatus } from './follower.ts';
 import { Geo } from './geo.ts';
 import { Perspectives } from './perspectives.ts';
 import { startHttp } from './http.ts';
@@ -93,7 +93,10 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
   let nats: NatsConnection | undefined;
   let manager: JetStreamManager | undefined;
 
+  const telemetry = new Telemetry('analytics', name, config.telemetry);
+  measure(telemetry, followers, { now, detection, alerts });
   const http = await startHttp(config.admin, {
+    metrics: () => telemetry.metrics(),
     missing: () => [
       ...(writer.store ? [] : ['store']),
       ...(followers.observations.following && followers.records.following ? [] : ['nats']),
@@ -164,6 +167,7 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
       await following;
       await api?.close();
       await http.close();
+      await telemetry.stop();
       await writer.close();
     },
   };
@@ -185,6 +189,38 @@ const dial = (servers: string, name: string, seed: Uint8Array) =>
     // A key may be known a moment later.
     ignoreAuthErrorAbort: true,
   });
+
+/** What operators watch; the lag first. */
+function measure(
+  telemetry: Telemetry,
+  followers: Readonly<Record<string, Follower>>,
+  { now, detection, alerts }: { now: () => number; detection: LiveDetection; alerts: Alerts },
+): void {
+  const each = (value: (status: FollowerStatus) => number | null) =>
+    Object.entries(followers).flatMap(([stream, follower]) => {
+      const found = value(follower.status);
+      return found === null ? [] : [[found, { stream }] as const];
+    });
+  telemetry.gauge<'stream'>('analytics.behind', 'Messages that wait to be taken.', () =>
+    each(({ behind }) => behind),
+  );
+  telemetry.gauge<'stream'>('analytics.under.way', 'Messages taken and not stored yet.', () =>
+    each(({ underWay }) => underWay),
+  );
+  telemetry.gauge<'stream'>('analytics.lag.seconds', 'How old what is stored is, while more waits.', () =>
+    each(({ behind, underWay, newestAt }) =>
+      newestAt !== null && behind + underWay > 0 ? (now() - newestAt) / 1000 : 0,
+    ),
+  );
+  telemetry.gauge<'stream'>('analytics.stored', 'Rows stored since the start.', () =>
+    each(({ stored }) => stored),
+  );
+  telemetry.gauge<'stream'>('analytics.dead.letters', 'Messages put aside since the start.', () =>
+    each(({ deadLetters }) => deadLetters),
+  );
+  telemetry.gauge('incidents.open', 'Incidents that are open.', () => detection.openIncidents);
+  telemetry.gauge('alerts.pending', 'Alerts not accepted yet.', () => alerts.pending);
+}
 
 /** Messages to be handed out, and those handed out and not acknowledged; null while NATS is absent. */
 async function lag(manager: JetStreamManager | undefined, stream: string, name: string) {

@@ -31,6 +31,7 @@ it('fills in defaults, and takes paths from the directory of the file', () => {
     matchesStored: 1,
     unverifiedBeyond: 10_000,
     geoip: {},
+    telemetry: { traceShare: expect.any(Number), metricsEveryMs: expect.any(Number) },
     detection: { everySeconds: 5, maxEndpoints: 50_000 },
     alerts: { kinds: ['regional-interception', 'local-outage'] },
   });

@@ -1,4 +1,4 @@
-import { hostPort, loadConfig, path } from '@mecai/runtime';
+import { hostPort, loadConfig, path, telemetryConfig } from '@mecai/runtime';
 import { isName } from '@mecai/proto';
 import * as z from 'zod';
 import { apiConfig } from './api/config.ts';
@@ -60,6 +60,7 @@ export const configSchema = z.strictObject({
   unverifiedBeyond: z.int().min(0).max(1_000_000_000).default(10_000),
   /** GeoIP databases (MMDB), for country and network of what is probed. */
   geoip: z.strictObject({ country: path().optional(), asn: path().optional() }).prefault({}),
+  telemetry: telemetryConfig(),
   detection: z
     .strictObject({
       /** Seconds between evaluations. */

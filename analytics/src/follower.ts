@@ -35,6 +35,8 @@ export interface FollowerStatus {
   readonly deadLetters: number;
   /** Messages handed to this process and not stored yet. */
   readonly underWay: number;
+  /** Messages that waited behind the one taken last. */
+  readonly behind: number;
   /** When JetStream stored the newest message stored here since the start, milliseconds since 1970. */
   readonly newestAt: number | null;
 }
@@ -68,6 +70,7 @@ export class Follower {
   #repeated = 0;
   #deadLetters = 0;
   #newestAt: number | null = null;
+  #behind = 0;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
@@ -81,6 +84,7 @@ export class Follower {
       repeated: this.#repeated,
       deadLetters: this.#deadLetters,
       underWay: this.#underWay.size,
+      behind: this.#behind,
       newestAt: this.#newestAt,
     };
   }
@@ -136,6 +140,7 @@ export class Follower {
 
   #take(message: JsMsg, incarnation: string): void {
     const { streamSequence, timestampNanos, pending } = message.info;
+    this.#behind = pending;
     const key = `${incarnation} ${streamSequence}`;
     if (this.#underWay.has(key)) return;
     this.#underWay.add(key);

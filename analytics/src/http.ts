@@ -8,12 +8,16 @@ export interface Served {
   /** What is missing for the process to do its work; empty: ready. */
   readonly missing: () => readonly string[];
   readonly status: () => Promise<unknown>;
+  /** Prometheus text format. */
+  readonly metrics: () => Promise<string>;
   readonly store: () => Store | undefined;
 }
 
 interface Answer {
   readonly code: number;
   readonly body: unknown;
+  /** Of a body that is text; JSON otherwise. */
+  readonly type?: string;
 }
 
 type Route = (parameters: URLSearchParams) => Answer | Promise<Answer>;
@@ -27,7 +31,7 @@ const problem = (code: number, title: string, more: object = {}): Answer => ({
 });
 
 /**
- * The HTTP interface: `/healthz`, `/readyz`, `/status`, `/counts` (rows by table) and
+ * The HTTP interface: `/healthz`, `/readyz`, `/status`, `/metrics`, `/counts` (rows by table) and
  * `/observations?nonce=<64 hex digits>` (at most 1,000). Only GET; nothing it does writes.
  */
 export async function startHttp(listen: string, served: Served): Promise<AdminServer> {
@@ -53,7 +57,7 @@ export async function startHttp(listen: string, served: Served): Promise<AdminSe
   };
 }
 
-function routesOf({ missing, status, store }: Served): ReadonlyMap<string, Route> {
+function routesOf({ missing, status, metrics, store }: Served): ReadonlyMap<string, Route> {
   const withStore = (use: (store: Store) => Promise<Answer>) => {
     const open = store();
     return open ? use(open) : problem(503, 'The store is absent');
@@ -69,6 +73,7 @@ function routesOf({ missing, status, store }: Served): ReadonlyMap<string, Route
       },
     ],
     ['/status', async () => ok(await status())],
+    ['/metrics', async () => ({ code: 200, body: await metrics(), type: 'text/plain; version=0.0.4' })],
     ['/counts', () => withStore(async (open) => ok(await countRows(open)))],
     [
       '/observations',
@@ -90,13 +95,13 @@ async function answer(request: IncomingMessage, routes: ReadonlyMap<string, Rout
   return route ? await route(url.searchParams) : problem(404, 'Not here', { try: [...routes.keys()] });
 }
 
-function send(response: ServerResponse, { code, body }: Answer): void {
+function send(response: ServerResponse, { code, body, type }: Answer): void {
   response.writeHead(code, {
-    'content-type': code >= 400 && code !== 503 ? 'application/problem+json' : 'application/json',
+    'content-type': type ?? (code >= 400 && code !== 503 ? 'application/problem+json' : 'application/json'),
     'cache-control': 'no-store',
     ...(code === 405 && { allow: 'GET' }),
   });
-  response.end(`${JSON.stringify(body)}\n`);
+  response.end(typeof body === 'string' ? body : `${JSON.stringify(body)}\n`);
 }
 
 const message = (error: unknown) => (error instanceof Error ? error.message : 'unknown');

@@ -1,4 +1,4 @@
-import type { IncidentRow } from '../rows.ts';
+import type { IncidentRow, Verdict } from '../rows.ts';
 import type { Store } from '../store.ts';
 import { type Incident } from './incident.ts';
 import { incidentOf } from './incident-rows.ts';
@@ -28,7 +28,7 @@ export class CertificateNames {
     this.#capacity = capacity;
   }
 
-  async complete(facts: readonly Fact[]): Promise<Sighting[]> {
+  async complete<F extends Fact>(facts: readonly F[]): Promise<(F & Names)[]> {
     const missing = [...new Set(facts.map(({ leaf }) => leaf))].filter(
       (leaf) => leaf !== '' && !this.#known.has(leaf),
     );
@@ -53,9 +53,9 @@ export async function sightingsBetween(
   names: CertificateNames,
   from: number,
   to: number,
-): Promise<Sighting[]> {
-  const facts = await store.query<Fact>(
-    `SELECT ${columns} FROM observations AS o
+): Promise<(Sighting & { readonly stored: Verdict })[]> {
+  const facts = await store.query<Fact & { readonly stored: Verdict }>(
+    `SELECT ${columns}, o.verdict AS stored FROM observations AS o
      WHERE o.received_at >= fromUnixTimestamp64Milli({from:Int64})
        AND o.received_at < fromUnixTimestamp64Milli({to:Int64})
      ORDER BY o.received_at, o.id`,
@@ -100,11 +100,7 @@ export async function pastKeys(store: Store, from: number, most: number): Promis
      ) ORDER BY at`,
     { from, most },
   );
-  const lastAt = rows.map((row) => row.lastAt);
-  return (await new CertificateNames(store).complete(rows)).map((fact, i) => ({
-    ...fact,
-    lastAt: lastAt[i]!,
-  }));
+  return new CertificateNames(store).complete(rows);
 }
 
 const incidentColumns = `* REPLACE (

@@ -44,3 +44,24 @@ it('analytics killed: issuance does not notice, and what was observed meanwhile 
   // What it had taken but not stored is handed out again after 30 s, its `redeliverMs`.
   await eventually('everything is stored', async () => (await waiting()) === 0, 45_000);
 }, 90_000);
+
+it('analytics stopped: issuance is as fast as with it', async () => {
+  const analytics = stage.network.analytics!;
+  const load = new Load(stage.network.vrpUrl, stage.request, stage.ca);
+  const timed = async () => {
+    const began = performance.now();
+    await load.issued(30, 60_000);
+    return performance.now() - began;
+  };
+  await load.issued(10);
+  const withIt = await timed();
+  await analytics.signal('SIGSTOP');
+  const from = load.endings.length;
+  const without = await timed();
+  await load.stop();
+  expect(load.endings.slice(from).filter(({ status }) => status !== 'issued')).toEqual([]);
+  // Times on a busy machine vary; waiting for analytics would be for ever.
+  expect(without).toBeLessThan(3 * withIt + 2000);
+  await analytics.signal('SIGCONT');
+  await eventually('everything is stored', async () => (await waiting()) === 0, 60_000);
+}, 120_000);
