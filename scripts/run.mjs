@@ -10,7 +10,7 @@ const node = join(root, 'node_modules/node/bin/node');
 const bin = join(root, 'node_modules/.bin');
 // Type stripping is announced as experimental by some releases: no news to the reader.
 const plain = ['--disable-warning=ExperimentalWarning'];
-const benches = ['probe', 'voucher', 'pki', 'analytics', 'detection', 'network', 'client'];
+const benches = ['probe', 'voucher', 'pki', 'analytics', 'detection', 'log', 'network', 'client'];
 
 const usage = `usage: npm run <command> [-- arguments]
 
