@@ -66,9 +66,13 @@ export interface Loaded<T> {
   readonly reload: () => void;
 }
 
-/** What a path answers, asked again every so many milliseconds while the page is looked at. */
-export function useApi<T>(path: string | undefined, everyMs = 0): Loaded<T> {
-  const [state, setState] = useState<{ path?: string; data?: T; error?: ApiError; at?: number }>({});
+/**
+ * What a path answers, asked again every so many milliseconds while the page is looked at.
+ *
+ * @param subject what the answer is about: as long as it stays the same, what was there is shown until more comes
+ */
+export function useApi<T>(path: string | undefined, everyMs = 0, subject = path): Loaded<T> {
+  const [state, setState] = useState<{ subject?: string; data?: T; error?: ApiError; at?: number }>({});
   const [round, setRound] = useState(0);
   const reload = useCallback(() => setRound((before) => before + 1), []);
   useEffect(() => {
@@ -78,11 +82,16 @@ export function useApi<T>(path: string | undefined, everyMs = 0): Loaded<T> {
     const load = async () => {
       try {
         const data = await get<T>(path);
-        if (current) setState({ path, data, at: Date.now() });
+        if (current) setState({ ...(subject !== undefined && { subject }), data, at: Date.now() });
       } catch (error) {
         const failed = error instanceof ApiError ? error : new ApiError('internal', 0, String(error));
         // What was there stays readable while the server is away.
-        if (current) setState((before) => ({ ...(before.path === path ? before : {}), path, error: failed }));
+        if (current)
+          setState((before) => ({
+            ...(before.subject === subject ? before : {}),
+            ...(subject !== undefined && { subject }),
+            error: failed,
+          }));
       }
       if (current && everyMs > 0) timer = setTimeout(again, everyMs);
     };
@@ -95,8 +104,8 @@ export function useApi<T>(path: string | undefined, everyMs = 0): Loaded<T> {
       current = false;
       clearTimeout(timer);
     };
-  }, [path, everyMs, round]);
-  const mine = state.path === path;
+  }, [path, everyMs, round, subject]);
+  const mine = state.subject === subject;
   return {
     data: mine ? state.data : undefined,
     error: mine ? state.error : undefined,

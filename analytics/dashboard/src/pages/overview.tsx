@@ -32,7 +32,7 @@ export function Overview({ query }: Route) {
   const incidents = useApi<Page<Incident>>('incidents?state=open&limit=8', everyMs);
   // To the minute, so that the same minute asks the same.
   const since = new Date(Math.floor(Date.now() / 60_000) * 60_000 - Number(range) * hour).toISOString();
-  const rates = useApi<Rates>(`rates?by=${encodeURIComponent(by)}&since=${since}`, everyMs);
+  const rates = useApi<Rates>(`rates?by=${encodeURIComponent(by)}&since=${since}`, everyMs, `${by} ${range}`);
   const alive = perspectives.data?.items.filter(({ state }) => state === 'alive').length;
   return (
     <>
