@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Mismatch, SignedObservation } from '@mecai/proto';
 import { createLogger } from '@mecai/runtime';
 import { expect, it } from 'vitest';
+import type { Counts } from './queries.ts';
 import type { ObservationRow } from './rows.ts';
 import { Store } from './store.ts';
 import { Bed } from './testing/bed.ts';
@@ -32,6 +33,7 @@ it('stores observation, certificate, decision and mismatch, and serves them', as
   expect(await analytics.caughtUp()).toEqual({
     observations: 1,
     rates: 1,
+    campaigns: 0,
     certificates: 1,
     decisions: 1,
     mismatches: 1,
@@ -194,4 +196,34 @@ it('answers only what it serves', async () => {
   }
   expect(await analytics.get(`/observations?nonce=${'ab'.repeat(32)}`)).toEqual([]);
   await analytics.stop();
+});
+
+it('orders another look, with SNI and without, where agents disagree, if it may', async () => {
+  const analytics = await bed.start({ detection: { everySeconds: 0.2, lookAgain: true } });
+  await analytics.until('/readyz', (_, code) => code === 200);
+  const { certificates, keys } = bed.network;
+  for (const [n, agent] of (['lima', 'oslo', 'tokyo'] as const).entries()) {
+    const observation = {
+      ...makeObservation(bed.network, 0, agent, Date.now()),
+      chain: [certificates[n === 2 ? 1 : 0]!],
+    };
+    await bed.publish(agent, subjectOf(agent), encodeObservation(observation, keys.get(agent)!));
+  }
+  await analytics.until<Counts>('/counts', ({ campaigns }) => campaigns === 1);
+  await analytics.stop();
+  const store = await Store.open(
+    {
+      store: { kind: 'embedded', directory: join(bed.directory, 'store') },
+      retentionDays: 0,
+      insertMs: 1000,
+    },
+    createLogger('test', 'silent'),
+  );
+  expect(await store.query('SELECT author, endpoints FROM campaigns FINAL')).toEqual([
+    { author: 'rules', endpoints: 2 },
+  ]);
+  expect(
+    await store.query('SELECT DISTINCT server_name FROM campaign_targets FINAL ORDER BY server_name'),
+  ).toEqual([{ server_name: '' }, { server_name: 'site0.example' }]);
+  await store.close();
 });

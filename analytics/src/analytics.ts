@@ -10,6 +10,7 @@ import { CertificateCache } from './certificate-cache.ts';
 import type { AnalyticsConfig } from './config.ts';
 import { LiveDetection } from './detection/live.ts';
 import { rules } from './detection/rules.ts';
+import { lookAgain } from './detection/look-again.ts';
 import { Follower, type FollowerStatus } from './follower.ts';
 import { Geo } from './geo.ts';
 import { Perspectives } from './perspectives.ts';
@@ -73,6 +74,9 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
     now,
     log,
     changed: (incident) => alerts.tell(incident),
+    ...(config.detection.lookAgain && {
+      lookAgain: lookAgain({ store: () => writer.store, now, log }),
+    }),
   });
   const { matchesStored, unverifiedBeyond } = config;
   const common = { name, batch: config.batch, redeliverMs: config.redeliverMs, writer, log, fail };

@@ -32,7 +32,7 @@ it('fills in defaults, and takes paths from the directory of the file', () => {
     unverifiedBeyond: 10_000,
     geoip: {},
     telemetry: { traceShare: expect.any(Number), metricsEveryMs: expect.any(Number) },
-    detection: { everySeconds: 5, maxEndpoints: 50_000 },
+    detection: { everySeconds: 5, maxEndpoints: 50_000, lookAgain: false },
     alerts: { kinds: ['regional-interception', 'local-outage'] },
   });
   expect(

@@ -67,6 +67,8 @@ export const configSchema = z.strictObject({
       everySeconds: z.number().min(0.1).max(3600).default(5),
       /** Endpoints remembered, about 2 KB each. */
       maxEndpoints: z.int().min(100).max(10_000_000).default(50_000),
+      /** Orders a campaign, with SNI and without, where agents disagree; one a minute at most. */
+      lookAgain: z.boolean().default(false),
     })
     .prefault({}),
   /** Who is told when an incident opens or is over. */

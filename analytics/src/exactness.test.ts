@@ -34,6 +34,7 @@ it('counts exactly though it is killed again and again', { timeout: 120_000 }, a
     mismatches: 0,
     // The materialised views too, though kills fall between the rows and what the views make of them.
     rates: published,
+    campaigns: 0,
   });
   const { streams } = await analytics.get<Status>('/status');
   console.log('killed', rounds, 'times; last process:', JSON.stringify(streams.observations));

@@ -8,6 +8,7 @@ export interface Counts {
   readonly mismatches: number;
   /** Observations as the rates by minute count them. */
   readonly rates: number;
+  readonly campaigns: number;
 }
 
 const counts = `SELECT
@@ -15,7 +16,8 @@ const counts = `SELECT
   (SELECT uniqExact(fingerprint) FROM certificates) AS certificates,
   (SELECT count() FROM decisions) AS decisions,
   (SELECT count() FROM mismatches) AS mismatches,
-  (SELECT sum(observations) FROM rates_by_minute) AS rates`;
+  (SELECT sum(observations) FROM rates_by_minute) AS rates,
+  (SELECT uniqExact(id) FROM campaigns) AS campaigns`;
 
 /** Rows by table. */
 export async function countRows(store: Store): Promise<Counts> {
