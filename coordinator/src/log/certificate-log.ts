@@ -84,7 +84,10 @@ export class CertificateLog {
     let after = standing;
     if (after === undefined || after.state === 'held') {
       const facts = factsOf(sight.question.subject.chain[0]!);
-      after = await database().transaction((statements) => this.#consider(statements, sight, facts, at));
+      after = await database().transaction(
+        (statements) => this.#consider(statements, sight, facts, at),
+        facts.spkiSha256,
+      );
     }
     if (standing) lastSeen.add(sight, sha256, at);
     return after;

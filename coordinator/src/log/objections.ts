@@ -119,11 +119,8 @@ export class Objections {
 
   /** What is proven, or what an operator says. @throws DatabaseError */
   object(sha256: Uint8Array, evidence: Evidence): Promise<ObjectionOutcome> {
-    const { database, now } = this.#parts;
-    const at = now();
-    return database().transaction(async (statements) => {
-      const row = await find(statements, sha256);
-      if (!row) return 'unknown-certificate';
+    const at = this.#parts.now();
+    return this.#alone<ObjectionOutcome>(sha256, 'unknown-certificate', async (statements, row) => {
       if (row.state === 'expired') return 'expired';
       if (evidence.by !== 'operator' && (await wasRaised(statements, row, evidence))) {
         return row.state === 'objected' ? 'stands' : 'decided';
@@ -149,11 +146,8 @@ export class Objections {
    * @throws CoordinatorError `bad-request` for one that is neither held nor objected to; DatabaseError
    */
   clear(sha256: Uint8Array, detail: Readonly<Record<string, string>>): Promise<number | undefined> {
-    const { database, now } = this.#parts;
-    const at = now();
-    return database().transaction(async (statements) => {
-      const row = await find(statements, sha256);
-      if (!row) return undefined;
+    const at = this.#parts.now();
+    return this.#alone<number | undefined>(sha256, undefined, async (statements, row) => {
       const event = { kind: 'cleared', detail: { case: hex(sha256), ...detail }, at } as const;
       if (row.state === 'objected') {
         return (await moveKey(statements, row, ['objected'], 'cleared', event)).length;
@@ -171,6 +165,20 @@ export class Objections {
       await addEvent(statements, row, event);
       return 1;
     });
+  }
+
+  /** One at a time for each key: neither two of these, nor one of these and a first sight. */
+  async #alone<T>(
+    sha256: Uint8Array,
+    unknown: T,
+    work: (statements: Statements, row: CaseRow) => Promise<T>,
+  ): Promise<T> {
+    const known = await this.#find(sha256);
+    if (!known) return unknown;
+    return this.#parts.database().transaction(async (statements) => {
+      const row = await find(statements, sha256);
+      return row ? work(statements, row) : unknown;
+    }, known.spki_sha256);
   }
 
   async #find(sha256: Uint8Array): Promise<CaseRow | undefined> {

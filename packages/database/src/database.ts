@@ -29,9 +29,11 @@ export interface Database extends Statements {
    * start, so `work` does nothing but ask this database, and awaits nothing else: on SQLite others wait for it.
    * When it resolves, the changes are on the disk.
    *
+   * @param lock where given, only as if no other transaction with the same lock ran at the same time: for rows that
+   *   nobody else writes, this loses no race on Postgres, and lets others go on
    * @throws DatabaseError; what `work` throws undoes everything and is thrown on
    */
-  transaction<T>(work: (statements: Statements) => Promise<T>): Promise<T>;
+  transaction<T>(work: (statements: Statements) => Promise<T>, lock?: Uint8Array): Promise<T>;
   /** Alone among all processes, for changes of the schema. */
   exclusive<T>(work: (statements: SchemaStatements) => Promise<T>): Promise<T>;
   /** Waits for what is in progress. */

@@ -1,4 +1,5 @@
 /** Postgres, for several coordinators at once. */
+import { hash } from 'node:crypto';
 import pg from 'pg';
 import type { Database, Row, SchemaStatements, Statements, Value } from './database.ts';
 import { DatabaseError } from './error.ts';
@@ -54,14 +55,19 @@ class PostgresDatabase implements Database {
     return this.#query<R>(this.#pool, sql, parameters);
   }
 
-  transaction<T>(work: (statements: Statements) => Promise<T>): Promise<T> {
+  transaction<T>(work: (statements: Statements) => Promise<T>, lock?: Uint8Array): Promise<T> {
+    // Read committed: what the last holder of the lock did is to be seen.
+    const begin =
+      lock === undefined
+        ? 'begin isolation level serializable'
+        : `begin isolation level read committed; select pg_advisory_xact_lock('${lockNumber(lock)}')`;
     // What another transaction has inserted meanwhile may show as a duplicate key before it shows as a lost race
     // (PostgreSQL documentation, section 13.5): a violation counts once it has come up in a fresh transaction.
     let violationsLeft = 2;
     const again = (error: unknown) =>
       isBusy(error) ||
       (error instanceof DatabaseError && error.code === 'constraint' && violationsLeft-- > 0);
-    return whileBusy(() => this.#attempt('begin isolation level serializable', work), again, this.#random);
+    return whileBusy(() => this.#attempt(begin, work), again, this.#random);
   }
 
   exclusive<T>(work: (statements: SchemaStatements) => Promise<T>): Promise<T> {
@@ -137,6 +143,9 @@ export function withPassword(url: string, password: string | undefined): string 
 const types = new pg.TypeOverrides();
 // `int8`, and `numeric`, which a sum of such is.
 for (const oid of [20, 1700]) types.setTypeParser(oid, Number);
+
+/** A bigint for Postgres; two locks with the same number only wait for each other needlessly. */
+const lockNumber = (lock: Uint8Array): bigint => hash('sha256', lock, 'buffer').readBigInt64BE();
 
 /** Lost against another transaction: serialization failure, deadlock (PostgreSQL appendix A, class 40). */
 const lost = ['40001', '40P01'];
