@@ -152,7 +152,7 @@ function HistoryChart({ page: { history } }: { page: EndpointPage }) {
         bottom: 0,
         type: 'scroll',
         textStyle: { color: palette.muted },
-        itemHeight: 8,
+        itemHeight: 14,
         data: leaves.slice(0, 12).map(short),
       },
       grid: { left: 8, right: 16, top: 8, bottom: 40, containLabel: true },

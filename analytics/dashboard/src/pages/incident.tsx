@@ -134,7 +134,7 @@ function Timeline({ page: { timeline } }: { page: IncidentPage }) {
   const option = useMemo(
     () => ({
       tooltip: { trigger: 'axis', ...plainTooltip(palette) },
-      legend: { bottom: 0, textStyle: { color: palette.muted }, itemHeight: 8 },
+      legend: { bottom: 0, textStyle: { color: palette.muted }, itemHeight: 14 },
       grid: { left: 8, right: 16, top: 16, bottom: 36, containLabel: true },
       useUTC: true,
       xAxis: { type: 'time', axisLabel: { color: palette.muted, hideOverlap: true } },

@@ -136,7 +136,7 @@ function RateChart({ rates, by, only }: { rates: Rates; by: string; only: string
         ...plainTooltip(palette),
         valueFormatter: (value: number) => `${value?.toFixed(2)} %`,
       },
-      legend: { bottom: 0, type: 'scroll', textStyle: { color: palette.muted }, itemHeight: 8 },
+      legend: { bottom: 0, type: 'scroll', textStyle: { color: palette.muted }, itemHeight: 14 },
       grid: { left: 8, right: 16, top: 24, bottom: 36, containLabel: true },
       xAxis: {
         type: 'time',
