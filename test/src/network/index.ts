@@ -5,4 +5,5 @@ export * from './internet.ts';
 export * from './managed-process.ts';
 export * from './network.ts';
 export * from './soft-hsm.ts';
+export * from './va-certificate.ts';
 export * from './web.ts';

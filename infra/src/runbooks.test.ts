@@ -1,0 +1,207 @@
+/** The commands of docs/operate, as they stand there, against a network of real parts. */
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { requestVoucher } from '@mecai/client';
+import { type PostgresServer, startPostgres } from '@mecai/database/postgres-server';
+import {
+  type Endpoint,
+  type Network,
+  eightCities,
+  pem,
+  serverCertificate,
+  startNetwork,
+  tlsServer,
+  vaCertificate,
+} from '@mecai/test/network';
+import { createUser } from '@nats-io/nkeys';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { repository } from './testing/files.ts';
+
+const cities = eightCities.slice(0, 7);
+let directory: string;
+let postgres: PostgresServer;
+let network: Network;
+let endpoint: Endpoint;
+let database: string;
+let ask: () => ReturnType<typeof requestVoucher>;
+let environment: Record<string, string>;
+const at = (name: string) => join(directory, name);
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'mecai-runbooks-'));
+  postgres = await startPostgres();
+  const config = await postgres.fresh();
+  if (config.engine !== 'postgres') throw new TypeError('not Postgres');
+  database = config.url;
+  network = await startNetwork({
+    directory,
+    cities,
+    agentProcesses: 1,
+    analytics: true,
+    dashboard: true,
+    coordinator: { database: config },
+  });
+  const { webIntermediate } = network.pki;
+  const chain = [serverCertificate(webIntermediate, { dns: ['www.example.test'] }), webIntermediate] as const;
+  endpoint = await tlsServer(chain, '127.0.0.80');
+  ask = () =>
+    requestVoucher(
+      network.vrpUrl,
+      {
+        ipv4: Uint8Array.of(127, 0, 0, 80),
+        port: endpoint.port,
+        serverName: 'www.example.test',
+        chains: [chain.map(({ der }) => der)],
+      },
+      { ca: readFileSync(network.files.httpsCa, 'utf8') },
+    );
+  mkdirSync(at('bin'));
+  for (const name of ['admin', 'signer']) {
+    const program = join(repository, name, 'src/main.ts');
+    const text = `#!/bin/sh\nexec "${process.execPath}" --disable-warning=ExperimentalWarning "${program}" "$@"\n`;
+    writeFileSync(at(`bin/mecai-${name}`), text, { mode: 0o755 });
+  }
+  environment = {
+    ...(process.env as Record<string, string>),
+    PATH: `${at('bin')}:${process.env['PATH'] ?? ''}`,
+    SOFTHSM2_CONF: at('softhsm2.conf'),
+    PGPASSWORD: readFileSync(config.passwordFile!, 'utf8').trim(),
+    OPERATOR: 'Ada',
+    REASON: 'key on sale',
+    VA: network.vrpUrl.replace(/\/vrp$/, ''),
+  };
+}, 120_000);
+afterAll(async () => {
+  await network.stop();
+  await endpoint.close();
+  await postgres.stop();
+  rmSync(directory, { recursive: true, force: true });
+}, 60_000);
+
+/** Blocks of a runbook that are marked as tested, with what lies elsewhere in a test. */
+function blocks(runbook: string): string[] {
+  const text = readFileSync(join(repository, 'docs/operate', `${runbook}.md`), 'utf8');
+  const places: Record<string, string> = {
+    '/etc/mecai/admin.json': network.files.admin,
+    '/etc/mecai/registry-key.pem': network.files.registryKey,
+    '/etc/mecai/https-ca.pem': network.files.httpsCa,
+    '/etc/mecai/': `${directory}/`,
+    '/etc/nats/': `${directory}/`,
+    '/root/': `${directory}/`,
+    '/var/lib/mecai-signer/': `${directory}/`,
+    '/var/backups/mecai': at('backups'),
+    'docs/operate/': `${join(repository, 'docs/operate')}/`,
+    '" 900': '" 1',
+  };
+  return [...text.matchAll(/⟨tested⟩\n\n *```sh\n([\s\S]*?)```/g)].map(([, block = '']) =>
+    Object.entries(places).reduce((all, [from, to]) => all.replaceAll(from, to), block),
+  );
+}
+
+/** Not synchronously: the servers that agents look at are in this process. */
+const run = (block: string | undefined, more: Record<string, string> = {}) =>
+  new Promise<{ code: number; out: string; err: string }>((resolve) => {
+    const options = { env: { ...environment, ...more }, encoding: 'utf8' as const };
+    execFile('sh', ['-eu', '-c', block ?? 'echo no such block >&2; exit 9'], options, (error, out, err) =>
+      resolve({ code: error ? Number(error.code) : 0, out, err }),
+    );
+  });
+
+it('key ceremony: a second key, its certificate, a trial', async () => {
+  const [request, install, verify] = blocks('key-ceremony');
+  const second = { MECAI_HSM__KEY: 'va-2', MECAI_VA_CERTIFICATE: at('va-2-chain.pem') };
+  const made = await run(request, second);
+  expect([made.code, made.err]).toEqual([0, expect.stringMatching(/^$|verify OK/)]);
+  expect(made.out).toContain('P-256 key va-2 generated in token mecai');
+  writeFileSync(at('va-chain-2.pem'), vaCertificate(network.pki.vaRoot, at('va.csr')));
+  const installed = await run(install?.replace('va-chain.pem', 'va-chain-2.pem'), second);
+  expect([installed.code, installed.err]).toEqual([0, '']);
+  expect(installed.out).toMatch(/^installed: SHA-256/);
+  // Nothing is overwritten.
+  expect((await run(request, second)).code).not.toBe(0);
+  expect((await run(verify)).out).toMatch(/the chain holds; last line's SHA-256 [0-9a-f]{64}/);
+});
+
+it('agent captured: out of the registry, out of NATS', async () => {
+  const [remove, users] = blocks('agent-captured');
+  const agent = cities[2]!.name;
+  const removed = await run(remove, { AGENT: agent });
+  expect([removed.code, removed.err]).toEqual([0, '']);
+  expect(removed.out).toContain('registry 2 is in force at 1 of 1 signers');
+  writeFileSync(
+    at('nats-others.json'),
+    JSON.stringify([{ name: 'coordinator-1', role: 'coordinator', natsKey: createUser().getPublicKey() }]),
+  );
+  const written = await run(users);
+  expect([written.code, written.err]).toEqual([0, '']);
+  const conf = readFileSync(at('users.conf'), 'utf8');
+  expect(conf).toContain('# coordinator-1\n');
+  expect(conf).not.toContain(`# ${agent}\n`);
+  const { status, stderr } = spawnSync('nats-server', ['-t', '-c', at('users.conf')], { encoding: 'utf8' });
+  expect([status, stderr]).toEqual([0, expect.stringContaining('is valid')]);
+  expect((await ask()).results[0]!.status).toBe('issued');
+});
+
+it('backup and restore: what was in the database is there again, and the audit log holds', async () => {
+  const [backup, drill] = blocks('backup-and-restore');
+  expect((await ask()).results[0]!.status).toBe('issued');
+  const kept = await run(backup, { DATABASE: database });
+  expect([kept.code, kept.err]).toEqual([0, '']);
+  const restored = await run(drill, { DRILL_SERVER: database });
+  expect([restored.code, restored.err]).toEqual([0, '']);
+  expect(restored.out).toMatch(/^certificate\S* [1-9]/m);
+  expect(restored.out).toMatch(/the chain holds/);
+  // The drill leaves nothing behind.
+  const left = await run(
+    `psql -tAc "select count(*) from pg_database where datname like 'mecai_drill%'" "${database}"`,
+  );
+  expect(left.out.trim()).toBe('0');
+  // A backup that was changed is noticed before it is restored.
+  const [newest = ''] = readdirSync(at('backups'));
+  writeFileSync(join(at('backups'), newest, 'audit.jsonl'), '{}\n');
+  expect((await run(drill, { DRILL_SERVER: database })).code).not.toBe(0);
+});
+
+it('CA compromised: distrusted, hinted, looked for, followed to zero', async () => {
+  const [distrust, hint, order, follow] = blocks('ca-compromised');
+  const issuer = { ISSUER: at('issuer.pem'), ISSUER_NAME: 'CN=Example Web Issuing CA' };
+  writeFileSync(issuer.ISSUER, pem(network.pki.webIntermediate));
+  const done = await run(distrust, issuer);
+  expect([done.code, done.err]).toEqual([0, '']);
+  expect((await ask()).results[0]).toMatchObject({ status: 'refused', reason: 'distrusted' });
+  // The signer tells the coordinator within seconds.
+  await expect
+    .poll(async () => (await run(hint)).out, { timeout: 30_000, interval: 500 })
+    .toContain('"producedBefore"');
+
+  // What the agents saw is on its way to analytics.
+  let id = '';
+  const shown = async () =>
+    (await run(`mecai-admin campaign show "$ID" --config "$ADMIN"`, { ID: id, ADMIN: network.files.admin }))
+      .out;
+  const ordered = async () => {
+    const { out } = await run(order, issuer);
+    [id = ''] = out.split(' ');
+    return out;
+  };
+  await expect
+    .poll(ordered, { timeout: 30_000, interval: 500 })
+    .toMatch(/key on sale\n +1 endpoints by vouchers/);
+  await expect.poll(shown, { timeout: 30_000, interval: 500 }).toMatch(/^ +1 served$/m);
+
+  // Its owner takes it down.
+  await endpoint.close();
+  const { code, out, err } = await run(follow, issuer);
+  expect([code, err]).toEqual([0, '']);
+  expect(out).toMatch(/Z {2}1 unreachable\n$/);
+
+  // What cannot be asked is not zero.
+  writeFileSync(
+    at('nowhere.json'),
+    JSON.stringify({ analytics: { url: 'http://127.0.0.1:1', tokenFile: at('pin') } }),
+  );
+  const blind = await run(follow?.replace(network.files.admin, at('nowhere.json')), issuer);
+  expect([blind.code, blind.out]).toEqual([1, '']);
+}, 90_000);
