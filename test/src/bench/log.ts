@@ -47,8 +47,9 @@ const configs: Record<'sqlite' | 'postgres', DatabaseConfig> = {
   postgres: await postgres.fresh(),
 };
 try {
-  const sqlite = await filled('sqlite');
+  // Postgres first: nothing else goes on while SQLite is filled.
   const onPostgres = await filled('postgres');
+  const sqlite = await filled('sqlite');
   await latencies(sqlite, onPostgres);
   const request = await requestCpu();
   report('CPU of a whole request: coordinator, signer, agents, NATS', request, 'µs');
