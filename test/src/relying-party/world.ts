@@ -41,7 +41,14 @@ export async function startWorld(inName: number): Promise<World> {
   const web = await startWeb();
   const started = await Promise.allSettled(
     vaNames.map((name) =>
-      startNetwork({ directory: file(`${name}/x`).slice(0, -2), web, caName: name, agentProcesses: 1 }),
+      startNetwork({
+        directory: file(`${name}/x`).slice(0, -2),
+        web,
+        caName: name,
+        agentProcesses: 1,
+        // Renewal that a VA asks for is asked for at once.
+        coordinator: { renewal: { askSignerMs: 100, windowSeconds: 0 } },
+      }),
     ),
   );
   const running = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
