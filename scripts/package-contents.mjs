@@ -4,7 +4,7 @@
  * main: entry; native: modules with native parts, beside the bundle; build: script to run before; files: [from, to];
  * units: systemd units.
  */
-const chdb = ['chdb', `@chdb/lib-${process.platform}-${process.arch}-gnu`];
+const chdb = ['chdb', '@clickhouse/client-common', `@chdb/lib-${process.platform}-${process.arch}-gnu`];
 
 export const processes = {
   coordinator: { main: 'coordinator/src/main.ts', units: ['infra/systemd/mecai-coordinator.service'] },

@@ -129,6 +129,20 @@ describe('signer', () => {
   }, 120_000);
 });
 
+it('modules with native parts have beside them whatever they depend on, but for what builds them', async () => {
+  const contents = join(repository, 'scripts/package-contents.mjs');
+  const { processes } = (await import(contents)) as { processes: Record<string, { native?: string[] }> };
+  for (const { native = [] } of Object.values(processes)) {
+    for (const name of native) {
+      const { dependencies = {} } = JSON.parse(
+        readFileSync(join(repository, 'node_modules', name, 'package.json'), 'utf8'),
+      ) as { dependencies?: Record<string, string> };
+      const needed = Object.keys(dependencies).filter((one) => !one.startsWith('node-'));
+      expect(native).toEqual(expect.arrayContaining(needed));
+    }
+  }
+});
+
 it('a process that there is not is named', () => {
   const { status, stderr } = spawnSync(
     process.execPath,
