@@ -250,12 +250,12 @@ const tests: Record<string, () => Promise<void>> = {
         client.updateRegistry(request, (error, found) => (error ? reject(error) : resolve(found)));
       });
     };
-    const pem = registryKey.publicKey.export({ type: 'spki', format: 'pem' }).toString();
+    const pem = registryKey.publicKey.export({ type: 'spki', format: 'pem' });
     const registryKeys = [files.write('registry.pub', pem)];
     await refusal(update(await start({ operators: [operator] }))).toThrow(/not signed/);
     expect(await update(await start({ operators: [operator], registryKeys }))).toMatchObject({ version: 4 });
     const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey;
-    const other = files.write('other.pub', p384.export({ type: 'spki', format: 'pem' }).toString());
+    const other = files.write('other.pub', p384.export({ type: 'spki', format: 'pem' }));
     await refusal(start({ registryKeys: [other] })).toMatchObject({ code: 'unusable-configuration' });
   },
   async 'revocation.policy'() {
