@@ -67,7 +67,7 @@ describe('probe agent', () => {
       new Unit('mecai-probe-agent').text,
     );
 
-    mkdirSync(at('credentials'));
+    mkdirSync(at('credentials'), { recursive: true });
     writeFileSync(at('credentials/nats-seed'), agentUser.getSeed(), { mode: 0o600 });
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     writeFileSync(at('credentials/observation-key'), privateKey.export({ format: 'pem', type: 'pkcs8' }), {
@@ -85,7 +85,8 @@ describe('probe agent', () => {
       },
     });
     try {
-      expect((await fetch(`${agent.ready['admin']}/readyz`)).status).toBe(200);
+      const ready = async () => (await fetch(`${agent.ready['admin']}/readyz`)).status;
+      await expect.poll(ready, { timeout: 20_000 }).toBe(200);
     } finally {
       expect(await agent.stop()).toBe(0);
     }
@@ -101,7 +102,7 @@ describe('probe agent', () => {
 describe('signer', () => {
   it('reaches an HSM through the PKCS #11 binding beside it', () => {
     const here = unpack(pack('signer', 'out').file, 'signer');
-    mkdirSync(at('tokens'));
+    mkdirSync(at('tokens'), { recursive: true });
     const hsm = { ...process.env, SOFTHSM2_CONF: at('softhsm2.conf') };
     writeFileSync(hsm.SOFTHSM2_CONF, `directories.tokendir = ${at('tokens')}\nlog.level = ERROR\n`);
     execFileSync(
@@ -109,7 +110,7 @@ describe('signer', () => {
       ['--init-token', '--free', '--label', 'mecai', '--pin', '1234', '--so-pin', '123456'],
       { env: hsm, stdio: 'pipe' },
     );
-    mkdirSync(at('signer-credentials'));
+    mkdirSync(at('signer-credentials'), { recursive: true });
     writeFileSync(at('signer-credentials/hsm-pin'), '1234', { mode: 0o600 });
     const { status, stdout, stderr } = spawnSync(
       join(here, 'bin/mecai-signer'),
