@@ -23,8 +23,9 @@ const wanted = {
   observationOctets: ['network', 'octets of one observation in JetStream'],
   decisionOctets: ['network', 'octets of one decision record in JetStream'],
   auditOctets: ['network', 'octets of the audit log'],
-  ingestRate: ['analytics', 'JetStream to stored'],
-  storedObservationOctets: ['analytics', 'disk per observation'],
+  /** Observations a second that one core stores. */
+  ingestRate: ['analytics', 'the same, one core'],
+  storedObservationOctets: ['analytics', 'an observation on disk'],
 } as const;
 
 export type Figures = { readonly [Name in keyof typeof wanted]: number };
