@@ -11,8 +11,8 @@ export default defineConfig({
     reporters: ['default', './scripts/count-reporter.ts'],
     pool: 'forks',
     maxWorkers: 2,
-    // Processes are killed at random moments on machines of any load. The last line counts second tries.
-    retry: 1,
+    // Processes are killed at random moments on machines of any load. The last lines name what needed another try.
+    retry: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     projects: [

@@ -20,7 +20,7 @@ export default class CountReporter implements Reporter {
     }
     // After the default reporter's own summary.
     setImmediate(() => {
-      for (const name of flaky) console.log(`passed only at the second try: ${name}`);
+      for (const name of flaky) console.log(`passed only after another try: ${name}`);
     });
     setImmediate(() =>
       console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`),

@@ -4,10 +4,14 @@ import type { Place } from './sighting.ts';
 
 const first = <T>(values: Iterable<T>): T[] => [...values].slice(0, kept);
 
+const byValue = (a: string | number, b: string | number) => (a < b ? -1 : a > b ? 1 : 0);
+
 /** An incident as the table has it. */
 export function incidentRow(incident: Incident, now: number): IncidentRow {
   const places = [...incident.places.values()];
-  const of = <T>(value: (place: Place) => T) => first(new Set(places.map(value)));
+  const of = <T extends string | number>(value: (place: Place) => T) =>
+    // Sorted: which agent was heard first says nothing.
+    first(new Set(places.map(value).sort(byValue)));
   return {
     id: incident.id,
     version: incident.version,

@@ -38,9 +38,11 @@ export async function showIncident({ network, printer }: Stage, agents: readonly
     // On a slow machine the API has its limits, too.
     return answer.ok ? ((await answer.json()) as { items: Incident[] }).items : [];
   };
-  const [incident] = await eventually(ask, (found) => found.length > 0);
+  // It opens with the first agent's word and grows with the others'.
+  const whole = (incident: Incident) => agents.every((agent) => incident.agents.includes(agent));
+  const [incident] = await eventually(ask, (found) => found.some(whole));
   const seconds = Number(((performance.now() - since) / 1000).toFixed(1));
-  const ok = incident !== undefined && agents.every((agent) => incident.agents.includes(agent));
+  const ok = incident !== undefined && whole(incident);
   printer.step(
     { step: 'incident', ok, seconds, id: incident?.id, agents: incident?.agents },
     incident ? `${seconds} s later an incident is open: ${incident.summary}` : 'no incident was opened',
