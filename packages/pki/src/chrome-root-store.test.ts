@@ -60,9 +60,19 @@ describe("Chrome's root_store.textproto", () => {
   });
 
   it('leaves out a root under a constraint that is not known', () => {
-    const imported = load(anchor(first, 'constraints { moon_phase: "full" }'));
-    expect(imported.context.anchors).toHaveLength(0);
-    expect(imported.skipped).toHaveLength(1);
+    for (const more of ['constraints { moon_phase: "full" }', 'moon_phase: "full"']) {
+      const imported = load(anchor(first, more));
+      expect(imported.context.anchors).toHaveLength(0);
+      expect(imported.skipped).toHaveLength(1);
+    }
+  });
+
+  it('takes a root only for servers', () => {
+    const server = 'eku: "1.3.6.1.5.5.7.3.1"';
+    expect(load(anchor(first, `eku: "1.3.6.1.5.5.7.3.2" ${server}`)).context.anchors).toHaveLength(1);
+    expect(load(anchor(first, 'eku: "1.3.6.1.5.5.7.3.2"')).skipped).toMatchObject([
+      { reason: 'not trusted for TLS servers' },
+    ]);
   });
 
   it('takes additional certificates only where they are anchors for TLS', () => {

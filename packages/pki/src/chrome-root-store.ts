@@ -12,6 +12,22 @@ export interface ChromeImportOptions {
   readonly version?: string;
 }
 
+/** What is said of a root besides its constraints: this package enforces the validity and the extensions of every anchor. */
+const known: ReadonlySet<string> = new Set([
+  'sha256_hex',
+  'constraints',
+  'eku',
+  'ev_policy_oids',
+  'display_name',
+  'eutl',
+  'enforce_anchor_expiry',
+  'enforce_anchor_constraints',
+  'tls_trust_anchor',
+  'trust_anchor_id',
+  'crs_root_id',
+]);
+const serverAuth = '1.3.6.1.5.5.7.3.1';
+
 /** Constraints for Merkle tree certificates, which do not concern other anchors. */
 const ignored: ReadonlySet<string> = new Set(['index_not_after', 'index_after']);
 
@@ -34,9 +50,15 @@ export function importChromeRootStore(
     if (!sha256 || !/^[0-9a-f]{64}$/.test(sha256))
       throw new PkiError('malformed', 'trust anchor without sha256_hex');
     const certificate = certificates.get(sha256);
+    const unknown = [...anchor.keys()].find((name) => !known.has(name));
+    const ekus = anchor.get('eku');
     const sets = messages(anchor, 'constraints');
     const constraints = sets.flatMap((set) => readSet(set, options.version));
     if (!certificate) skipped.push({ sha256, reason: 'the certificate is not at hand' });
+    // It may restrict.
+    else if (unknown) skipped.push({ sha256, reason: `field ${unknown} is not known` });
+    else if (ekus && !ekus.includes(serverAuth))
+      skipped.push({ sha256, reason: 'not trusted for TLS servers' });
     else if (sets.length > 0 && constraints.length === 0) {
       skipped.push({ sha256, reason: 'no constraint set is for this version' });
     } else anchors.push({ certificate, ...(sets.length > 0 && { constraints }) });

@@ -10,7 +10,6 @@ import {
   importChromeRootStore,
   importMicrosoftList,
   indexCertificates,
-  nameText,
   pemBlocks,
   PkiError,
 } from './index.ts';
@@ -59,33 +58,6 @@ const stores = process.env['TRUST_STORES'] ?? resolve(import.meta.dirname, '../.
 const present = existsSync(join(stores, 'certdata.txt'));
 if (!present) console.warn(`real root lists are absent: ${stores}; set TRUST_STORES to their directory`);
 
-/** Hashes and dates as in root_store.textproto of 2024. */
-const chromeExcerpt = `
-version_major: 18
-# CN=ISRG Root X1
-trust_anchors {
-  sha256_hex: "96bcec06264976f37460779acf28c5a7cfe8a3c0aae11a8ffcee05c0bddf08c6"
-}
-# CN=GlobalSign Root R46
-trust_anchors {
-  sha256_hex: "4fa3126d8d3a11d1c4855a4f807cbad6cf919d3a5a88b03bea2c6372d93c40c9"
-  ev_policy_oids: "2.23.140.1.1"
-}
-# CN=GLOBALTRUST 2020
-trust_anchors {
-  sha256_hex: "9a296a5182d1d451a2e37f439b74daafa267523329f90f9a0d2007c334e23c9a"
-  ev_policy_oids: "2.23.140.1.1"
-  constraints: {
-    sct_not_after_sec: 1719791999
-  }
-}
-# CN=USERTrust ECC Certification Authority
-trust_anchors {
-  sha256_hex: "4ff460d54b9c86dabfbcfc5712e0400d2bed3fbc4d4fbdaa86e06adcd2a9ad7a"
-  ev_policy_oids: "2.23.140.1.1"
-}
-`;
-
 const read = (name: string) => readFileSync(join(stores, name), 'utf8');
 
 describe.skipIf(!present)('the real lists', () => {
@@ -130,17 +102,26 @@ describe.skipIf(!present)('the real lists', () => {
     expect(withDates.skipped.filter(({ reason }) => reason.startsWith('status NotBefore'))).toEqual([]);
   });
 
-  it('Chrome: what its entries look like, for roots that Mozilla has too', () => {
+  it('Chrome: the whole of version 17, each root found that Mozilla has too', () => {
     const mozilla = importCertdata(read('certdata.txt'), 'MOZ');
     const certificates = indexCertificates(mozilla.context.anchors.map(({ certificate }) => certificate));
-    const chrome = importChromeRootStore(chromeExcerpt, 'CHROME', certificates);
-    const named = chrome.context.anchors.map(({ certificate, constraints }) => [
-      nameText(certificate.subject).match(/CN=([^,]*)/)?.[1],
-      constraints?.[0]?.sctUntil?.toISOString(),
-    ]);
-    console.log(`Chrome, excerpt: ${JSON.stringify(named)}, ${chrome.skipped.length} not at hand`);
-    expect(named).toContainEqual(['ISRG Root X1', undefined]);
-    expect(chrome.context.anchors.length + chrome.skipped.length).toBe(4);
+    const text = readFileSync(join(import.meta.dirname, 'testing/chrome-root-store-17.textproto'), 'utf8');
+    const counts = (version?: string) => {
+      const options = version === undefined ? {} : { version };
+      const { context, skipped } = importChromeRootStore(text, 'CHROME', certificates, options);
+      const until = context.anchors.flatMap(({ constraints }) => constraints?.[0]?.sctUntil ?? []);
+      return { roots: context.anchors.length, skipped, dates: until.map((date) => date.toISOString()) };
+    };
+    const newest = counts();
+    console.log(
+      `Chrome, version 17: ${newest.roots} roots, ${newest.dates.length} with a date, ${newest.skipped.length} skipped`,
+    );
+    expect(newest.skipped.map(({ reason }) => reason)).toEqual(
+      newest.skipped.map(() => 'the certificate is not at hand'),
+    );
+    expect([newest.roots, newest.skipped.length]).toEqual([102, 32]);
+    expect(newest.dates).toEqual(['2024-11-11T23:59:59.000Z']);
+    expect(counts('130').dates).toEqual([]);
   });
 
   it.skipIf(!readLimbo())('vouch for real chains at their time, in every program that has the root', () => {
