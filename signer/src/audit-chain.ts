@@ -10,12 +10,24 @@ import { SignerError } from './error.ts';
  * The first line's `previous` is 64 zeros. A line ends in "\n"; bytes after the last "\n" are a write that was
  * cut off and never acknowledged. The last line's hash stands for all before it: whoever has noted it down can
  * tell later whether the log still begins with what it was then.
+ *
+ * A log that has grown goes on in another file, its next segment: sequence and hashes go through. A segment's first
+ * line says so, and the lines after it restate what of the log before has to be known to go on without it (see
+ * `StandingRecords`), each record as it was:
+ *
+ *   {"sequence":8,"previous":"<SHA-256 of line 7, hex>","time":…,"event":"segment-begun","restated":1}
+ *   {"sequence":9,"previous":…,"time":…,"event":"restated","record":{"sequence":3,"previous":…,"time":…,"event":…}}
  */
-export interface AuditTail {
-  /** Sequence of the last record, 0 if there is none. */
+export interface AuditPosition {
+  /** Of the last record, 0 if there is none. */
   readonly sequence: number;
   /** SHA-256 of the last line without its line end, hex. */
   readonly hash: string;
+}
+
+export interface AuditTail extends AuditPosition {
+  /** Sequence of the first record of this file. */
+  readonly first: number;
   /** Octets up to and including the last line end. */
   readonly size: number;
   /** Octets after it. */
@@ -28,25 +40,32 @@ export interface VerifiedAuditLog extends AuditTail {
 }
 
 export const genesis = '0'.repeat(64);
+export const segmentBegun = 'segment-begun';
+export const restated = 'restated';
 
-/** Octets; a record is a hundred times shorter. */
-export const maxLineOctets = 1_048_576;
+/** Octets; a record is a hundred times shorter, but for a registry of a thousand agents. */
+export const maxLineOctets = 4_194_304;
 
 const lineEnd = 0x0a;
 
+interface Chain {
+  /** SHA-256 of a line, hex, as an earlier check printed it. */
+  readonly noted?: string | undefined;
+  /** Called for each record, in order; for a restated one with the record that it restates. */
+  readonly visit?: ((record: unknown) => void) | undefined;
+  /** Called for each record as it stands. */
+  readonly each?: (record: unknown) => void;
+  /** Where the segment before ended; without it a segment may begin anywhere. */
+  readonly after?: AuditPosition | undefined;
+}
+
 /**
- * Reads the whole log and checks the chain.
+ * Reads one file, the whole log or its last segment, and checks the chain.
  *
- * @param noted SHA-256 of a line, hex, as an earlier check printed it
- * @param visit called for each record, in order
  * @throws SignerError `audit-log-broken`, naming the first wrong line; the system's error if there is no file
  */
-export const verifyAuditLog = (
-  file: string,
-  noted?: string,
-  visit?: (record: unknown) => void,
-): Promise<VerifiedAuditLog> =>
-  verifyChain(file, createReadStream(file, { highWaterMark: 1 << 20 }), noted, visit);
+export const verifyAuditLog = (file: string, chain: Chain = {}): Promise<VerifiedAuditLog> =>
+  verifyChain(file, createReadStream(file, { highWaterMark: 1 << 20 }), chain);
 
 /**
  * As `verifyAuditLog`, for the octets of a log in pieces. Lines are hashed as they are, whatever they say.
@@ -56,46 +75,55 @@ export const verifyAuditLog = (
 export async function verifyChain(
   name: string,
   pieces: AsyncIterable<Buffer> | Iterable<Buffer>,
-  noted?: string,
-  visit?: (record: unknown) => void,
+  chain: Chain = {},
 ): Promise<VerifiedAuditLog> {
-  let tail = { sequence: 0, hash: genesis, size: 0 };
+  const { noted, after } = chain;
+  let at: AuditPosition | undefined = after;
+  let [first, number, size] = [0, 0, 0];
   let notedAt = noted === genesis ? 0 : undefined;
   let rest: Uint8Array = new Uint8Array();
   for await (const piece of pieces) {
     const bytes = rest.length > 0 ? Buffer.concat([rest, piece]) : piece;
     let from = 0;
     for (let end = bytes.indexOf(lineEnd); end >= 0; end = bytes.indexOf(lineEnd, from)) {
-      tail = nextLine(name, bytes.subarray(from, end), tail, visit);
-      if (tail.hash === noted) notedAt = tail.sequence;
+      at = nextLine(name, ++number, bytes.subarray(from, end), at, chain);
+      first ||= at.sequence;
+      if (at.hash === noted) notedAt = at.sequence;
+      size += end + 1 - from;
       from = end + 1;
     }
     rest = bytes.subarray(from);
-    if (rest.length > maxLineOctets) throw broken(name, tail.sequence + 1, `over ${maxLineOctets} octets`);
+    if (rest.length > maxLineOctets) throw broken(name, number + 1, `over ${maxLineOctets} octets`);
   }
-  return { ...tail, torn: rest.length, noted: notedAt };
+  const { sequence, hash } = at ?? start;
+  return { first: first || sequence + 1, sequence, hash, size, torn: rest.length, noted: notedAt };
 }
 
-type Position = Omit<AuditTail, 'torn'>;
+const start: AuditPosition = { sequence: 0, hash: genesis };
 
 function nextLine(
   file: string,
+  number: number,
   line: Buffer,
-  { sequence, hash, size }: Position,
-  visit?: (record: unknown) => void,
-): Position {
-  const number = sequence + 1;
+  before: AuditPosition | undefined,
+  { visit, each }: Chain,
+): AuditPosition {
   let record: unknown;
   try {
     record = JSON.parse(line.toString('utf8'));
   } catch (cause) {
     throw broken(file, number, 'not JSON', cause);
   }
-  const { sequence: found, previous }: { sequence?: unknown; previous?: unknown } = Object(record);
-  if (found !== number) throw broken(file, number, `sequence ${String(found)}`);
-  if (previous !== hash) throw broken(file, number, 'hash of the line before does not fit');
-  visit?.(record);
-  return { sequence: number, hash: sha256Hex(line), size: size + line.length + 1 };
+  const { sequence, previous, event, ...members }: Readonly<Record<string, unknown>> = Object(record);
+  // What is older may be elsewhere.
+  const begins = !before && event === segmentBegun;
+  const expected = begins ? { sequence: Number(sequence) - 1, hash: previous } : (before ?? start);
+  if (sequence !== expected.sequence + 1 || !Number.isSafeInteger(sequence))
+    throw broken(file, number, `sequence ${String(sequence)}`);
+  if (previous !== expected.hash) throw broken(file, number, 'hash of the line before does not fit');
+  each?.(record);
+  visit?.(event === restated ? members['record'] : record);
+  return { sequence, hash: sha256Hex(line) };
 }
 
 const broken = (file: string, line: number, why: string, cause?: unknown) =>

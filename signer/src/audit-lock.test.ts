@@ -11,7 +11,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 const fail = (error: unknown) => {
   throw error;
 };
-const openLog = (path: string) => AuditLog.open(path, () => new Date(), fail);
+const openLog = (path: string) => AuditLog.open({ path, now: () => new Date(), onTrouble: fail });
 const taken = {
   code: 'audit-log-unwritable',
   message: expect.stringContaining('another signer has it open'),
@@ -32,7 +32,7 @@ it('nor in another process, until that is dead', async () => {
   const path = join(directory, 'two.jsonl');
   const source = `
     const { AuditLog } = await import(${JSON.stringify(join(import.meta.dirname, 'audit-log.ts'))});
-    await AuditLog.open(${JSON.stringify(path)}, () => new Date(), () => undefined);
+    await AuditLog.open({ path: ${JSON.stringify(path)}, now: () => new Date(), onTrouble: () => undefined });
     process.send('open');
     setInterval(() => undefined, 1000);`;
   const other = spawn(process.execPath, ['--input-type=module', '-e', source], {

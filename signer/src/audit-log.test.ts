@@ -39,11 +39,11 @@ const parsed = () => lines().map((line): Record<string, unknown> => JSON.parse(l
 async function openLog() {
   const trouble: unknown[] = [];
   const seen = { batches: 0 };
-  const { log, tail } = await AuditLog.open(
-    file,
-    () => new Date(Date.UTC(2026, 10, 22) + seen.batches++),
-    (error) => trouble.push(error),
-  );
+  const { log, tail } = await AuditLog.open({
+    path: file,
+    now: () => new Date(Date.UTC(2026, 10, 22) + seen.batches++),
+    onTrouble: (error) => trouble.push(error),
+  });
   stops.push(() => log.close().catch(() => undefined));
   return { log, tail, trouble, seen };
 }
@@ -68,6 +68,7 @@ describe('the chain', () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
     const { size } = statSync(file);
     expect(await verifyAuditLog(file)).toEqual({
+      first: 1,
       sequence: 3,
       hash: previous,
       size,
@@ -91,7 +92,7 @@ describe('the chain', () => {
       for (const bit of [0x01, 0x80]) {
         const bad = Buffer.from(good);
         bad[at]! ^= bit;
-        const after = await verifyChain('log', [bad], before.hash).catch(
+        const after = await verifyChain('log', [bad], { noted: before.hash }).catch(
           ({ code }: { code: string }) => code,
         );
         if (after === broken.code) continue;
@@ -124,11 +125,11 @@ describe('the chain', () => {
     const { hash: noted } = await verifyAuditLog(file);
     const all = lines();
     writeFileSync(file, `${all.slice(0, 3).join('\n')}\n`);
-    expect(await verifyAuditLog(file, noted)).toMatchObject({ sequence: 3, noted: undefined });
+    expect(await verifyAuditLog(file, { noted })).toMatchObject({ sequence: 3, noted: undefined });
     rmSync(file);
     await written(5);
     rewrite((one, i) => (i === 0 ? { ...one, n: 'forged' } : one));
-    expect(await verifyAuditLog(file, noted)).toMatchObject({ sequence: 5, noted: undefined });
+    expect(await verifyAuditLog(file, { noted })).toMatchObject({ sequence: 5, noted: undefined });
   });
 
   it('counts without a gap, even where the hashes fit', async () => {
@@ -141,8 +142,8 @@ describe('the chain', () => {
     await written(2);
     const { hash: noted } = await verifyAuditLog(file);
     await written(2);
-    expect((await verifyAuditLog(file, noted)).noted).toBe(2);
-    expect((await verifyAuditLog(file, genesis)).noted).toBe(0);
+    expect((await verifyAuditLog(file, { noted })).noted).toBe(2);
+    expect((await verifyAuditLog(file, { noted: genesis })).noted).toBe(0);
   });
 
   /** Changes records and makes the hashes fit. */

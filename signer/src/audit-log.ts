@@ -1,9 +1,10 @@
 import { fstatSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { reasonOf } from '@mecai/runtime';
-import { type AuditTail, verifyAuditLog } from './audit-chain.ts';
+import { type AuditTail, restated, segmentBegun, verifyAuditLog } from './audit-chain.ts';
 import { lockAuditLog } from './audit-lock.ts';
+import { StandingRecords, segmentFile, segmentsOf, stands, tidySegments } from './audit-segments.ts';
 import { sha256Hex } from './digest.ts';
 import { SignerError } from './error.ts';
 
@@ -25,50 +26,58 @@ interface Waiting {
 /** Records in one write. */
 const maxBatch = 1024;
 
+export interface AuditLogOptions {
+  readonly path: string;
+  readonly now: () => Date;
+  /** Told of each write that failed. */
+  readonly onTrouble: (error: unknown) => void;
+  /** Called for each record of the last segment that is there, in order; for a restated one with what it restates. */
+  readonly visit?: (record: unknown) => void;
+  /** From when on the log goes on in another file. */
+  readonly segmentOctets?: number;
+}
+
 /** Appends with one fsync for all records that arrived while the last one ran. */
 export class AuditLog {
-  readonly #file: FileHandle;
+  readonly #options: AuditLogOptions;
   readonly #unlock: () => void;
-  readonly #now: () => Date;
-  readonly #onTrouble: (error: unknown) => void;
+  readonly #standing: StandingRecords;
+  #file: FileHandle;
   #tail: Omit<AuditTail, 'torn'>;
   /** There may be octets beyond the tail: of a write that failed. */
   #untidy = false;
+  /** The file's name may not be on the disk yet. */
+  #nameless = false;
+  #nextSegmentAt: number;
   #closed = false;
   #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
 
   private constructor(
+    options: AuditLogOptions,
     file: FileHandle,
     unlock: () => void,
-    { sequence, hash, size }: AuditTail,
-    now: () => Date,
-    onTrouble: (error: unknown) => void,
+    { first, sequence, hash, size }: AuditTail,
+    standing: StandingRecords,
   ) {
+    this.#options = options;
     this.#file = file;
     this.#unlock = unlock;
-    this.#tail = { sequence, hash, size };
-    this.#now = now;
-    this.#onTrouble = onTrouble;
+    this.#tail = { first, sequence, hash, size };
+    this.#standing = standing;
+    this.#nextSegmentAt = options.segmentOctets ?? Number.POSITIVE_INFINITY;
   }
 
   /**
-   * Checks the whole chain first. A torn last line is cut off. The file is made if it is absent, and nobody else can
-   * open it as long as this process has it.
+   * Checks the chain of the last segment first. A torn last line is cut off. The file is made if it is absent, and
+   * nobody else can open it as long as this process has it.
    *
-   * @param onTrouble told of each write that failed
-   * @param visit called for each record that is there, in order
    * @throws SignerError `audit-log-broken`, `audit-log-unwritable`
    */
-  static async open(
-    path: string,
-    now: () => Date,
-    onTrouble: (error: unknown) => void,
-    visit?: (record: unknown) => void,
-  ): Promise<{ log: AuditLog; tail: AuditTail }> {
-    const unlock = lockAuditLog(path);
+  static async open(options: AuditLogOptions): Promise<{ log: AuditLog; tail: AuditTail }> {
+    const unlock = lockAuditLog(options.path);
     try {
-      return await AuditLog.#openLocked(path, unlock, now, onTrouble, visit);
+      return await AuditLog.#openLocked(options, unlock);
     } catch (error) {
       unlock();
       throw error;
@@ -76,24 +85,28 @@ export class AuditLog {
   }
 
   static async #openLocked(
-    path: string,
+    options: AuditLogOptions,
     unlock: () => void,
-    now: () => Date,
-    onTrouble: (error: unknown) => void,
-    visit: ((record: unknown) => void) | undefined,
   ): Promise<{ log: AuditLog; tail: AuditTail }> {
+    const { path, visit } = options;
+    await tidySegments(path);
     await (await open(path, 'a', 0o600)).close();
     // A new file is on the disk only once its directory is.
-    const directory = await open(dirname(path));
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
+    await syncDirectory(path);
+    const standing = new StandingRecords();
+    const tail = await verifyAuditLog(path, {
+      visit: (record) => {
+        standing.visit(record);
+        visit?.(record);
+      },
+    });
+    const newest = (await segmentsOf(path)).at(-1);
+    if (newest && newest.first >= tail.first) {
+      throw new SignerError('audit-log-broken', `${path} is older than ${newest.file}`);
     }
-    const tail = await verifyAuditLog(path, undefined, visit);
     const file = await open(path, 'r+');
     if (tail.torn > 0) await file.truncate(tail.size);
-    return { log: new AuditLog(file, unlock, tail, now, onTrouble), tail };
+    return { log: new AuditLog(options, file, unlock, tail, standing), tail };
   }
 
   /** Of the last record on the disk. */
@@ -128,15 +141,17 @@ export class AuditLog {
     // Until the caller's own turn is over, so that the records of one turn share an fsync.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
+      if (this.#tail.size >= this.#nextSegmentAt) await this.#beginSegment();
       const batch = this.#waiting.splice(0, maxBatch);
       try {
-        const { bytes, ...tail } = this.#next(batch);
+        const { bytes, standing, ...tail } = this.#next(batch.map(({ record }) => record));
         await this.#commit(bytes);
-        const first = this.#tail.sequence + 1;
-        this.#tail = { ...tail, size: this.#tail.size + bytes.length };
-        batch.forEach(({ resolve }, i) => resolve(first + i));
+        const next = this.#tail.sequence + 1;
+        this.#tail = { ...this.#tail, ...tail, size: this.#tail.size + bytes.length };
+        for (const record of standing) this.#standing.visit(record);
+        batch.forEach(({ resolve }, i) => resolve(next + i));
       } catch (cause) {
-        this.#onTrouble(cause);
+        this.#options.onTrouble(cause);
         const error = new SignerError('audit-log-unwritable', `audit log: ${reasonOf(cause)}`, { cause });
         for (const { reject } of batch) reject(error);
       }
@@ -145,21 +160,67 @@ export class AuditLog {
     this.#writing = undefined;
   }
 
-  #next(batch: readonly Waiting[]): { bytes: Buffer; sequence: number; hash: string } {
+  #next(batch: readonly AuditRecord[]): {
+    bytes: Buffer;
+    standing: readonly unknown[];
+    sequence: number;
+    hash: string;
+  } {
     let { sequence, hash } = this.#tail;
-    const time = this.#now().toISOString();
-    const lines = batch.map(({ record }) => {
+    const time = this.#options.now().toISOString();
+    const standing: unknown[] = [];
+    const lines = batch.map((record) => {
       const line = JSON.stringify({ sequence: ++sequence, previous: hash, time, ...record });
       hash = sha256Hex(Buffer.from(line));
+      if (stands(record.event)) standing.push(JSON.parse(line));
       return `${line}\n`;
     });
-    return { bytes: Buffer.from(lines.join('')), sequence, hash };
+    return { bytes: Buffer.from(lines.join('')), standing, sequence, hash };
+  }
+
+  /**
+   * Goes on in another file, which takes this one's name once it is whole. When that fails, the log goes on as it is.
+   */
+  async #beginSegment(): Promise<void> {
+    const { path, segmentOctets = 0, onTrouble } = this.#options;
+    const [next, before] = [`${path}.next`, segmentFile(path, this.#tail.first)];
+    const records = this.#standing.all.map((record) => ({ event: restated, record }));
+    // Not with each write again, should it fail.
+    this.#nextSegmentAt = this.#tail.size + segmentOctets / 16;
+    let file: FileHandle | undefined;
+    try {
+      if (this.#untidy) await this.#tidy();
+      const begin = { event: segmentBegun, restated: records.length };
+      const { bytes, sequence, hash } = this.#next([begin, ...records]);
+      file = await open(next, 'w+', 0o600);
+      await file.writeFile(bytes);
+      await file.sync();
+      await link(path, before);
+      try {
+        await rename(next, path);
+      } catch (error) {
+        await rm(before);
+        throw error;
+      }
+      const old = this.#file;
+      this.#file = file;
+      file = undefined;
+      this.#nameless = true;
+      this.#tail = { first: this.#tail.sequence + 1, sequence, hash, size: bytes.length };
+      this.#nextSegmentAt = Math.max(segmentOctets, 2 * bytes.length);
+      await old.close();
+    } catch (error) {
+      onTrouble(error);
+      await file?.close().catch(onTrouble);
+    }
   }
 
   /** All of it on the disk, or nothing in the log. */
   async #commit(bytes: Buffer): Promise<void> {
     const { size } = this.#tail;
     if (this.#untidy) await this.#tidy();
+    if (this.#nameless) await syncDirectory(this.#options.path);
+    this.#nameless = false;
     const file = fstatSync(this.#file.fd);
     if (file.size !== size) throw new Error(`${file.size} octets instead of ${size}: not written here`);
     if (file.nlink === 0) throw new Error('the file was deleted');
@@ -170,7 +231,7 @@ export class AuditLog {
       this.#untidy = false;
     } catch (cause) {
       // Tried again before the next write if it fails now.
-      await this.#tidy().catch(this.#onTrouble);
+      await this.#tidy().catch(this.#options.onTrouble);
       throw cause;
     }
   }
@@ -191,5 +252,14 @@ export class AuditLog {
       );
       done += bytesWritten;
     }
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(dirname(path));
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
   }
 }

@@ -7,6 +7,7 @@ import { PkiError } from '@mecai/pki';
 import { RuntimeError, loadConfig, readText } from '@mecai/runtime';
 import { VoucherError } from '@mecai/voucher';
 import { verifyAuditLog } from './audit-chain.ts';
+import { verifySegments } from './audit-segments.ts';
 import { readCertificates, toPem } from './certificates.ts';
 import { chainPolicyOf } from './chain-policy.ts';
 import { type SignerConfig, signerConfig } from './config.ts';
@@ -42,8 +43,9 @@ export const usage = `usage: signer <command> --config <file.json>
                           [--not-before <dates.csv>] of its roots in status NotBefore, which the list does not
                                                      have: lines of SHA-256 and date; without one, a root is left out
   self-test             sign a trial voucher in the HSM, verify it, and check every file the signer reads
-  verify-audit-log      check the hash chain from the first record to the last   [--noted <SHA-256>]
+  verify-audit-log      check the hash chain through all segments   [--noted <SHA-256>] [--archived <directory>]
                         --noted: a last line's hash as printed by an earlier check; it must still be in the chain
+                        --archived: segments that were moved off this machine
 
 exit codes: 0 done, 1 failed, 2 wrong usage or configuration`;
 
@@ -105,7 +107,7 @@ const optionsOf = {
     'certificates',
   ],
   'self-test': [],
-  'verify-audit-log': ['noted'],
+  'verify-audit-log': ['noted', 'archived'],
 } as const satisfies Record<Command, readonly Exclude<keyof Values, 'config'>[]>;
 
 interface Values {
@@ -114,6 +116,7 @@ interface Values {
   readonly out?: string;
   readonly certificate?: string;
   readonly noted?: string;
+  readonly archived?: string;
   readonly context?: string;
   readonly certdata?: string;
   readonly chrome?: string;
@@ -124,7 +127,7 @@ interface Values {
 }
 
 async function run(command: Command, config: SignerConfig, values: Values, now: Date): Promise<void> {
-  if (command === 'verify-audit-log') return checkAuditLog(config.auditLog, values.noted);
+  if (command === 'verify-audit-log') return checkAuditLog(config.auditLog, values);
   if (command === 'import-trust-context') return importTrustContext(config.trustContexts, values);
   const hsm = openHsm(config);
   try {
@@ -194,22 +197,26 @@ async function selfTest(config: SignerConfig, hsm: Hsm, now: Date): Promise<void
   step(`audit log: ${sequence} records, the chain holds`);
 }
 
-async function checkAuditLog(file: string, noted: string | undefined): Promise<void> {
+async function checkAuditLog(file: string, { noted, archived }: Values): Promise<void> {
   const wanted = noted?.toLowerCase();
   if (wanted !== undefined && !/^[0-9a-f]{64}$/.test(wanted)) {
     throw misused('--noted is a SHA-256, 64 hexadecimal digits');
   }
-  const { sequence, hash, torn, noted: found } = await verifyAuditLog(file, wanted);
+  const found = await verifySegments(file, { noted: wanted, archived });
+  const { first, sequence, hash, torn, segments } = found;
   console.log(`${sequence} records, the chain holds; last line's SHA-256 ${hash}`);
+  if (segments > 1) console.log(`in ${segments} segments`);
+  if (first > 1) console.log(`those before record ${first} are not here: --archived <directory>`);
   if (torn > 0) console.log(`${torn} octets of a record that was never acknowledged follow`);
   if (wanted === undefined) return;
-  if (found === undefined) {
+  if (found.noted === undefined) {
+    const elsewhere = first > 1 ? `, unless before record ${first}` : '';
     throw new SignerError(
       'audit-log-broken',
-      `${file}: no line has the hash noted; the log was cut or rewritten`,
+      `${file}: no line has the hash noted; the log was cut or rewritten${elsewhere}`,
     );
   }
-  console.log(`the line noted is record ${found}`);
+  console.log(`the line noted is record ${found.noted}`);
 }
 
 /** The old file or the new one, never a part. */

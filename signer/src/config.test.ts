@@ -10,6 +10,7 @@ import { createLogger } from '@mecai/runtime';
 import { parseSignedVoucher } from '@mecai/voucher';
 import { testCrl } from '@mecai/voucher/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { segmentsOf, verifySegments } from './audit-segments.ts';
 import { signerConfig } from './config.ts';
 import { sha256Hex } from './digest.ts';
 import { startSigner } from './start.ts';
@@ -88,6 +89,12 @@ const tls = (changes: object) => ({
 const hsm = (changes: object) => ({
   hsm: { module: files.soft.module, token: 'test', key: 'va', pinFile: files.at('pin'), ...changes },
 });
+
+const recordsOf = (file: string) =>
+  readFileSync(file, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line): { event: string } => JSON.parse(line));
 
 /** By option: that changing it changes what the signer does. */
 const tests: Record<string, () => Promise<void>> = {
@@ -200,6 +207,21 @@ const tests: Record<string, () => Promise<void>> = {
     expect(await asIs({ auditLog })).toBe('issued');
     expect(readFileSync(auditLog, 'utf8')).toContain('"event":"issued"');
     await refusal(start({ auditLog: files.write('bad.jsonl', 'x\n') })).toThrow(/line 1/);
+  },
+  async auditSegmentOctets() {
+    const auditLog = files.at('segments.jsonl');
+    const client = await asking({ auditLog, auditSegmentOctets: 4_096 });
+    while ((await segmentsOf(auditLog)).length === 0) expect(await client.voucher()).toBe('issued');
+    expect(await verifySegments(auditLog)).toMatchObject({ first: 1, segments: 2 });
+    // The perspective directory, which vouchers name, is known from the last file alone.
+    expect(
+      recordsOf(auditLog)
+        .map(({ event }) => event)
+        .filter((one) => one === 'restated'),
+    ).toHaveLength(1);
+    expect(await asIs({ auditLog, auditSegmentOctets: 4_096 })).toBe('issued');
+    const published = recordsOf(auditLog).filter(({ event }) => event === 'directory-published');
+    expect(published).toEqual([]);
   },
   async 'quorum.perspectives'() {
     expect((await issued(quorum({ perspectives: 3 }))).quorum).toMatchObject({ asked: 3, matches: 2 });

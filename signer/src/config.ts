@@ -44,6 +44,8 @@ export const signerConfig = z
     /** Public keys of CT logs, PEM: only SCTs that one of them signed count for constraints. */
     sctLogKeys: z.array(path()).default([]),
     auditLog: path(),
+    /** From when on it goes on in another file; a start reads the last one. */
+    auditSegmentOctets: count(4_096, 1_099_511_627_776).default(268_435_456),
     quorum: z
       .strictObject({
         perspectives: count(2, 64).default(6),

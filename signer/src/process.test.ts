@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { verifyAuditLog } from './audit-chain.ts';
 import { TestCoordinator, nameOf } from './testing/client.ts';
@@ -116,6 +117,30 @@ it('refuses while the audit log cannot be written, says so, and goes on when it 
   expect(await client.voucher()).toBe('issued');
   expect(await readiness(signer)).toBe(200);
   expect(await verifyAuditLog(auditLog)).toMatchObject({ sequence: published + issued + 1, torn: 0 });
+});
+
+it('refuses on a full disk, loses nothing of what it acknowledged, and goes on when there is room', async () => {
+  const disk = files.at('disk');
+  mkdirSync(disk);
+  // A disk of its own, in a mount namespace of its own.
+  const mount = 'mount -t tmpfs -o size=128k tmpfs "$0" && exec "$@"';
+  const signer = await serve({
+    config: files.configure({ auditLog: join(disk, 'audit.jsonl') }),
+    before: ['unshare', '--map-root-user', '--mount', 'sh', '-c', mount, disk],
+  });
+  const seen = `/proc/${signer.child.pid}/root${disk}`;
+  const client = ask(signer);
+  expect(await client.voucher()).toBe('issued');
+  expect(() => writeFileSync(join(seen, 'filler'), Buffer.alloc(128 * 1_024))).toThrow(/ENOSPC/);
+  let issued = 1;
+  while ((await client.voucher()) === 'issued') issued++;
+  expect(await readiness(signer)).toBe(503);
+  expect(await client.voucher()).toBe('internal');
+  expect(await verifyAuditLog(join(seen, 'audit.jsonl'))).toMatchObject({ sequence: issued + 1, torn: 0 });
+  rmSync(join(seen, 'filler'));
+  expect(await client.voucher()).toBe('issued');
+  expect(await readiness(signer)).toBe(200);
+  expect(await verifyAuditLog(join(seen, 'audit.jsonl'))).toMatchObject({ sequence: issued + 2, torn: 0 });
 });
 
 it('does not start on an audit log that was tampered with', async () => {

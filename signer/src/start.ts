@@ -53,19 +53,20 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
   const anchors = chainPolicy.contexts.flatMap((context) => context.anchors.map((one) => one.certificate));
 
   let troubleSince: Date | undefined;
-  const { log: auditLog, tail } = await AuditLog.open(
-    config.auditLog,
-    () => new Date(),
-    (error) => {
+  const { log: auditLog, tail } = await AuditLog.open({
+    path: config.auditLog,
+    segmentOctets: config.auditSegmentOctets,
+    now: () => new Date(),
+    onTrouble: (error) => {
       troubleSince ??= new Date();
       log.error({ err: error }, 'audit log');
     },
-    (record) => {
+    visit: (record) => {
       distrust.replay(record);
       directories.replay(record);
       registryBook.replay(record);
     },
-  );
+  });
   opened.defer(() => auditLog.close());
   if (tail.torn > 0)
     log.warn({ octets: tail.torn }, 'audit log: cut off a record that was never acknowledged');

@@ -12,11 +12,12 @@ export interface WriterReport {
 
 const send = (report: WriterReport) => process.send!(report);
 
-const { log, tail } = await AuditLog.open(
-  process.argv[2]!,
-  () => new Date(),
-  () => undefined,
-);
+const { log, tail } = await AuditLog.open({
+  path: process.argv[2]!,
+  segmentOctets: Number(process.argv[3] ?? Infinity),
+  now: () => new Date(),
+  onTrouble: () => undefined,
+});
 const filler = 'x'.repeat(400);
 const append = () => log.append({ event: 'written', process: process.pid, filler });
 

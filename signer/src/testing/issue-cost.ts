@@ -49,11 +49,11 @@ const stray = testCertificate({
 });
 const chain = [leaf.der, webIntermediate.der, stray.der];
 console.log(`chain of ${chain.reduce((sum, { length }) => sum + length, 0)} octets, evidence of ${matching}`);
-const { log } = await AuditLog.open(
-  join(directory, 'audit.jsonl'),
-  () => new Date(),
-  (error) => console.error(error),
-);
+const { log } = await AuditLog.open({
+  path: join(directory, 'audit.jsonl'),
+  now: () => new Date(),
+  onTrouble: (error) => console.error(error),
+});
 const world = createWorld({
   limits: { perEndpoint: 1_000_000, open: 1_000_000 },
   voucherSigner: voucherSigner({ certificate, intermediates: [] }),
