@@ -1,12 +1,13 @@
 import { once } from 'node:events';
-import { createServer as createTcpServer } from 'node:net';
+import { type Server, type Socket, createServer as createTcpServer } from 'node:net';
 import { testCertificate } from '@mecai/voucher/testing';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { keyPemOf, pemOf } from '../testing/chains.ts';
-import { type SmtpOptions, mailer } from './mailer.ts';
+import { type Mailer, type SmtpOptions, mailer } from './mailer.ts';
 
 const closing: (() => void)[] = [];
+const servers: Server[] = [];
 afterEach(() => {
   for (const close of closing.splice(0)) close();
 });
@@ -30,11 +31,17 @@ async function smtp(options: SMTPServerOptions): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(listener, 'listening');
   closing.push(() => server.close());
+  servers.push(listener);
   return (listener.address() as { port: number }).port;
 }
 
+function open(port: number, options: Partial<SmtpOptions> = {}): Mailer {
+  const opened = mailer({ host: 'localhost', port, tls: 'none', timeoutMs: 2_000, ...options });
+  closing.push(() => opened.close());
+  return opened;
+}
 const send = (port: number, options: Partial<SmtpOptions> = {}, signal = AbortSignal.timeout(5_000)) =>
-  mailer({ host: 'localhost', port, tls: 'none', timeoutMs: 2_000, ...options })(message, envelope, signal);
+  open(port, options).send(message, envelope, signal);
 
 describe('a mail server that', () => {
   it('takes the mail has its envelope and its octets', async () => {
@@ -76,6 +83,55 @@ describe('a mail server that', () => {
     });
     expect(actual).toBe(outcome);
     expect(detail).toMatch(/^[\x20-\x7e]{1,300}$/);
+  });
+
+  it('has one mail after the other gets them over one connection', async () => {
+    let connections = 0;
+    let closed = 0;
+    const mails: string[] = [];
+    const port = await smtp({
+      onConnect: (_, done) => (connections++, done()),
+      onClose: () => closed++,
+      onRcptTo: ({ address }, _, done) => (mails.push(address), done()),
+    });
+    const { send: sendMail, close } = open(port, { timeoutMs: 20_000 });
+    const to = Array.from({ length: 5 }, (_, i) => `owner-${i}@example.org`);
+    for (const address of to) {
+      const attempt = await sendMail(message, { ...envelope, to: address }, AbortSignal.timeout(20_000));
+      expect(attempt.outcome).toBe('sent');
+    }
+    expect([connections, closed]).toEqual([1, 0]);
+    expect(mails).toEqual(to);
+    close();
+    await vi.waitUntil(() => closed === 1, { timeout: 20_000 });
+  });
+
+  it('refuses one recipient gets the next mail all the same', async () => {
+    const port = await smtp({
+      onRcptTo: ({ address }, _, done) => done(address.startsWith('no') ? refusal(550) : null),
+    });
+    const { send: sendMail } = open(port, { timeoutMs: 20_000 });
+    const outcomes: string[] = [];
+    for (const to of ['a@example.org', 'no@example.org', 'b@example.org']) {
+      outcomes.push((await sendMail(message, { ...envelope, to }, AbortSignal.timeout(20_000))).outcome);
+    }
+    expect(outcomes).toEqual(['sent', 'refused', 'sent']);
+  });
+
+  it('hangs up between two mails gets the second over a new connection, and each once', async () => {
+    const sockets: Socket[] = [];
+    let mails = 0;
+    const port = await smtp({
+      onData: (stream, _, done) => void stream.resume().on('end', () => (mails++, done())),
+    });
+    servers.at(-1)!.on('connection', (socket: Socket) => sockets.push(socket));
+    const { send: sendMail } = open(port, { timeoutMs: 20_000 });
+    const sendNext = async () => (await sendMail(message, envelope, AbortSignal.timeout(20_000))).outcome;
+    expect(await sendNext()).toBe('sent');
+    // At the moment of the next mail: it is written into a connection that the server has left.
+    sockets[0]!.destroy();
+    expect(await sendNext()).toBe('sent');
+    expect([sockets.length, mails]).toEqual([2, 2]);
   });
 
   it('is not there, or hangs up, or speaks something else', async () => {

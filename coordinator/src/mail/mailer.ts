@@ -30,9 +30,23 @@ export interface Envelope {
 /** Never rejects; an aborted signal ends the try as failed. */
 export type SendMail = (message: Buffer, envelope: Envelope, signal: AbortSignal) => Promise<Attempt>;
 
-export function mailer({ host, port, tls, ca, user, password, timeoutMs }: SmtpOptions): SendMail {
-  // A connection for each mail: one that is kept may be dead when it is needed, and then nobody knows what arrived.
+export interface Mailer {
+  readonly send: SendMail;
+  /** Takes leave of the server, once it has what it is being sent. */
+  readonly close: () => void;
+}
+
+/** Milliseconds a connection waits for the next mail. */
+const idleMs = 5_000;
+
+export function mailer({ host, port, tls, ca, user, password, timeoutMs }: SmtpOptions): Mailer {
   const transport = createTransport({
+    // One connection for mails that follow each other: greeting, TLS and login take servers longer than the mail.
+    pool: true,
+    maxConnections: 1,
+    // A connection that was kept and is found dead is replaced, as long as nothing of the mail has gone into it.
+    maxRequeues: 1,
+    idleTimeout: idleMs,
     host,
     port,
     secure: tls === 'implicit',
@@ -47,7 +61,7 @@ export function mailer({ host, port, tls, ca, user, password, timeoutMs }: SmtpO
     disableFileAccess: true,
     disableUrlAccess: true,
   });
-  return async (raw, { from, to }, signal) => {
+  const send: SendMail = async (raw, { from, to }, signal) => {
     try {
       const { response } = await transport.sendMail({ envelope: { from, to: [to] }, raw, signal });
       return { outcome: 'sent', detail: shown(response) };
@@ -59,6 +73,7 @@ export function mailer({ host, port, tls, ca, user, password, timeoutMs }: SmtpO
       return { outcome: permanent ? 'refused' : 'failed', detail: shown(message) };
     }
   };
+  return { send, close: () => transport.close() };
 }
 
 /** Words of a mail server, for logs and lists. */

@@ -303,6 +303,20 @@ describe('notice', () => {
     await waitFor(() => taken.length > 0);
   });
 
+  it('leaseMs: when another takes up what a killed coordinator was at', async () => {
+    await enqueue('mailto:a@example.org');
+    const server = await mailServer({ onRcptTo: () => undefined });
+    const leased = async () => {
+      const [row] = await database.query<{ leased_until: number }>('select leased_until from delivery');
+      return row!.leased_until - Date.now();
+    };
+    start({ smtp: { server, tls: 'none' } });
+    expect(await waitFor(async () => (await leased()) > 0 && leased())).toBeGreaterThan(30_000);
+    await running!.notices.close(0);
+    start({ smtp: { server, tls: 'none' }, leaseMs: 5_000 });
+    expect(await waitFor(async () => (await leased()) > 0 && leased())).toBeLessThanOrEqual(5_000);
+  });
+
   it('keepMs: how long what is settled is remembered', async () => {
     await enqueue('mailto:a@example.org', 'mailto:b@example.org');
     const at = Date.now() - 10_000;

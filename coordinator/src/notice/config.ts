@@ -61,6 +61,8 @@ export const noticeConfig = z.strictObject({
       giveUpMs: count(10, 30 * 24 * hour).default(5 * 24 * hour),
     })
     .prefault({}),
+  /** What a coordinator was at when it was killed, another takes up after that time at the latest. */
+  leaseMs: count(1_000, hour).default(60_000),
   /** How often the outbox is looked at. */
   pollMs: count(10, hour).default(2_000),
   /** How long deliveries and approvals that came to their end are kept. */

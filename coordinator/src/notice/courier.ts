@@ -3,7 +3,15 @@ import { randomUUID } from 'node:crypto';
 import type { Database } from '@mecai/database';
 import type { Count, Logger } from '@mecai/runtime';
 import type { Attempt } from '../mail/mailer.ts';
-import { type Claimed, type Delivery, claimDeliveries, postponeDelivery, settleDelivery } from './outbox.ts';
+import { whileLeased } from './lease.ts';
+import {
+  type Claimed,
+  type Delivery,
+  claimDeliveries,
+  postponeDelivery,
+  renewDelivery,
+  settleDelivery,
+} from './outbox.ts';
 import type { Medium } from './recipient.ts';
 import { type RetryPolicy, backoffMs } from './retry.ts';
 
@@ -16,6 +24,8 @@ export interface CourierParts {
   readonly send: (delivery: Delivery, signal: AbortSignal) => Promise<Attempt>;
   /** For one try, milliseconds. */
   readonly tryMs: number;
+  /** How long what was in flight when a coordinator was killed waits for another, milliseconds. */
+  readonly leaseMs: number;
   readonly retry: RetryPolicy & {
     /** Since it was enqueued. */
     readonly giveUpMs: number;
@@ -29,9 +39,6 @@ export interface CourierParts {
   readonly random: () => number;
 }
 
-/** The lease outlives a try by so much: time to write down what became of it. Milliseconds. */
-const leaseMarginMs = 5_000;
-
 /**
  * Sends what is due now. A try that has begun ends before `stopping` takes effect.
  *
@@ -39,15 +46,23 @@ const leaseMarginMs = 5_000;
  * @throws DatabaseError
  */
 export async function courierRound(parts: CourierParts, stopping: AbortSignal): Promise<number> {
-  const { database, medium, concurrency, tryMs, now } = parts;
+  const { database, medium, concurrency, leaseMs, now } = parts;
   const claimed = await claimDeliveries(database, {
     medium,
     count: concurrency,
     lease: randomUUID(),
-    leaseMs: tryMs + leaseMarginMs,
+    leaseMs,
     now: now(),
   });
-  await Promise.all(claimed.map((one) => attempt(parts, one, stopping)));
+  await Promise.all(
+    claimed.map((one) =>
+      whileLeased(
+        leaseMs,
+        () => renewDelivery(database, one, { leaseMs, now: now() }),
+        () => attempt(parts, one, stopping),
+      ),
+    ),
+  );
   return claimed.length;
 }
 

@@ -6,6 +6,7 @@ import { iodefUrls, relevantCaa } from '../dns/caa.ts';
 import type { DnsClient } from '../dns/dns-client.ts';
 import { CoordinatorError } from '../error.ts';
 import { type RdapClient, registeredDomain } from '../rdap/rdap-client.ts';
+import { whileLeased } from './lease.ts';
 import { addDelivery } from './outbox.ts';
 import { type Recipient, iodefRecipients } from './recipient.ts';
 import { type RetryPolicy, backoffMs } from './retry.ts';
@@ -23,6 +24,8 @@ export interface LookupParts {
   readonly dns: Pick<DnsClient, 'caa'>;
   readonly rdap: Pick<RdapClient, 'contacts'>;
   readonly retry: RetryPolicy;
+  /** How long what was begun when a coordinator was killed waits for another, milliseconds. */
+  readonly leaseMs: number;
   readonly log: Logger;
   readonly now: () => number;
   /** From 0 to 1. */
@@ -38,29 +41,55 @@ const namesAtOnce = 24;
 const concurrency = 6;
 /** A name is given up after so many tries, some hours with the default waits. */
 const maxTries = 8;
-/** Milliseconds: longer than a turn takes, with every server silent. */
-const leaseMs = 600_000;
+/** One whose servers hang does not hold up the others. */
+const noticesAtOnce = 8;
+
+interface Leased {
+  readonly id: string;
+  readonly names: string;
+  readonly failed: string;
+  readonly lease: string;
+}
 
 /**
- * Looks up contacts for some names of the notice that has waited longest.
+ * Looks up contacts for some names of the notices that have waited longest.
  *
  * Every name counts, the last one too: a certificate for a thousand domains may be forged for the sake of one.
  *
+ * @param done one of them is ready to be sent
  * @returns whether there was a notice
  * @throws DatabaseError
  */
-export async function lookupRound(parts: LookupParts): Promise<boolean> {
-  const { database, now } = parts;
+export async function lookupRound(parts: LookupParts, done: () => void = () => undefined): Promise<boolean> {
+  const { database, leaseMs, now } = parts;
   const lease = randomUUID();
-  const [row] = await database.query<{ id: string; names: string; failed: string }>(
+  const rows = await database.query<{ id: string; names: string; failed: string }>(
     `update notice set leased_until = $1, lease = $2
-     where id in (select id from notice where next_at <= $3 and leased_until <= $3 order by next_at limit 1)
+     where id in (select id from notice where next_at <= $3 and leased_until <= $3 order by next_at limit $4)
        and leased_until <= $3
      returning id, names, failed`,
-    [now() + leaseMs, lease, now()],
+    [now() + leaseMs, lease, now(), noticesAtOnce],
   );
-  if (!row) return false;
-  const { id } = row;
+  const renew = (id: string) =>
+    database.query('update notice set leased_until = $1 where id = $2 and lease = $3', [
+      now() + leaseMs,
+      id,
+      lease,
+    ]);
+  await Promise.all(
+    rows.map(async (row) => {
+      await whileLeased(
+        leaseMs,
+        () => renew(row.id),
+        () => lookUpSome(parts, { ...row, lease }),
+      );
+      done();
+    }),
+  );
+  return rows.length > 0;
+}
+
+async function lookUpSome(parts: LookupParts, { id, lease, ...row }: Leased): Promise<void> {
   const pending: Pending[] = JSON.parse(row.names);
   const failed: string[] = JSON.parse(row.failed);
   const found: Found = { caa: new Set(), rdap: new Set() };
@@ -78,7 +107,6 @@ export async function lookupRound(parts: LookupParts): Promise<boolean> {
   });
   const left = [...pending.slice(namesAtOnce), ...again];
   await finish(parts, { id, lease, left, failed }, found);
-  return true;
 }
 
 type Found = Readonly<Record<Outside, Set<Recipient>>>;

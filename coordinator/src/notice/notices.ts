@@ -15,6 +15,8 @@ export interface NoticesParts {
   readonly keepMs: number;
   /** Deletes what came to its end before that time. */
   readonly forget: (before: number) => Promise<void>;
+  /** Nothing is sent any more. */
+  readonly closed: () => void;
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -26,6 +28,7 @@ const upkeepMs = 10_000;
 export class Notices {
   readonly #parts: NoticesParts;
   readonly #stopping = new AbortController();
+  readonly #lookups: Promise<void>;
   readonly #loops: Promise<void>[];
   readonly #closing = Promise.withResolvers<void>();
   #woken = Promise.withResolvers<void>();
@@ -35,12 +38,8 @@ export class Notices {
   constructor(parts: NoticesParts) {
     this.#parts = parts;
     const { couriers, lookup, database, pollMs, keepMs, forget, now } = parts;
+    this.#lookups = this.#loop('contacts', pollMs, () => lookupRound(lookup, () => this.wake()));
     this.#loops = [
-      this.#loop('contacts', pollMs, async () => {
-        const some = await lookupRound(lookup);
-        if (some) this.wake();
-        return some;
-      }),
       this.#loop('upkeep', upkeepMs, async () => {
         await forget(now() - keepMs);
         this.#counts = await countDeliveries(database);
@@ -67,14 +66,22 @@ export class Notices {
     return this.#counts;
   }
 
-  /** Begins nothing new; what is being sent has so long to end. Then the try counts as failed. */
+  /**
+   * Begins nothing new; what is being sent has so long to end. Then the try counts as failed. Contacts that other
+   * people's servers have not told by then are looked up anew when the lease is over.
+   */
   async close(withinMs: number): Promise<void> {
     this.#ended = true;
     this.#closing.resolve();
     this.wake();
-    const patience = setTimeout(() => this.#stopping.abort(new Error('stopping')), withinMs);
-    await Promise.all(this.#loops);
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const patience = setTimeout(() => {
+      this.#stopping.abort(new Error('stopping'));
+      resolve();
+    }, withinMs);
+    await Promise.all([...this.#loops, Promise.race([this.#lookups, late])]);
     clearTimeout(patience);
+    this.#parts.closed();
   }
 
   /** @param round returns whether there may be more to do at once */

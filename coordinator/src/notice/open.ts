@@ -68,7 +68,7 @@ export function openNotices(database: Database, secrets: NoticeSecrets, options:
   const { config, publicUrl, dns, log, now, random, tries } = options;
   const { smtp, webhooks, retry } = config;
   const { identity, secret } = secrets;
-  const shared = { database, retry, tries, log, now, random };
+  const shared = { database, retry, leaseMs: config.leaseMs, tries, log, now, random };
   const subscriptions = new Subscriptions({ database, dns, secret, now, newId });
   const rdap = new RdapClient({
     exchange: guarded(options, config.rdap, 3, config.rdap.bootstrap.startsWith('https:')),
@@ -76,7 +76,7 @@ export function openNotices(database: Database, secrets: NoticeSecrets, options:
     now,
   });
   const { host, port } = splitHostPort(smtp.server);
-  const sendMail = mailer({
+  const mails = mailer({
     host,
     port,
     tls: smtp.tls,
@@ -92,7 +92,15 @@ export function openNotices(database: Database, secrets: NoticeSecrets, options:
       // A kill loses track of the one in flight, and of no other.
       concurrency: 1,
       tryMs: 4 * smtp.timeoutMs,
-      send: mailSender({ ...config, database, identity, sendMail, publicUrl, subscriptions, now }),
+      send: mailSender({
+        ...config,
+        database,
+        identity,
+        sendMail: mails.send,
+        publicUrl,
+        subscriptions,
+        now,
+      }),
     },
     {
       ...shared,
@@ -155,7 +163,7 @@ export function openNotices(database: Database, secrets: NoticeSecrets, options:
     await approvals?.forget(before);
   };
   return {
-    notices: new Notices({ ...config, database, lookup, couriers, forget, log, now }),
+    notices: new Notices({ ...config, database, lookup, couriers, forget, log, now, closed: mails.close }),
     subscriptions,
     approvals,
   };

@@ -16,6 +16,7 @@ import {
   deliveriesAbout,
   dropDelivery,
   listDeliveries,
+  renewDelivery,
   retryDelivery,
 } from './outbox.ts';
 import { backoffMs } from './retry.ts';
@@ -43,6 +44,7 @@ describe.each(engines)('the outbox on %s', (engine) => {
       medium: 'mail',
       concurrency: 1,
       tryMs: minute,
+      leaseMs: minute,
       retry: { firstMs: minute, maxMs: hour, giveUpMs: 5 * hour },
       log: keptLog().log,
       now: () => now,
@@ -142,7 +144,7 @@ describe.each(engines)('the outbox on %s', (engine) => {
       never,
     );
     expect(await round()).toBe(0);
-    now += minute + 4_999;
+    now += minute - 1;
     expect(await round()).toBe(0);
     now += 1;
     next = { outcome: 'failed', detail: 'by the second' };
@@ -152,6 +154,22 @@ describe.each(engines)('the outbox on %s', (engine) => {
     expect(await listDeliveries(database, ['waiting'], 10)).toMatchObject([
       { tries: 2, detail: 'by the second' },
     ]);
+  });
+
+  it('renews the lease of a try that takes long', async () => {
+    const id = await add();
+    const [claimed] = await claim(1);
+    now += minute - 1;
+    await renewDelivery(database, claimed!, { leaseMs: minute, now });
+    now += minute - 1;
+    expect(await claim()).toEqual([]);
+    now += 1;
+    const [second] = await claim();
+    expect(second!.delivery.id).toBe(id);
+    // Lost to the second: nothing to renew.
+    await renewDelivery(database, claimed!, { leaseMs: 10 * minute, now });
+    now += minute;
+    expect(await claim()).toHaveLength(1);
   });
 
   it('goes on with the next while one is in flight', async () => {

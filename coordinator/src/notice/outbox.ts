@@ -84,6 +84,19 @@ export interface Claim {
   readonly now: number;
 }
 
+/** Nobody else takes it until `now + leaseMs`, unless the lease was lost already. */
+export async function renewDelivery(
+  database: Database,
+  { delivery, lease }: Claimed,
+  { leaseMs, now }: Pick<Claim, 'leaseMs' | 'now'>,
+): Promise<void> {
+  await database.query('update delivery set leased_until = $1 where id = $2 and lease = $3', [
+    now + leaseMs,
+    delivery.id,
+    lease,
+  ]);
+}
+
 /** @returns false where the lease was lost, and somebody else's word holds */
 export async function settleDelivery(
   database: Database,
