@@ -28,6 +28,8 @@ export interface AuditPosition {
 export interface AuditTail extends AuditPosition {
   /** Sequence of the first record of this file. */
   readonly first: number;
+  /** Of the last record, milliseconds since 1970; undefined if there is none. */
+  readonly time: number | undefined;
   /** Octets up to and including the last line end. */
   readonly size: number;
   /** Octets after it. */
@@ -81,12 +83,13 @@ export async function verifyChain(
   let at: AuditPosition | undefined = after;
   let [first, number, size] = [0, 0, 0];
   let notedAt = noted === genesis ? 0 : undefined;
+  let time: unknown;
   let rest: Uint8Array = new Uint8Array();
   for await (const piece of pieces) {
     const bytes = rest.length > 0 ? Buffer.concat([rest, piece]) : piece;
     let from = 0;
     for (let end = bytes.indexOf(lineEnd); end >= 0; end = bytes.indexOf(lineEnd, from)) {
-      at = nextLine(name, ++number, bytes.subarray(from, end), at, chain);
+      ({ at, time } = nextLine(name, ++number, bytes.subarray(from, end), at, chain));
       first ||= at.sequence;
       if (at.hash === noted) notedAt = at.sequence;
       size += end + 1 - from;
@@ -96,7 +99,16 @@ export async function verifyChain(
     if (rest.length > maxLineOctets) throw broken(name, number + 1, `over ${maxLineOctets} octets`);
   }
   const { sequence, hash } = at ?? start;
-  return { first: first || sequence + 1, sequence, hash, size, torn: rest.length, noted: notedAt };
+  const written = typeof time === 'string' ? Date.parse(time) : Number.NaN;
+  return {
+    first: first || sequence + 1,
+    time: Number.isNaN(written) ? undefined : written,
+    sequence,
+    hash,
+    size,
+    torn: rest.length,
+    noted: notedAt,
+  };
 }
 
 const start: AuditPosition = { sequence: 0, hash: genesis };
@@ -107,14 +119,14 @@ function nextLine(
   line: Buffer,
   before: AuditPosition | undefined,
   { visit, each }: Chain,
-): AuditPosition {
+): { at: AuditPosition; time: unknown } {
   let record: unknown;
   try {
     record = JSON.parse(line.toString('utf8'));
   } catch (cause) {
     throw broken(file, number, 'not JSON', cause);
   }
-  const { sequence, previous, event, ...members }: Readonly<Record<string, unknown>> = Object(record);
+  const { sequence, previous, time, event, ...members }: Readonly<Record<string, unknown>> = Object(record);
   // What is older may be elsewhere.
   const begins = !before && event === segmentBegun;
   const expected = begins ? { sequence: Number(sequence) - 1, hash: previous } : (before ?? start);
@@ -123,7 +135,7 @@ function nextLine(
   if (previous !== expected.hash) throw broken(file, number, 'hash of the line before does not fit');
   each?.(record);
   visit?.(event === restated ? members['record'] : record);
-  return { sequence, hash: sha256Hex(line) };
+  return { at: { sequence, hash: sha256Hex(line) }, time };
 }
 
 const broken = (file: string, line: number, why: string, cause?: unknown) =>

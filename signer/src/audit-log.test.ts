@@ -69,6 +69,7 @@ describe('the chain', () => {
     const { size } = statSync(file);
     expect(await verifyAuditLog(file)).toEqual({
       first: 1,
+      time: Date.UTC(2026, 10, 22) + 2,
       sequence: 3,
       hash: previous,
       size,

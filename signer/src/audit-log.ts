@@ -43,7 +43,7 @@ export class AuditLog {
   readonly #unlock: () => void;
   readonly #standing: StandingRecords;
   #file: FileHandle;
-  #tail: Omit<AuditTail, 'torn'>;
+  #tail: Omit<AuditTail, 'torn' | 'time'>;
   /** There may be octets beyond the tail: of a write that failed. */
   #untidy = false;
   /** The file's name may not be on the disk yet. */

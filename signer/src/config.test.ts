@@ -343,8 +343,16 @@ const tests: Record<string, () => Promise<void>> = {
   },
   async clockToleranceMs() {
     const late = () => ({ observedAt: Date.now() - 60_000 });
-    expect(await (await asking({})).voucher(4, late())).toBe('issued');
-    expect(await (await asking({ clockToleranceMs: 30_000 })).voucher(4, late())).toBe('no-quorum');
+    const changes = { maxClockOffsetMs: 600_000 };
+    expect(await (await asking(changes)).voucher(4, late())).toBe('issued');
+    expect(await (await asking({ ...changes, clockToleranceMs: 30_000 })).voucher(4, late())).toBe(
+      'no-quorum',
+    );
+  },
+  async maxClockOffsetMs() {
+    const late = () => ({ observedAt: Date.now() - 60_000 });
+    expect(await (await asking({ maxClockOffsetMs: 70_000 })).voucher(4, late())).toBe('issued');
+    expect(await (await asking({ maxClockOffsetMs: 50_000 })).voucher(4, late())).toBe('clock');
   },
   async 'draws.ttlMs'() {
     const drawn = await (await asking(draws({ ttlMs: 200_000 }))).draw();

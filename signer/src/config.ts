@@ -78,6 +78,8 @@ export const signerConfig = z
     voucherLifetimeSeconds: count(60, 86_400).default(86_400),
     /** How far an agent's clock may be off. */
     clockToleranceMs: count(1_000, 600_000).default(120_000),
+    /** How far this machine's clock may be off, by the median of the agents'; beyond it nothing is signed. */
+    maxClockOffsetMs: count(500, 600_000).default(10_000),
     draws: z
       .strictObject({
         /** Within which the evidence has to arrive. */

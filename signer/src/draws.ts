@@ -16,7 +16,8 @@ export interface OpenDraw {
   readonly agents: ReadonlyMap<string, Agent>;
   /** Registry the agents come from. */
   readonly registryVersion: number;
-  /** Milliseconds since 1970. */
+  /** Milliseconds by the clock that nobody sets, as all times here. */
+  readonly drawnAt: number;
   readonly expiresAt: number;
   /** What draws are counted by, see `endpointsOf`. */
   readonly endpoints: readonly string[];

@@ -24,6 +24,8 @@ export interface Findings {
   readonly stapled: readonly Uint8Array[];
   /** SCT lists of the TLS extension, and those in stapled responses, each once; read when asked for. */
   readonly scts: () => HandshakeScts;
+  /** When each agent says it looked, milliseconds since 1970: signed, and whether its clock is right or not. */
+  readonly times: ReadonlyMap<string, number>;
   /** SHA-256, hex, of each observation that one of the agents drawn has signed. */
   readonly evidence: readonly string[];
 }
@@ -63,7 +65,10 @@ export function examine(
   const evidence: string[] = [];
   const stapled = new Map<string, Uint8Array>();
   const sctLists = new Map<string, Uint8Array>();
-  const expected = { nonce: draw.nonce, targets: draw.targets, agents, now, clockToleranceMs };
+  const times = new Map<string, number>();
+  // Whose clock is wrong, the agent's or this one, is to be judged by all of them.
+  const anyTime = Number.POSITIVE_INFINITY;
+  const expected = { nonce: draw.nonce, targets: draw.targets, agents, now, clockToleranceMs: anyTime };
   for (const signed of observations) {
     const checked = checkObservation(signed.observation, expected);
     if ('fault' in checked) {
@@ -76,6 +81,11 @@ export function examine(
     if (before.some((one) => sameBytes(one, signed.observation))) continue;
     if (!verifyObservationSignature(signed, agent.publicKey)) {
       faults.push({ agent: agent.name, fault: 'bad-signature' });
+      continue;
+    }
+    times.set(agent.name, observation.observedAt);
+    if (Math.abs(observation.observedAt - now) > clockToleranceMs) {
+      faults.push({ agent: agent.name, fault: 'clock' });
       continue;
     }
     evidence.push(sha256Hex(signed.observation));
@@ -96,7 +106,7 @@ export function examine(
   const responses = [...stapled.values()].slice(0, maxSent);
   const tls = [...sctLists.values()].slice(0, maxSent);
   const scts = () => ({ tls, ocsp: responses.flatMap(sctListsIn) });
-  return { seen, faults, stapled: responses, scts, evidence };
+  return { seen, faults, stapled: responses, scts, times, evidence };
 }
 
 /** Logs sign them, so that the response itself need not be verified for their sake. */

@@ -18,6 +18,7 @@ import { type Drawn, type Issued, RefusalCode, type Subject } from '@mecai/proto
 import type { PreparedVoucher, Voucher, VoucherLinter, VoucherSigner } from '@mecai/voucher';
 import type { AuditRecord } from './audit-log.ts';
 import type { Accepted, ChainPolicy } from './chain-policy.ts';
+import type { ClockCheck } from './clock-check.ts';
 import { hex, sha256 } from './digest.ts';
 import type { Draws, OpenDraw } from './draws.ts';
 import { type Findings, describeQuorum, examine, maxObservations, quorumOf } from './evidence.ts';
@@ -51,6 +52,9 @@ export interface IssuanceParts {
   readonly clockToleranceMs: number;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** Milliseconds by a clock that nobody sets. */
+  readonly uptime: () => number;
+  readonly clock: ClockCheck;
   readonly random: (octets: number) => Uint8Array;
   /** Secret of this signer for the draw. */
   readonly drawKey: Uint8Array;
@@ -65,8 +69,8 @@ export class Issuance {
 
   /** @throws RefusedError */
   draw(subject: Subject, coordinator: string): Drawn {
-    const { now, draws, random, registry, allowedTargets, vaNotAfter, vaRevocation } = this.#parts;
-    const time = now();
+    const { now, uptime, draws, random, registry, allowedTargets, vaNotAfter, vaRevocation } = this.#parts;
+    const [time, drawnAt] = [now(), uptime()];
     if (time >= vaNotAfter) {
       const since = new Date(vaNotAfter).toISOString();
       throw new RefusedError(RefusalCode.REFUSAL_CODE_INTERNAL, `the VA certificate expired at ${since}`);
@@ -76,7 +80,7 @@ export class Issuance {
     checkSubject(subject, allowedTargets);
     const digests = subject.chain.map(sha256);
     const endpoints = endpointsOf(subject, digests[0]!);
-    const limit = draws.limitReached(coordinator, endpoints, time);
+    const limit = draws.limitReached(coordinator, endpoints, drawnAt);
     if (limit !== undefined) throw new RefusedError(RefusalCode.REFUSAL_CODE_DRAW_LIMIT, limit);
     // A draw must not keep the whole message alive that it came in.
     const chain = subject.chain.map((der) => Uint8Array.from(der));
@@ -99,7 +103,6 @@ export class Issuance {
     const nonce = random(32);
     const { agents, version } = registry();
     const drawn = this.#drawAgents(agents, nonce);
-    const expiresAt = time + this.#parts.drawTtlMs;
     draws.add({
       nonce,
       coordinator,
@@ -109,13 +112,14 @@ export class Issuance {
       links: assessment.links,
       agents: drawn,
       registryVersion: version,
-      expiresAt,
+      drawnAt,
+      expiresAt: drawnAt + this.#parts.drawTtlMs,
       endpoints,
     });
     return {
       nonce,
       agents: [...drawn.keys()],
-      expiresAt,
+      expiresAt: time + this.#parts.drawTtlMs,
       targets,
       trustContexts: resultsOf(revocation),
       links: assessment.links.map(({ certificate, issuer }) => ({
@@ -136,9 +140,9 @@ export class Issuance {
     coordinator: string,
     watch: Laps = untimed,
   ): Promise<Issued> {
-    const { now, draws, audit, registry, policy } = this.#parts;
+    const { now, uptime, draws, audit, registry, policy, clock } = this.#parts;
     const time = now();
-    const draw = draws.find(nonce, coordinator, time);
+    const draw = draws.find(nonce, coordinator, uptime());
     // Not put on record: it costs the asker nothing, and could fill the disk.
     if (!draw) throw new RefusedError(RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW, 'no such draw is open');
     if (!draws.attempt(draw)) {
@@ -150,6 +154,14 @@ export class Issuance {
     const findings = examine(draw, registry().agents, observations, this.#parts, time);
     const result = quorumOf(draw, findings, policy);
     watch.lap('evidence and quorum');
+    const times = [...findings.times.values()];
+    // Those whose say makes a quorum, or most of those drawn.
+    if (result.outcome === 'corroborated' || times.length > draw.agents.size / 2) {
+      clock.hear(times, draw.drawnAt);
+      const wrong = clock.refusal;
+      if (wrong !== undefined)
+        throw await this.#refuse(draw, RefusalCode.REFUSAL_CODE_CLOCK, wrong, findings);
+    }
     if (result.outcome !== 'corroborated') {
       const detail = describeQuorum(draw, result);
       throw await this.#refuse(draw, RefusalCode.REFUSAL_CODE_NO_QUORUM, detail, findings);
@@ -207,9 +219,9 @@ export class Issuance {
     link: number,
     coordinator: string,
   ): (kind: 'crl' | 'ocsp', der: Uint8Array) => Promise<void> {
-    const { now, draws, revocationEvidence, vaRevocation } = this.#parts;
+    const { now, uptime, draws, revocationEvidence, vaRevocation } = this.#parts;
     const ofVa = nonce.length === 0;
-    const links = ofVa ? vaRevocation.links : draws.find(nonce, coordinator, now())?.links;
+    const links = ofVa ? vaRevocation.links : draws.find(nonce, coordinator, uptime())?.links;
     if (!links) throw new RefusedError(RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW, 'no such draw is open');
     const about = links[link];
     if (!about) throw new RefusedError(RefusalCode.REFUSAL_CODE_MALFORMED, `there is no link ${link}`);

@@ -143,6 +143,23 @@ it('refuses on a full disk, loses nothing of what it acknowledged, and goes on w
   expect(await verifyAuditLog(join(seen, 'audit.jsonl'))).toMatchObject({ sequence: issued + 2, torn: 0 });
 });
 
+it('is not ready while perspectives say that its clock is wrong, and is again by itself', async () => {
+  const signer = await serve();
+  const client = ask(signer);
+  expect(await client.voucher()).toBe('issued');
+  const hour = 3_600_000;
+  expect(await client.voucher(4, { observedAt: Date.now() + hour })).toBe('clock');
+  const answer = await fetch(`${signer.admin}/readyz`);
+  expect(await answer.json()).toMatchObject({
+    missing: [expect.stringMatching(/^the clock is 3[56]\d\d s behind the perspectives$/)],
+  });
+  const metrics = await (await fetch(`${signer.admin}/metrics`)).text();
+  expect(metrics).toMatch(/^mecai_clock_offset_seconds -3[56]\d\d\./m);
+  expect(metrics).toMatch(/mecai_signer_request_duration_seconds_count\{.*outcome="clock".*\} 1/);
+  expect(await client.voucher()).toBe('issued');
+  expect(await readiness(signer)).toBe(200);
+});
+
 it('does not start on an audit log that was tampered with', async () => {
   const auditLog = files.write('tampered.jsonl', '{"sequence":2}\n');
   await expect(files.serve({ config: files.configure({ auditLog }) })).rejects.toThrow(

@@ -17,6 +17,7 @@ import { AuditLog } from './audit-log.ts';
 import { openHsm } from './ceremony.ts';
 import { readCertificates } from './certificates.ts';
 import { chainPolicyOf } from './chain-policy.ts';
+import { ClockCheck } from './clock-check.ts';
 import { signerConfig } from './config.ts';
 import { Directories } from './directories.ts';
 import { DistrustList } from './distrust-list.ts';
@@ -52,6 +53,8 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
   const trustContexts = chainPolicy.contexts.map(({ id }) => id);
   const anchors = chainPolicy.contexts.flatMap((context) => context.anchors.map((one) => one.certificate));
 
+  const uptime = () => performance.now();
+  const clock = new ClockCheck({ now: Date.now, uptime, maxOffsetMs: config.maxClockOffsetMs });
   let troubleSince: Date | undefined;
   const { log: auditLog, tail } = await AuditLog.open({
     path: config.auditLog,
@@ -67,6 +70,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
       registryBook.replay(record);
     },
   });
+  if (tail.time !== undefined) clock.notBefore(tail.time);
   opened.defer(() => auditLog.close());
   if (tail.torn > 0)
     log.warn({ octets: tail.torn }, 'audit log: cut off a record that was never acknowledged');
@@ -98,7 +102,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
       endpoints: draw.endpoints,
     }).catch((error: unknown) => log.error({ err: error }, 'abandoned draw not on record'));
   });
-  const sweep = setInterval(() => draws.expire(Date.now()), 1000);
+  const sweep = setInterval(() => draws.expire(uptime()), 1000);
   opened.defer(() => clearInterval(sweep));
 
   const newestCrls = NewestCrls.open(config.revocation.newestCrls ?? `${config.auditLog}.crls`, (error) =>
@@ -138,6 +142,8 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     voucherLifetimeSeconds: config.voucherLifetimeSeconds,
     clockToleranceMs: config.clockToleranceMs,
     now: Date.now,
+    uptime,
+    clock,
     random: randomBytes,
     drawKey: randomBytes(32),
   });
@@ -187,6 +193,11 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     log,
   });
   opened.defer(() => service.close());
+  telemetry.gauge(
+    'clock.offset.seconds',
+    'How far the clock is ahead of the perspectives’, by the last evidence.',
+    () => clock.offsetMs / 1_000,
+  );
   telemetry.gauge('draws.open', 'Draws that wait for evidence.', () => draws.size);
   telemetry.gauge(
     'distrust.entries',
@@ -200,7 +211,7 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
   const admin = await startAdminServer(splitHostPort(config.admin), {
     metrics: () => telemetry.metrics(),
     missing: () => [
-      ...[vaRevocation.refusal(Date.now())].filter((why) => why !== undefined),
+      ...[vaRevocation.refusal(Date.now()), clock.refusal].filter((why) => why !== undefined),
       ...(troubleSince ? [`audit log since ${troubleSince.toISOString()}`] : []),
       ...(va.notAfter <= new Date() ? [`VA certificate since ${va.notAfter.toISOString()}`] : []),
     ],

@@ -15,6 +15,7 @@ import { voucherLinter } from '@mecai/voucher';
 import { type TestCertificate, type TestVa, testKey, testVa } from '@mecai/voucher/testing';
 import type { AuditRecord } from '../audit-log.ts';
 import { ChainPolicy } from '../chain-policy.ts';
+import { ClockCheck } from '../clock-check.ts';
 import { DistrustList } from '../distrust-list.ts';
 import { type DrawLimits, Draws } from '../draws.ts';
 import { Issuance, type IssuanceParts } from '../issuance.ts';
@@ -85,6 +86,8 @@ export interface World {
   registry: Registry;
   /** Milliseconds since 1970. */
   time: number;
+  /** How far the signer's clock is ahead. */
+  clockAhead: number;
 }
 
 /** Of the VA of these tests, of whose certificates nothing is known yet. */
@@ -104,9 +107,11 @@ export function createWorld(
   changes: Partial<IssuanceParts> & {
     readonly names?: readonly string[];
     readonly limits?: Partial<DrawLimits>;
+    /** As wide as that of the agents by default, for tests that let time pass. */
+    readonly maxClockOffsetMs?: number;
   } = {},
 ): World {
-  const { names, limits, ...parts } = changes;
+  const { names, limits, maxClockOffsetMs = 120_000, ...parts } = changes;
   const records: AuditRecord[] = [];
   const distrust = new DistrustList();
   let count = 0;
@@ -115,9 +120,12 @@ export function createWorld(
     distrust,
     registry: parseRegistry(registryText([...(names ?? agentNames)])),
     time: start.getTime(),
+    clockAhead: 0,
   };
   const certificate = va.certificate.der;
   const intermediates = [va.intermediate.der];
+  const now = () => world.time + world.clockAhead;
+  const uptime = () => world.time;
   const all: IssuanceParts = {
     registry: () => world.registry,
     policy: defaultQuorumPolicy,
@@ -144,7 +152,9 @@ export function createWorld(
     allowedTargets: [],
     voucherLifetimeSeconds: 86_400,
     clockToleranceMs: 120_000,
-    now: () => world.time,
+    now,
+    uptime,
+    clock: new ClockCheck({ now, uptime, maxOffsetMs: maxClockOffsetMs }),
     // Never twice the same, and the same in each run.
     random: (octets) => Buffer.alloc(octets).fill(`${octets} ${++count} `),
     drawKey: Buffer.from('secret of the drawer'),

@@ -72,6 +72,8 @@ export const RefusalCode = {
   REFUSAL_CODE_FORBIDDEN_TARGET: 11,
   /** REFUSAL_CODE_REVOCATION_UNKNOWN - Nothing current says whether a certificate of the chain is revoked; the draw stays open for more evidence. */
   REFUSAL_CODE_REVOCATION_UNKNOWN: 12,
+  /** REFUSAL_CODE_CLOCK - The signer's clock is not that of the perspectives. */
+  REFUSAL_CODE_CLOCK: 13,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -91,6 +93,7 @@ export namespace RefusalCode {
   export type REFUSAL_CODE_TOO_FEW_PERSPECTIVES = typeof RefusalCode.REFUSAL_CODE_TOO_FEW_PERSPECTIVES;
   export type REFUSAL_CODE_FORBIDDEN_TARGET = typeof RefusalCode.REFUSAL_CODE_FORBIDDEN_TARGET;
   export type REFUSAL_CODE_REVOCATION_UNKNOWN = typeof RefusalCode.REFUSAL_CODE_REVOCATION_UNKNOWN;
+  export type REFUSAL_CODE_CLOCK = typeof RefusalCode.REFUSAL_CODE_CLOCK;
   export type UNRECOGNIZED = typeof RefusalCode.UNRECOGNIZED;
 }
 
