@@ -13,8 +13,9 @@ export default defineConfig({
     maxWorkers: 2,
     // Processes are killed at random moments on machines of any load. The last lines name what needed another try.
     retry: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 180_000,
+    expect: { poll: { timeout: 60_000 } },
     projects: [
       project('packages/addresses'),
       project('packages/pki'),

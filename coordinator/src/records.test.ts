@@ -87,7 +87,7 @@ describe('records that nobody waits for', () => {
     await nats.jsm.streams.delete('RECORDS');
     for (const agent of ['oslo', 'rome']) records.later({ mismatch: mismatch(agent) });
     records.later({ decision: decision('refused') });
-    await vi.waitUntil(() => lines.length > 0, { timeout: 5_000 });
+    await vi.waitUntil(() => lines.length > 0, { timeout: 60_000 });
     expect(records.unconfirmed).toBe(3);
     await nats.jsm.streams.add({ name: 'RECORDS', subjects: ['mecai.decision.>', 'mecai.mismatch.>'] });
     await records.drain(5_000);
@@ -105,7 +105,7 @@ describe('records that nobody waits for', () => {
     await nats.server.restart();
     await records.drain(10_000);
     expect(records.unconfirmed).toBe(0);
-    await vi.waitUntil(async () => (await details().catch(() => [])).length === 1, { timeout: 5_000 });
+    await vi.waitUntil(async () => (await details().catch(() => [])).length === 1, { timeout: 60_000 });
   });
 
   it('of one agent about one target are one', async () => {

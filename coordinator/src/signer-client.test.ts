@@ -80,7 +80,7 @@ describe('the signer', () => {
     await client.draw(subject);
     server.deaf = true;
     const waiting = [client.draw(subject), client.issue(randomBytes(32), [])];
-    await vi.waitUntil(() => server.streams === 1);
+    await vi.waitUntil(() => server.streams === 1, { timeout: 60_000 });
     server.kill();
     for (const one of waiting) {
       await expect(one).rejects.toMatchObject({
@@ -99,7 +99,7 @@ describe('the signer', () => {
           () => true,
           () => false,
         ),
-      { timeout: 5_000, interval: 50 },
+      { timeout: 60_000, interval: 50 },
     );
     expect(server.streams).toBe(1);
   });

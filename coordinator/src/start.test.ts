@@ -112,7 +112,7 @@ async function ready(
   environment: NodeJS.ProcessEnv = {},
 ): Promise<string> {
   const url = await start(changes, environment);
-  await vi.waitUntil(async () => (await readyz()).status === 200, { timeout: 10_000, interval: 20 });
+  await vi.waitUntil(async () => (await readyz()).status === 200, { timeout: 60_000, interval: 20 });
   return url;
 }
 const admin = (path: string) => fetch(`${String(running!.ready['admin'])}${path}`);
@@ -174,18 +174,20 @@ describe('configuration', () => {
 
   it('nats: where and as whom', async () => {
     await start({ nats: { servers: ['nats://127.0.0.1:1'], seedFile: nats.seedFile(coordinatorName) } });
-    await vi.waitUntil(() => lines.some(({ message }) => message === 'NATS: not yet'));
+    await vi.waitUntil(() => lines.some(({ message }) => message === 'NATS: not yet'), { timeout: 60_000 });
     await running!.stop();
     lines.length = 0;
     await start({ nats: { servers: [nats.server.url], seedFile: nats.seedFile('oslo') } });
-    await vi.waitUntil(() => lines.some(({ message }) => message === 'NATS: not yet'), { timeout: 10_000 });
+    await vi.waitUntil(() => lines.some(({ message }) => message === 'NATS: not yet'), { timeout: 60_000 });
   });
 
   it('signer: where, and only the one with the right identity', async () => {
     const { address, tls } = { address: `127.0.0.1:${server.port}`, tls: files.coordinator };
     const url = await start({ signer: { address, id: 'spiffe://mecai.test/other', tls } });
-    await vi.waitUntil(() => lines.some(({ message }) => message === 'signer: not yet'));
-    await vi.waitUntil(async () => (await ask(url)).result.detail === 'the signer has not been reached yet');
+    await vi.waitUntil(() => lines.some(({ message }) => message === 'signer: not yet'), { timeout: 60_000 });
+    await vi.waitUntil(async () => (await ask(url)).result.detail === 'the signer has not been reached yet', {
+      timeout: 60_000,
+    });
     expect(await (await readyz()).json()).toEqual({ ready: false, missing: ['signer'] });
   });
 
@@ -196,7 +198,7 @@ describe('configuration', () => {
     expect([result.status, result.perspectives.length]).toEqual(['issued', 5]);
     server.updateRegistry('not a registry');
     server.updateRegistry(registryText(sixAgents).replace('"version":1', '"version":2'));
-    await vi.waitUntil(async () => (await ask(url)).result.perspectives.length === 6);
+    await vi.waitUntil(async () => (await ask(url)).result.perspectives.length === 6, { timeout: 60_000 });
     const known = lines.filter(({ message }) => message.includes('registry') && !message.startsWith('drawn'));
     expect(known.map(({ level }) => level)).toEqual(['error', 'info']);
     expect(known[1]!.members).toMatchObject({ before: 1, version: 2, agents: 6 });
@@ -220,7 +222,7 @@ describe('configuration', () => {
     await ask(url);
     expect(await status()).toMatchObject({ listening: 1, requestsInFlight: 0 });
     for (const late of agents.slice(4)) late.answer(late.tasks.at(-1)!, chainOf(leaf));
-    await vi.waitUntil(async () => (await status())['listening'] === 0);
+    await vi.waitUntil(async () => (await status())['listening'] === 0, { timeout: 60_000 });
   });
 
   it('probe.absentAfterMs: when an agent counts as absent', async () => {
@@ -231,7 +233,7 @@ describe('configuration', () => {
         for (const agent of agents.slice(3)) agent.sayAlive();
         return (await ask(url)).result.detail?.includes('agent-absent');
       },
-      { timeout: 20_000, interval: 50 },
+      { timeout: 60_000, interval: 50 },
     );
   });
 
@@ -262,21 +264,24 @@ describe('configuration', () => {
     const told = await report();
     expect(told.status).toBe(429);
     expect(Number(told.headers['retry-after'])).toBeGreaterThan(0);
-    await vi.waitFor(async () => {
-      const stored = (await nats.stored('RECORDS', 'mecai.report.')).map((bytes) =>
-        ClientReport.decode(bytes),
-      );
-      expect(stored.map(({ coordinator, content }) => [coordinator, content?.$case])).toEqual([
-        [coordinatorName, 'statistics'],
-      ]);
-    });
+    await vi.waitFor(
+      async () => {
+        const stored = (await nats.stored('RECORDS', 'mecai.report.')).map((bytes) =>
+          ClientReport.decode(bytes),
+        );
+        expect(stored.map(({ coordinator, content }) => [coordinator, content?.$case])).toEqual([
+          [coordinatorName, 'statistics'],
+        ]);
+      },
+      { timeout: 60_000 },
+    );
   });
 
   it('limits.inFlight: how many at once', async () => {
     silentAgents = new Set(names);
     const url = await ready({ limits: { inFlight: 1 }, probe: { ...brief, timeoutMs: 1_000 } });
     const first = ask(url);
-    await vi.waitUntil(() => signer.draws.length === 1);
+    await vi.waitUntil(() => signer.draws.length === 1, { timeout: 60_000 });
     const second = await call(url, { body: encodeVoucherRequest(good) });
     expect([second.status, second.json()['title']]).toEqual([503, 'Busy']);
     await first;
@@ -294,7 +299,7 @@ describe('configuration', () => {
       { producedBefore: 1_800_000_000_001, about: { $case: 'issuer', issuer } },
       { producedBefore: 1_700_000_000_000, about: undefined },
     ];
-    await vi.waitUntil(async () => (await asked()).entries.length === 2, { timeout: 10_000, interval: 50 });
+    await vi.waitUntil(async () => (await asked()).entries.length === 2, { timeout: 60_000, interval: 50 });
     const at = (seconds: number) => new Date(seconds * 1_000);
     expect((await asked()).entries).toEqual([
       {
@@ -344,20 +349,20 @@ describe('a coordinator', () => {
     const url = await ready();
     expect((await ask(url)).result.status).toBe('issued');
     server.kill();
-    await vi.waitUntil(async () => (await readyz()).status === 503);
+    await vi.waitUntil(async () => (await readyz()).status === 503, { timeout: 60_000 });
     expect((await ask(url)).result.detail).toBe('the signer cannot be reached');
     signer = new TestSigner(testRegistry(), { ...signer.policy, minRegions: 1 });
     server = await startSignerServer(signer, files.signer.pem, server.port);
-    await vi.waitUntil(async () => (await readyz()).status === 200, { timeout: 10_000 });
+    await vi.waitUntil(async () => (await readyz()).status === 200, { timeout: 60_000 });
     expect(await status()).toMatchObject({ policy: { minRegions: 1 } });
-    await vi.waitUntil(async () => (await ask(url)).result.status === 'issued', { timeout: 10_000 });
+    await vi.waitUntil(async () => (await ask(url)).result.status === 'issued', { timeout: 60_000 });
   });
 
   it('says at once that NATS is away, makes lost streams anew, and stops without NATS', async () => {
     const url = await ready();
     await nats.jsm.streams.delete('RECORDS');
     await nats.server.stop();
-    await vi.waitUntil(async () => (await readyz()).status === 503);
+    await vi.waitUntil(async () => (await readyz()).status === 503, { timeout: 60_000 });
     const drawn = signer.draws.length;
     const away = await ask(url);
     expect([away.status, away.result.detail]).toEqual([
@@ -368,11 +373,11 @@ describe('a coordinator', () => {
     expect(signer.draws).toHaveLength(drawn);
     await nats.server.restart();
     await vi.waitUntil(async () => (await ask(url)).result.status === 'issued', {
-      timeout: 10_000,
+      timeout: 60_000,
       interval: 100,
     });
     await nats.server.stop();
-    await vi.waitUntil(async () => (await readyz()).status === 503);
+    await vi.waitUntil(async () => (await readyz()).status === 503, { timeout: 60_000 });
     await running!.stop();
     running = undefined;
     await nats.server.restart();
@@ -382,7 +387,7 @@ describe('a coordinator', () => {
           () => true,
           () => false,
         ),
-      { timeout: 10_000 },
+      { timeout: 60_000 },
     );
   });
 
@@ -391,13 +396,13 @@ describe('a coordinator', () => {
     const url = await ready({ probe: { timeoutMs: 5_000, graceMs: 5_000 } });
     const before = (await nats.stored('RECORDS', 'mecai.mismatch.')).length;
     const first = ask(url);
-    await vi.waitUntil(() => signer.draws.length === 1);
+    await vi.waitUntil(() => signer.draws.length === 1, { timeout: 60_000 });
     const stopped = running!.stop();
     running = undefined;
     const [, , , denver, tokyo, perth] = agents;
     const nonce = signer.draws[0]!.drawn.nonce;
     const task = () => denver!.tasks.find((one) => Buffer.compare(one.nonce, nonce) === 0);
-    await vi.waitUntil(() => task());
+    await vi.waitUntil(() => task(), { timeout: 60_000 });
     denver!.answer(task()!, chainOf(leaf));
     expect((await first).result.status).toBe('issued');
     tokyo!.answer(task()!, chainOf(leaf));

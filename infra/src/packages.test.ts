@@ -86,7 +86,7 @@ describe('probe agent', () => {
     });
     try {
       const ready = async () => (await fetch(`${agent.ready['admin']}/readyz`)).status;
-      await expect.poll(ready, { timeout: 20_000 }).toBe(200);
+      await expect.poll(ready, { timeout: 60_000 }).toBe(200);
     } finally {
       expect(await agent.stop()).toBe(0);
     }

@@ -173,7 +173,7 @@ it('CA compromised: distrusted, hinted, looked for, followed to zero', async () 
   expect((await ask()).results[0]).toMatchObject({ status: 'refused', reason: 'distrusted' });
   // The signer tells the coordinator within seconds.
   await expect
-    .poll(async () => (await run(hint)).out, { timeout: 30_000, interval: 500 })
+    .poll(async () => (await run(hint)).out, { timeout: 60_000, interval: 500 })
     .toContain('"producedBefore"');
 
   // What the agents saw is on its way to analytics.
@@ -187,9 +187,9 @@ it('CA compromised: distrusted, hinted, looked for, followed to zero', async () 
     return out;
   };
   await expect
-    .poll(ordered, { timeout: 30_000, interval: 500 })
+    .poll(ordered, { timeout: 60_000, interval: 500 })
     .toMatch(/key on sale\n +1 endpoints by vouchers/);
-  await expect.poll(shown, { timeout: 30_000, interval: 500 }).toMatch(/^ +1 served$/m);
+  await expect.poll(shown, { timeout: 60_000, interval: 500 }).toMatch(/^ +1 served$/m);
 
   // Its owner takes it down.
   await endpoint.close();

@@ -39,7 +39,7 @@ const entry = (n: number) =>
     id: n.toString(16).padStart(12, '0'),
     subject: { kind: 'operator', organization: `Broken ${n}` },
   }) as const;
-const within = { timeout: 20_000, interval: 10 };
+const within = { timeout: 60_000, interval: 10 };
 
 it('all of it in the order set, then each change, once it is on the disk', async () => {
   const { world, service, watch } = await serve();

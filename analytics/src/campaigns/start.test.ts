@@ -134,7 +134,7 @@ it('takes orders from analytics to agents, and tells when they are done', async 
   expect(tasks[0]).toMatchObject({ coordinator: 'campaigns', timeoutMs: 10_000 });
   expect(Buffer.from(tasks[0]!.nonce).toString('hex').slice(0, 32)).toBe(id);
   await expect
-    .poll(async () => (await ordered('done')).map((one) => one.id), { timeout: 20_000 })
+    .poll(async () => (await ordered('done')).map((one) => one.id), { timeout: 60_000 })
     .toContain(id);
   expect(await ready()).toEqual({ ready: true, missing: [] });
 });

@@ -121,7 +121,7 @@ describe('a query that computes on the tables', () => {
       "INSERT INTO verdicts (observation, rules_version, received_at, verdict) VALUES ('ab', 2, now64(3), 'match')",
     );
     await expect
-      .poll(() => rows('SELECT count() AS n FROM verdicts'), { timeout: 10_000 })
+      .poll(() => rows('SELECT count() AS n FROM verdicts'), { timeout: 60_000 })
       .toEqual([{ n: 1 }]);
   });
 

@@ -63,11 +63,14 @@ describe('TLS extensions', () => {
       child.kill();
       await once(child, 'exit');
     });
-    await vi.waitFor(async () => {
-      const socket = connectTcp(port, '127.0.0.1');
-      await once(socket, 'connect');
-      socket.destroy();
-    }, 10_000);
+    await vi.waitFor(
+      async () => {
+        const socket = connectTcp(port, '127.0.0.1');
+        await once(socket, 'connect');
+        socket.destroy();
+      },
+      { timeout: 60_000 },
+    );
     return port;
   }
 

@@ -85,7 +85,7 @@ test('lint, once, start, check: the five minutes', async () => {
       expect(check.out).toContain('well-known   3 of 3 vouchers');
       expect(check.code).toBe(0);
     },
-    { timeout: 20_000 },
+    { timeout: 60_000 },
   );
 });
 
@@ -97,7 +97,7 @@ test('the daemon says what it does, and stops in order', async () => {
   const [{ ready }] = (await once(child, 'message')) as [{ ready: { status: string } }];
   const get = async (path: string) => (await fetch(`${ready.status}${path}`)).text();
   await vi.waitUntil(async () => (await get('/status')).includes('"issued"'), {
-    timeout: 20_000,
+    timeout: 60_000,
     interval: 50,
   });
   const metrics = await get('/metrics');

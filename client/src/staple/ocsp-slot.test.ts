@@ -80,7 +80,7 @@ async function stapled(port: number, keyType: 'ecdsa' | 'rsa'): Promise<Buffer[]
       response = ocspResponses[0]?.der;
       return response !== undefined;
     },
-    { timeout: 20_000, interval: 50 },
+    { timeout: 60_000, interval: 50 },
   );
   const [leaf, issuer] = [leaves.get(keyType)!, scene.ca].map(({ der: bytes }) => parseCertificate(bytes));
   expect(verifyOcsp(response!, leaf!, issuer!, new Date()).status).toBe('good');

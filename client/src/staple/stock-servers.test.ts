@@ -34,7 +34,7 @@ async function sizes(...args: Parameters<typeof asks>): Promise<Record<number, n
   return Object.fromEntries([...extensions].map(([type, data]) => [type, data.length]));
 }
 
-const eventually = (what: () => Promise<boolean>) => vi.waitUntil(what, { timeout: 20_000, interval: 30 });
+const eventually = (what: () => Promise<boolean>) => vi.waitUntil(what, { timeout: 60_000, interval: 30 });
 const info = (size: number) =>
   encodeServerInfo(codepoints.map((type) => ({ type, data: Buffer.alloc(size, 1) })));
 const all = (size: number) => Object.fromEntries(codepoints.map((type) => [type, size]));

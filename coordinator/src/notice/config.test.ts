@@ -159,7 +159,7 @@ function start(changes: Record<string, unknown> = {}, approval?: object): OpenNo
   return running;
 }
 const waitFor = <T>(condition: () => T | Promise<T>) =>
-  vi.waitUntil(condition, { timeout: 20_000, interval: 20 });
+  vi.waitUntil(condition, { timeout: 60_000, interval: 20 });
 async function enqueue(...recipients: string[]): Promise<void> {
   const notice = testNotice(['www.example.org']);
   await enqueueNotice(database, notice);

@@ -102,7 +102,7 @@ describe.each(engines)('whom to tell, on %s', (engine) => {
     const id = await enqueue(['www.example.org']);
     const hanging = { ...parts, dns: { caa: () => new Promise<never>(() => undefined) } };
     void lookupRound(hanging);
-    await vi.waitUntil(async () => (await found(id)).length > 0, { timeout: 10_000 });
+    await vi.waitUntil(async () => (await found(id)).length > 0, { timeout: 60_000 });
     expect(await found(id)).toEqual(['subscription mailto:a@example.org']);
     // Nobody else takes it over meanwhile, unless the coordinator was killed over it.
     expect(await lookupRound(parts)).toBe(false);
@@ -120,7 +120,7 @@ describe.each(engines)('whom to tell, on %s', (engine) => {
     };
     for (let i = 0; i < 3; i++) {
       now += 90;
-      await vi.waitUntil(async () => (await leasedUntil()) === now + 100, { timeout: 20_000, interval: 5 });
+      await vi.waitUntil(async () => (await leasedUntil()) === now + 100, { timeout: 60_000, interval: 5 });
       expect(await lookupRound(parts)).toBe(false);
     }
     resolve([]);
@@ -136,7 +136,7 @@ describe.each(engines)('whom to tell, on %s', (engine) => {
       name.startsWith('hanging') ? new Promise<never>(() => undefined) : parts.dns.caa(name);
     let ready = 0;
     void lookupRound({ ...parts, dns: { caa } }, () => ready++);
-    await vi.waitUntil(async () => (await found(other)).length > 0 && ready === 1, { timeout: 20_000 });
+    await vi.waitUntil(async () => (await found(other)).length > 0 && ready === 1, { timeout: 60_000 });
     expect(await found(hanging)).toEqual([]);
   });
 

@@ -148,7 +148,7 @@ function start(changes: Record<string, unknown> = {}, allowed = ['127.0.0.0/8'])
   return running;
 }
 const waitFor = <T>(condition: () => T | Promise<T>) =>
-  vi.waitUntil(condition, { timeout: 20_000, interval: 20 });
+  vi.waitUntil(condition, { timeout: 60_000, interval: 20 });
 /** Of this test alone: mailboxes are kept for the whole file. */
 const mailAbout = (mailbox: string, words: string) =>
   postfix.mailbox(mailbox).filter((mail) =>

@@ -227,7 +227,7 @@ describe('Postgres', () => {
         () => false,
         (error: unknown) => error instanceof DatabaseError && error.code === 'unavailable',
       );
-    await vi.waitUntil(gone, { timeout: 20_000, interval: 20 });
+    await vi.waitUntil(gone, { timeout: 60_000, interval: 20 });
     await expect(database.transaction(async () => 1)).rejects.toMatchObject({ code: 'unavailable' });
     await databases.server!.restart();
     expect(await database.query('select 1 as one')).toEqual([{ one: 1 }]);

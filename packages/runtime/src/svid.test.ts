@@ -161,12 +161,12 @@ describe('files', () => {
     server.write('ca', both);
     client.write('ca', both);
     await expect
-      .poll(() => [server.messages.length, client.messages.length], { timeout: 10_000 })
+      .poll(() => [server.messages.length, client.messages.length], { timeout: 60_000 })
       .toEqual([1, 1]);
     client.writeAll({ ...material(issue(clientId, otherCa, { serial: 2 })), ca: both });
     server.writeAll({ ...material(issue(serverId, otherCa)), ca: both });
     await expect
-      .poll(() => ask(port, client.svid).catch(() => ''), { timeout: 10_000 })
+      .poll(() => ask(port, client.svid).catch(() => ''), { timeout: 60_000 })
       .toBe(`${clientId} 2`);
     expect(new Set(server.messages)).toEqual(new Set(['info: SVID rotated']));
   });
@@ -176,10 +176,10 @@ describe('files', () => {
     const port = await serve(Svid.fixed(material(issue(serverId))));
     const next = material(issue(clientId, ca, { serial: 2 }));
     write('certificate', next.certificate);
-    await expect.poll(() => messages, { timeout: 10_000 }).toEqual(['warn: SVID not renewed']);
+    await expect.poll(() => messages, { timeout: 60_000 }).toEqual(['warn: SVID not renewed']);
     expect(await ask(port, svid)).toBe(`${clientId} 1`);
     writeAll(next);
-    await expect.poll(() => messages.at(-1), { timeout: 10_000 }).toBe('info: SVID rotated');
+    await expect.poll(() => messages.at(-1), { timeout: 60_000 }).toBe('info: SVID rotated');
     expect(await ask(port, svid)).toBe(`${clientId} 2`);
     expect(messages).toHaveLength(2);
   });
@@ -278,7 +278,7 @@ describe('a SPIFFE Workload API', () => {
     workload.send(Buffer.from([0x0a, 0x7f]));
     await workload.restart();
     workload.rotate(issue(clientId, ca, { serial: 3 }));
-    await expect.poll(() => ask(port, svid), { timeout: 20_000 }).toBe(`${clientId} 3`);
+    await expect.poll(() => ask(port, svid), { timeout: 60_000 }).toBe(`${clientId} 3`);
   });
 });
 

@@ -167,7 +167,7 @@ describe('metrics', () => {
     telemetry.counter('vouchers', 'Vouchers issued.')({});
     const sent = () =>
       received.filter(({ path, body }) => path === '/v1/metrics' && body.includes('mecai.vouchers'));
-    await expect.poll(() => sent().length, { timeout: 10_000 }).toBeGreaterThan(1);
+    await expect.poll(() => sent().length, { timeout: 60_000 }).toBeGreaterThan(1);
     await telemetry.stop();
   });
 });

@@ -42,13 +42,13 @@ export class Load {
   }
 
   /** Resolves once so many more requests have ended with a voucher; rejects after `withinMs`. */
-  async issued(more: number, withinMs = 15_000): Promise<void> {
+  async issued(more: number, withinMs = 60_000): Promise<void> {
     const wanted = this.vouchers.length + more;
     await this.#until(() => this.vouchers.length >= wanted, withinMs, `${more} vouchers`);
   }
 
   /** Resolves with the endings of another kind since `from`, once there are so many. */
-  async others(from: number, least: number, withinMs = 15_000): Promise<Ending[]> {
+  async others(from: number, least: number, withinMs = 60_000): Promise<Ending[]> {
     const found = () => this.endings.slice(from).filter(({ status }) => status !== 'issued');
     await this.#until(() => found().length >= least, withinMs, `${least} requests without a voucher`);
     return found();

@@ -84,7 +84,7 @@ export async function setStage(options: Partial<NetworkOptions> = {}): Promise<S
 export async function eventually(
   what: string,
   holds: () => Promise<boolean>,
-  withinMs = 10_000,
+  withinMs = 60_000,
 ): Promise<void> {
   const until = Date.now() + withinMs;
   while (!(await holds())) {

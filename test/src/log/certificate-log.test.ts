@@ -177,7 +177,7 @@ describe('a running network', () => {
     writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), ...restarted }));
     await asker.network.coordinator.restart();
     await expect
-      .poll(metrics, { timeout: 10_000 })
+      .poll(metrics, { timeout: 60_000 })
       .toMatch(/mecai_certificates\{[^}]*state="held"[^}]*\} [1-9]/);
     expect(await metrics()).toMatch(/mecai_certificates\{[^}]*state="objected"[^}]*\} 1\n/);
   });

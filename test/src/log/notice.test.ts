@@ -97,7 +97,7 @@ function admin(args: readonly string[], input: Uint8Array = new Uint8Array()): P
 }
 const idOf = (leaf: TestCertificate) => createHash('sha256').update(leaf.der).digest('hex');
 const waitFor = <T>(condition: () => T | Promise<T>) =>
-  vi.waitUntil(condition, { timeout: 30_000, interval: 100 });
+  vi.waitUntil(condition, { timeout: 60_000, interval: 100 });
 const file = (name: string, content: Uint8Array) => {
   writeFileSync(join(asker.network.directory, name), content);
   return join(asker.network.directory, name);

@@ -71,7 +71,7 @@ describe('a running network', () => {
     };
     await vi.waitFor(
       async () => expect(await instant('count(up == 1)')).toEqual([{ metric: {}, value: targets.length }]),
-      { timeout: 50_000, interval: 250 },
+      { timeout: 60_000, interval: 250 },
     );
   });
   afterAll(async () => {
@@ -96,7 +96,7 @@ describe('a running network', () => {
     const [verdicts] = await instant('sum(mecai_verdicts_total{verdict!=""})');
     expect(verdicts!.value).toBe(6);
     await expect
-      .poll(() => instant('sum(mecai_probe_duration_seconds_count{outcome="ok"})'), { timeout: 10_000 })
+      .poll(() => instant('sum(mecai_probe_duration_seconds_count{outcome="ok"})'), { timeout: 60_000 })
       .toMatchObject([{ value: 6 }]);
     expect(await instant('sum(mecai_hsm_sign_duration_seconds_count)')).toMatchObject([{ value: 1 }]);
     expect(await instant('min(mecai_part_there)')).toMatchObject([{ value: 1 }]);

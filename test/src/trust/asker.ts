@@ -80,7 +80,7 @@ export class Asker {
 export async function until(
   ask: () => Promise<ChainResult>,
   wanted: (result: ChainResult) => boolean,
-  withinMs = 10_000,
+  withinMs = 60_000,
 ): Promise<{ result: ChainResult; milliseconds: number }> {
   const since = performance.now();
   for (;;) {

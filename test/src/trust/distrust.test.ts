@@ -107,16 +107,16 @@ describe('a running network', () => {
       const answer = await fetch(`${asker.network.coordinator.ready['admin']}/status`);
       return (JSON.parse(await answer.text()) as { distrusted: number }).distrusted;
     };
-    await expect.poll(status, { timeout: 20_000, interval: 20 }).toBe(1);
+    await expect.poll(status, { timeout: 60_000, interval: 20 }).toBe(1);
     const file = join(asker.network.directory, 'coordinator.sqlite');
     const database = new DatabaseSync(file, { readOnly: true });
     const stored = () =>
       database.prepare('select id, reason, author from distrust where lifted_at is null').all();
     await expect
-      .poll(stored, { timeout: 20_000, interval: 20 })
+      .poll(stored, { timeout: 60_000, interval: 20 })
       .toEqual([{ id, reason: 'key on sale', author: 'Ada' }]);
     await command('lift', id, ...why);
-    await expect.poll(stored, { timeout: 20_000, interval: 20 }).toEqual([]);
+    await expect.poll(stored, { timeout: 60_000, interval: 20 }).toEqual([]);
     database.close();
   });
 
