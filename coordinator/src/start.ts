@@ -21,6 +21,9 @@ import { DistrustCopy } from './distrust/distrust-copy.ts';
 import { Distrust } from './distrust/distrust.ts';
 import { distrustMigrations } from './distrust/schema.ts';
 import { Directories } from './directories.ts';
+import { Enrolments } from './enrolment/enrolments.ts';
+import { enrolmentRoutes } from './enrolment/routes.ts';
+import { enrolmentMigrations } from './enrolment/schema.ts';
 import { CoordinatorError } from './error.ts';
 import { type Route, serveRoutes } from './http-routes.ts';
 import { startVrpServer } from './http-server.ts';
@@ -174,6 +177,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
         notice: noticeMigrations,
         approval: approvalMigrations,
         distrust: distrustMigrations,
+        enrolment: enrolmentMigrations,
       },
       log,
       now: Date.now,
@@ -211,8 +215,14 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     allowedTargets,
     now: Date.now,
   });
+  const enrolments = new Enrolments({
+    database: () => store.database,
+    registry: () => registry.current,
+    now: Date.now,
+  });
   const routes: readonly Route[] = [
     renewals.route,
+    ...enrolmentRoutes(enrolments, log),
     ...directories.routes,
     ...reports.routes,
     ...certificateLog.routes,
@@ -246,6 +256,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       database: () => store.database,
       objections: certificateLog.objections,
       approvals: () => notices?.approvals(),
+      enrolments,
       log,
       now: Date.now,
     }));

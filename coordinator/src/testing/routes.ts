@@ -9,10 +9,13 @@ import { keptLog } from './log.ts';
 import { measures, telemetry } from './telemetry.ts';
 
 /** The coordinator's HTTPS server with nothing but these routes, and next to no limits. */
-export function startRoutes(routes: readonly Route[]): Promise<VrpServer> {
+export function startRoutes(
+  routes: readonly Route[],
+  perRequester = { perMinute: 1_000_000, burst: 1_000_000 },
+): Promise<VrpServer> {
   const https = testCertificate({ subject: 'localhost', dnsNames: ['localhost'] });
   const { log } = keptLog();
-  const limiter = new RateLimiter({ perMinute: 1_000_000, burst: 1_000_000 });
+  const limiter = new RateLimiter(perRequester);
   return startVrpServer({
     host: '127.0.0.1',
     port: 0,

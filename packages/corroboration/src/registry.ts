@@ -3,10 +3,14 @@ import { isName } from '@mecai/proto';
 import { CorroborationError } from './error.ts';
 import { type Perspective, type Rir, rirs } from './quorum.ts';
 
-export interface Agent extends Perspective {
+/** Where an agent is said to be, and in whose network. */
+export interface Declared extends Omit<Perspective, 'keyId'> {
   readonly city: string;
   /** ISO 3166-2 subdivision; empty where the registry has none. */
   readonly region: string;
+}
+
+export interface Agent extends Declared, Perspective {
   readonly publicKey: KeyObject;
   /** Public nkey of its NATS user; where users are kept elsewhere, none. */
   readonly natsKey?: string;
@@ -48,33 +52,44 @@ export function parseRegistry(text: string): Registry {
   return { version: version as number, agents };
 }
 
-const members = [
-  'name',
-  'publicKey',
-  'city',
-  'country',
-  'latitude',
-  'longitude',
-  'rir',
-  'asn',
-  'natsKey',
-] as const;
-const optional = ['region'] as const;
+const declared = ['name', 'city', 'region', 'country', 'latitude', 'longitude', 'rir', 'asn'] as const;
 
-function parseAgent(value: unknown, where: string): Agent {
-  const entry = record(value, where, [...members, ...optional]);
-  const text = (member: string, valid: (text: string) => boolean, expected: string) => {
-    const found = entry[member];
-    if (typeof found !== 'string' || !valid(found)) throw bad(`${where}.${member}: ${expected}`);
-    return found;
+/**
+ * An entry as the registry has it, but for its keys.
+ *
+ * @param where what an error calls it
+ * @throws CorroborationError `bad-registry`
+ */
+export function parseDeclared(value: unknown, where: string): Declared {
+  const { text, number } = entryOf(value, where, declared);
+  return {
+    name: text('name', isName, 'lower-case letters, digits and hyphens'),
+    city: text('city', (found) => found.length > 0 && found.length <= 64, 'a city name'),
+    region:
+      (value as { region?: unknown }).region === undefined
+        ? ''
+        : text('region', (found) => /^[A-Z]{2}-[A-Z0-9]{1,3}$/.test(found), 'ISO 3166-2'),
+    country: text('country', (found) => /^[A-Z]{2}$/.test(found), 'ISO 3166-1 alpha-2'),
+    latitude: number('latitude', -90, 90),
+    longitude: number('longitude', -180, 180),
+    rir: text(
+      'rir',
+      (found) => (rirs as readonly string[]).includes(found),
+      `one of ${rirs.join(', ')}`,
+    ) as Rir,
+    asn: number('asn', 1, 0xffff_ffff, Number.isInteger),
   };
-  const number = (member: string, min: number, max: number) => {
-    const found = entry[member];
-    if (typeof found !== 'number' || !(found >= min && found <= max)) {
-      throw bad(`${where}.${member}: a number from ${min} to ${max}`);
-    }
-    return found;
-  };
+}
+
+/**
+ * An entry of the registry.
+ *
+ * @param where what an error calls it
+ * @throws CorroborationError `bad-registry`
+ */
+export function parseAgent(value: unknown, where: string): Agent {
+  const { text } = entryOf(value, where, [...declared, 'publicKey', 'natsKey']);
+  const { publicKey: _, natsKey, ...place } = value as Record<string, unknown>;
   const spki = Buffer.from(
     text('publicKey', (found) => /^[A-Za-z0-9+/]+={0,2}$/.test(found), 'SPKI in base64'),
     'base64',
@@ -86,31 +101,34 @@ function parseAgent(value: unknown, where: string): Agent {
     throw bad(`${where}.publicKey: not a public key`, cause);
   }
   if (publicKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw bad(`${where}.publicKey: not P-256`);
-  const asn = number('asn', 1, 0xffff_ffff);
-  if (!Number.isInteger(asn)) throw bad(`${where}.asn: an integer`);
   return {
-    name: text('name', isName, 'lower-case letters, digits and hyphens'),
+    ...parseDeclared(place, where),
     keyId: createHash('sha256')
       .update(publicKey.export({ format: 'der', type: 'spki' }))
       .digest('hex'),
-    city: text('city', (found) => found.length > 0 && found.length <= 64, 'a city name'),
-    region:
-      entry['region'] === undefined
-        ? ''
-        : text('region', (found) => /^[A-Z]{2}-[A-Z0-9]{1,3}$/.test(found), 'ISO 3166-2'),
-    country: text('country', (found) => /^[A-Z]{2}$/.test(found), 'ISO 3166-1 alpha-2'),
-    latitude: number('latitude', -90, 90),
-    longitude: number('longitude', -180, 180),
-    rir: text(
-      'rir',
-      (found) => (rirs as readonly string[]).includes(found),
-      `one of ${rirs.join(', ')}`,
-    ) as Rir,
-    asn,
     publicKey,
-    ...(entry['natsKey'] !== undefined && {
+    ...(natsKey !== undefined && {
       natsKey: text('natsKey', (found) => /^U[A-Z2-7]{55}$/.test(found), 'a public nkey of a user'),
     }),
+  };
+}
+
+function entryOf(value: unknown, where: string, members: readonly string[]) {
+  const entry = record(value, where, members);
+  return {
+    text(member: string, valid: (text: string) => boolean, expected: string): string {
+      const found = entry[member];
+      if (typeof found !== 'string' || !valid(found)) throw bad(`${where}.${member}: ${expected}`);
+      return found;
+    },
+    number(member: string, min: number, max: number, valid?: (number: number) => boolean): number {
+      const found = entry[member];
+      if (typeof found !== 'number' || !(found >= min && found <= max)) {
+        throw bad(`${where}.${member}: a number from ${min} to ${max}`);
+      }
+      if (valid && !valid(found)) throw bad(`${where}.${member}: an integer`);
+      return found;
+    },
   };
 }
 

@@ -195,6 +195,38 @@ export interface GetApprovalResponse {
   statement: Uint8Array;
 }
 
+export interface InviteAgentRequest {
+  /** As packages/corroboration has it, signed by the operator. */
+  document: Uint8Array;
+  signature: Uint8Array;
+}
+
+export interface InviteAgentResponse {
+}
+
+export interface ListInvitationsRequest {
+}
+
+export interface ListInvitationsResponse {
+  invitations: AgentInvitation[];
+}
+
+export interface AgentInvitation {
+  document: Uint8Array;
+  signature: Uint8Array;
+  /** The agent's answer as it came, with its signatures; empty: none yet. */
+  enrolment: Uint8Array;
+  enrolledAt: number;
+}
+
+export interface WithdrawInvitationRequest {
+  /** As in the document. */
+  tokenKey: string;
+}
+
+export interface WithdrawInvitationResponse {
+}
+
 function createBaseListCertificatesRequest(): ListCertificatesRequest {
   return { which: undefined, limit: 0 };
 }
@@ -1826,6 +1858,339 @@ export const GetApprovalResponse: MessageFns<GetApprovalResponse> = {
   },
 };
 
+function createBaseInviteAgentRequest(): InviteAgentRequest {
+  return { document: new Uint8Array(0), signature: new Uint8Array(0) };
+}
+
+export const InviteAgentRequest: MessageFns<InviteAgentRequest> = {
+  encode(message: InviteAgentRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.document.length !== 0) {
+      writer.uint32(10).bytes(message.document);
+    }
+    if (message.signature.length !== 0) {
+      writer.uint32(18).bytes(message.signature);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InviteAgentRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInviteAgentRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.document = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.signature = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseInviteAgentResponse(): InviteAgentResponse {
+  return {};
+}
+
+export const InviteAgentResponse: MessageFns<InviteAgentResponse> = {
+  encode(_: InviteAgentResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InviteAgentResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInviteAgentResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListInvitationsRequest(): ListInvitationsRequest {
+  return {};
+}
+
+export const ListInvitationsRequest: MessageFns<ListInvitationsRequest> = {
+  encode(_: ListInvitationsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListInvitationsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListInvitationsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListInvitationsResponse(): ListInvitationsResponse {
+  return { invitations: [] };
+}
+
+export const ListInvitationsResponse: MessageFns<ListInvitationsResponse> = {
+  encode(message: ListInvitationsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.invitations) {
+      AgentInvitation.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListInvitationsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListInvitationsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.invitations.push(AgentInvitation.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAgentInvitation(): AgentInvitation {
+  return { document: new Uint8Array(0), signature: new Uint8Array(0), enrolment: new Uint8Array(0), enrolledAt: 0 };
+}
+
+export const AgentInvitation: MessageFns<AgentInvitation> = {
+  encode(message: AgentInvitation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.document.length !== 0) {
+      writer.uint32(10).bytes(message.document);
+    }
+    if (message.signature.length !== 0) {
+      writer.uint32(18).bytes(message.signature);
+    }
+    if (message.enrolment.length !== 0) {
+      writer.uint32(26).bytes(message.enrolment);
+    }
+    if (message.enrolledAt !== 0) {
+      writer.uint32(32).uint64(message.enrolledAt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AgentInvitation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAgentInvitation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.document = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.signature = reader.bytes();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.enrolment = reader.bytes();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.enrolledAt = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseWithdrawInvitationRequest(): WithdrawInvitationRequest {
+  return { tokenKey: "" };
+}
+
+export const WithdrawInvitationRequest: MessageFns<WithdrawInvitationRequest> = {
+  encode(message: WithdrawInvitationRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tokenKey !== "") {
+      writer.uint32(10).string(message.tokenKey);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WithdrawInvitationRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWithdrawInvitationRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tokenKey = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseWithdrawInvitationResponse(): WithdrawInvitationResponse {
+  return {};
+}
+
+export const WithdrawInvitationResponse: MessageFns<WithdrawInvitationResponse> = {
+  encode(_: WithdrawInvitationResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WithdrawInvitationResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWithdrawInvitationResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 export type CertificateLogServiceService = typeof CertificateLogServiceService;
 export const CertificateLogServiceService = {
   /** On hold or objected to; or whatever there is for a name. */
@@ -2164,6 +2529,108 @@ export const ApprovalServiceClient = makeGenericClientConstructor(
 ) as unknown as {
   new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): ApprovalServiceClient;
   service: typeof ApprovalServiceService;
+  serviceName: string;
+};
+
+/** Agents that are to join. What makes one a perspective is the operator's signed update at the signers, not this. */
+export type InvitationServiceService = typeof InvitationServiceService;
+export const InvitationServiceService = {
+  inviteAgent: {
+    path: "/mecai.v1.InvitationService/InviteAgent" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: InviteAgentRequest): Buffer => Buffer.from(InviteAgentRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): InviteAgentRequest => InviteAgentRequest.decode(value),
+    responseSerialize: (value: InviteAgentResponse): Buffer => Buffer.from(InviteAgentResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): InviteAgentResponse => InviteAgentResponse.decode(value),
+  },
+  /** Those that no agent of the registry has answered. */
+  listInvitations: {
+    path: "/mecai.v1.InvitationService/ListInvitations" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListInvitationsRequest): Buffer =>
+      Buffer.from(ListInvitationsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListInvitationsRequest => ListInvitationsRequest.decode(value),
+    responseSerialize: (value: ListInvitationsResponse): Buffer =>
+      Buffer.from(ListInvitationsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListInvitationsResponse => ListInvitationsResponse.decode(value),
+  },
+  withdrawInvitation: {
+    path: "/mecai.v1.InvitationService/WithdrawInvitation" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: WithdrawInvitationRequest): Buffer =>
+      Buffer.from(WithdrawInvitationRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WithdrawInvitationRequest => WithdrawInvitationRequest.decode(value),
+    responseSerialize: (value: WithdrawInvitationResponse): Buffer =>
+      Buffer.from(WithdrawInvitationResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WithdrawInvitationResponse => WithdrawInvitationResponse.decode(value),
+  },
+} as const;
+
+export interface InvitationServiceServer extends UntypedServiceImplementation {
+  inviteAgent: handleUnaryCall<InviteAgentRequest, InviteAgentResponse>;
+  /** Those that no agent of the registry has answered. */
+  listInvitations: handleUnaryCall<ListInvitationsRequest, ListInvitationsResponse>;
+  withdrawInvitation: handleUnaryCall<WithdrawInvitationRequest, WithdrawInvitationResponse>;
+}
+
+export interface InvitationServiceClient extends Client {
+  inviteAgent(
+    request: InviteAgentRequest,
+    callback: (error: ServiceError | null, response: InviteAgentResponse) => void,
+  ): ClientUnaryCall;
+  inviteAgent(
+    request: InviteAgentRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: InviteAgentResponse) => void,
+  ): ClientUnaryCall;
+  inviteAgent(
+    request: InviteAgentRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: InviteAgentResponse) => void,
+  ): ClientUnaryCall;
+  /** Those that no agent of the registry has answered. */
+  listInvitations(
+    request: ListInvitationsRequest,
+    callback: (error: ServiceError | null, response: ListInvitationsResponse) => void,
+  ): ClientUnaryCall;
+  listInvitations(
+    request: ListInvitationsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListInvitationsResponse) => void,
+  ): ClientUnaryCall;
+  listInvitations(
+    request: ListInvitationsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListInvitationsResponse) => void,
+  ): ClientUnaryCall;
+  withdrawInvitation(
+    request: WithdrawInvitationRequest,
+    callback: (error: ServiceError | null, response: WithdrawInvitationResponse) => void,
+  ): ClientUnaryCall;
+  withdrawInvitation(
+    request: WithdrawInvitationRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: WithdrawInvitationResponse) => void,
+  ): ClientUnaryCall;
+  withdrawInvitation(
+    request: WithdrawInvitationRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: WithdrawInvitationResponse) => void,
+  ): ClientUnaryCall;
+}
+
+export const InvitationServiceClient = makeGenericClientConstructor(
+  InvitationServiceService,
+  "mecai.v1.InvitationService",
+) as unknown as {
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): InvitationServiceClient;
+  service: typeof InvitationServiceService;
   serviceName: string;
 };
 
