@@ -8,7 +8,10 @@ const chdb = ['chdb', '@clickhouse/client-common', `@chdb/lib-${process.platform
 
 export const processes = {
   coordinator: { main: 'coordinator/src/main.ts', units: ['infra/systemd/mecai-coordinator.service'] },
-  'probe-agent': { main: 'probe-agent/src/main.ts', units: ['infra/systemd/mecai-probe-agent.service'] },
+  'probe-agent': {
+    main: 'probe-agent/src/main.ts',
+    units: ['infra/systemd/mecai-probe-agent.service', 'infra/systemd/mecai-probe-agent-join.service'],
+  },
   signer: {
     main: 'signer/src/main.ts',
     native: ['pkcs11js'],

@@ -1,25 +1,44 @@
 /** `mecai-admin agents`: who is a perspective. Each change is a registry of its own, signed by the operator. */
-import { createPrivateKey } from 'node:crypto';
+import { type KeyObject, createPrivateKey } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { CorroborationError, parseRegistry, signRegistry } from '@mecai/corroboration';
 import type { GetRegistryResponse, UpdateRegistryResponse } from '@mecai/proto/signer';
+import { loadConfig } from '@mecai/runtime';
 import type { Command } from './admin.ts';
+import { adminConfig } from './config.ts';
+import { type Coordinator, withCoordinator } from './coordinator.ts';
 import { AdminError } from './error.ts';
+import {
+  type Joining,
+  enrolled,
+  invite,
+  joining,
+  joiningJson,
+  joiningLine,
+  withdraw,
+} from './invitations.ts';
 import { natsUsers } from './nats-users.ts';
 import { type Signer, connectSigners, everySigner } from './signers.ts';
 
 const usage = `usage: mecai-admin agents <command> --config <file.json> [--json]
 
-  list                                      the registry in force, and signers that have another one
-  add <file.json>                           one entry, as \`probe-agent join\` and the registry file have it
+  list                                      the registry in force, signers that have another one, and agents that join
+  invite <file.json>                        an agent may join: an entry of the registry without its keys. Prints the
+                                            token once, for /etc/mecai/secrets/join-token on its machine
+       [--valid <hours>]                    how long; 24 by default
+       [--new-keys]                         of an agent that is in the registry
+  approve <name>                            the agent that answered, into the registry
+       [--agent-key <hex>]                  only with this key, as its own log has it
+  withdraw <name>                           its invitation counts no more
+  add <file.json>                           one entry, as the registry file has it
   remove <name>                             its observations count no more when this returns
   replace <file.json>                       the whole registry; its version has to be above that in force
   nats-users                                the agents in force as users of nats-server, for its configuration
        --others <file.json>                 and these: [{ "name", "role": "coordinator" …, "natsKey" }]
        [--out <file>]
-       --key <file.pem>                     registry key of the operator, P-256 (add, remove, replace)
-       --reason <text> --author <name>
+       --key <file.pem>                     registry key of the operator, P-256 (invite and all that changes the registry)
+       --reason <text> --author <name>      (all that changes the registry)
 
 The signers take an update only with a signature by one of their \`registryKeys\`; each tells its coordinators.`;
 
@@ -31,6 +50,9 @@ const options = {
   author: { type: 'string' },
   out: { type: 'string' },
   others: { type: 'string' },
+  valid: { type: 'string' },
+  'new-keys': { type: 'boolean' },
+  'agent-key': { type: 'string' },
 } as const;
 
 const parse = (args: readonly string[]) => parseArgs({ args: [...args], options, allowPositionals: true });
@@ -41,42 +63,100 @@ interface RegistryFile {
   readonly agents: readonly { readonly name: string }[];
 }
 
+/** What an operator gives, and what a command needs. */
+interface Given {
+  readonly signers: readonly Signer[];
+  /** A file or a name. */
+  readonly subject: string;
+  readonly values: Values;
+  readonly coordinator: (act: (coordinator: Coordinator) => Promise<void>) => Promise<void>;
+}
+
+const withSubject: Readonly<Record<string, (given: Given) => Promise<void>>> = {
+  invite: inviteAgent,
+  approve: ({ coordinator, signers, subject, values }) =>
+    coordinator(async ({ invitations }) => {
+      const key = readKey(values);
+      const entry = (await enrolled(invitations, subject, key, values['agent-key'] ?? '')) as Entry;
+      await change(signers, withEntry(read(await inForce(signers)), entry), values);
+    }),
+  withdraw: ({ coordinator, subject }) =>
+    coordinator(async ({ invitations }) => {
+      await withdraw(invitations, subject);
+      console.log(`${subject} is not invited any more`);
+    }),
+  add: async ({ signers, subject, values }) =>
+    change(signers, withEntry(read(await inForce(signers)), readJson(subject) as Entry), values),
+  async remove({ signers, subject, values }) {
+    const { version, agents: known } = read(await inForce(signers));
+    if (!known.some(({ name }) => name === subject)) throw misused(`${subject} is not in the registry`);
+    const others = known.filter(({ name }) => name !== subject);
+    await change(signers, written({ version: version + 1, agents: others }), values);
+  },
+  replace: ({ signers, subject, values }) => change(signers, readFileSync(subject, 'utf8'), values),
+};
+
 export const agents: Command = {
   usage,
   async run(args, environment) {
     const { values, positionals } = parse(args);
-    const [verb, subject, ...rest] = positionals;
-    const takesSubject = verb === 'add' || verb === 'remove' || verb === 'replace';
-    if (rest.length > 0 || takesSubject !== (subject !== undefined)) {
-      throw misused('agents list, nats-users, add <file>, remove <name> or replace <file>');
+    const [verb = '', subject, ...rest] = positionals;
+    const action = Object.hasOwn(withSubject, verb) ? withSubject[verb] : undefined;
+    if (rest.length > 0 || (action !== undefined) !== (subject !== undefined)) {
+      throw misused('agents list, nats-users, or one of the others with a file or a name');
     }
     if (values.config === undefined) throw misused('--config <file.json> is missing');
-    const signers = connectSigners(values.config, environment);
+    const { config } = values;
+    const signers = connectSigners(config, environment);
+    const coordinator: Given['coordinator'] = (act) => withCoordinator(config, environment, act);
     try {
-      if (verb === 'list') await list(signers, values);
+      if (action) await action({ signers, subject: subject!, values, coordinator });
       else if (verb === 'nats-users') await users(signers, values);
-      else if (takesSubject) await change(signers, verb, subject!, values);
-      else throw misused(verb === undefined ? 'which command?' : `no command ${verb}`);
+      else if (verb !== 'list') throw misused(verb === '' ? 'which command?' : `no command ${verb}`);
+      else await list(signers, await whoJoins(config, environment), values);
     } finally {
       for (const { client } of signers) client.close();
     }
   },
 };
 
-async function change(
-  signers: readonly Signer[],
-  verb: string,
-  subject: string,
-  values: Values,
-): Promise<void> {
-  const { key, reason = '', author = '', json = false } = values;
+/** Those that join; a coordinator that is away is no reason not to see the registry. */
+async function whoJoins(config: string, environment: NodeJS.ProcessEnv): Promise<readonly Joining[]> {
+  if (!loadConfig(adminConfig, config, environment).coordinator) return [];
+  let found: readonly Joining[] = [];
+  try {
+    await withCoordinator(config, environment, async ({ invitations }) => {
+      found = await joining(invitations);
+    });
+  } catch (error) {
+    console.error(`who joins is not known: ${(error as Error).message}`);
+  }
+  return found;
+}
+
+async function inviteAgent({ coordinator, signers, subject, values }: Given): Promise<void> {
+  const { valid = '24' } = values;
+  if (!/^[1-9]\d{0,3}$/.test(valid)) throw misused('--valid: 1 to 9999 hours');
+  const expires = Date.now() + Number(valid) * 3_600_000;
+  const key = readKey(values);
+  const entry = readJson(subject) as Entry;
+  const known = read(await inForce(signers)).agents.some(({ name }) => name === entry.name);
+  if (known && values['new-keys'] !== true) {
+    throw misused(`${entry.name} is in the registry; --new-keys invites it to join again, with others`);
+  }
+  await coordinator(async ({ invitations }) => {
+    const token = await invite(invitations, entry, expires, key);
+    // Nothing else goes there, so that it can be piped to where secrets are kept.
+    console.log(token);
+    console.error(`${entry.name} is invited until ${new Date(expires).toISOString()}; this token works once`);
+  });
+}
+
+async function change(signers: readonly Signer[], text: string, values: Values): Promise<void> {
+  const { reason = '', author = '', json = false } = values;
   if (reason === '' || author === '') throw misused('--reason and --author are needed');
-  if (key === undefined) throw misused('--key <file.pem> is missing');
-  const privateKey = createPrivateKey(readFileSync(key));
-  if (privateKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw misused('--key: not P-256');
-  const registry = Buffer.from(
-    changed(verb, subject, verb === 'replace' ? undefined : await inForce(signers)),
-  );
+  const privateKey = readKey(values);
+  const registry = Buffer.from(text);
   read(registry);
   const signature = Buffer.from(signRegistry(registry, privateKey));
   const answers = await everySigner<UpdateRegistryResponse>(signers, (client, within) =>
@@ -95,18 +175,26 @@ async function change(
     throw new AdminError('incomplete', `not everywhere, give the command again: ${failed.join('; ')}`);
 }
 
-function changed(verb: string, subject: string, current: Uint8Array | undefined): string {
-  if (current === undefined) return readFileSync(subject, 'utf8');
-  const { version, agents: known } = read(current);
-  if (verb === 'remove') {
-    if (!known.some(({ name }) => name === subject)) throw misused(`${subject} is not in the registry`);
-    return written({ version: version + 1, agents: known.filter(({ name }) => name !== subject) });
+type Entry = RegistryFile['agents'][number];
+
+/** The next registry, with this entry in it once. */
+const withEntry = ({ version, agents: known }: RegistryFile, entry: Entry): string =>
+  written({ version: version + 1, agents: [...known.filter(({ name }) => name !== entry.name), entry] });
+
+function readKey({ key }: Values): KeyObject {
+  if (key === undefined) throw misused('--key <file.pem> is missing');
+  const privateKey = createPrivateKey(readFileSync(key));
+  if (privateKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw misused('--key: not P-256');
+  return privateKey;
+}
+
+function readJson(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch (cause) {
+    if (cause instanceof SyntaxError) throw misused(`${file}: ${cause.message}`);
+    throw cause;
   }
-  const entry = JSON.parse(readFileSync(subject, 'utf8')) as { readonly name: string };
-  return written({
-    version: version + 1,
-    agents: [...known.filter(({ name }) => name !== entry.name), entry],
-  });
 }
 
 const written = (file: RegistryFile) => `${JSON.stringify(file, undefined, 2)}\n`;
@@ -143,11 +231,16 @@ async function everyRegistry(signers: readonly Signer[]) {
   });
 }
 
-async function list(signers: readonly Signer[], { json = false }: Values): Promise<void> {
+async function list(
+  signers: readonly Signer[],
+  invited: readonly Joining[],
+  { json = false }: Values,
+): Promise<void> {
   const all = await everyRegistry(signers);
   const newest = all.reduce((a, b) => (b.file.version > a.file.version ? b : a));
   if (json) {
-    console.log(JSON.stringify({ ...newest.file, behind: behind(all, newest.file.version) }));
+    const joins = invited.map(joiningJson);
+    console.log(JSON.stringify({ ...newest.file, behind: behind(all, newest.file.version), joining: joins }));
     return;
   }
   const { version, agents: known } = parseRegistry(newest.registry.toString());
@@ -157,6 +250,8 @@ async function list(signers: readonly Signer[], { json = false }: Values): Promi
       `  ${name.padEnd(20)} ${`${city} ${country}`.padEnd(24)} ${rir.padEnd(8)} AS${asn}  key ${keyId.slice(0, 16)}`,
     );
   }
+  if (invited.length > 0) console.log('joining:');
+  for (const one of invited) console.log(joiningLine(one));
   for (const { address, version: old } of behind(all, version))
     console.log(`  ${address} has registry ${old}`);
 }

@@ -3,6 +3,7 @@ import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import {
   ApprovalServiceClient,
   CertificateLogServiceClient,
+  InvitationServiceClient,
   OutboxServiceClient,
 } from '@mecai/proto/coordinator';
 import { loadConfig } from '@mecai/runtime';
@@ -13,6 +14,7 @@ export interface Coordinator {
   readonly log: CertificateLogServiceClient;
   readonly outbox: OutboxServiceClient;
   readonly approval: ApprovalServiceClient;
+  readonly invitations: InvitationServiceClient;
 }
 
 export type Done<T> = (error: ServiceError | null, response: T) => void;
@@ -33,9 +35,11 @@ export async function withCoordinator(
   const log = new CertificateLogServiceClient(...channel);
   const outbox = new OutboxServiceClient(...channel);
   const approval = new ApprovalServiceClient(...channel);
+  const invitations = new InvitationServiceClient(...channel);
   try {
-    await act({ log, outbox, approval });
+    await act({ log, outbox, approval, invitations });
   } finally {
+    invitations.close();
     log.close();
     outbox.close();
     approval.close();

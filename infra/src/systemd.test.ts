@@ -110,6 +110,47 @@ describe.each(units)('mecai-%s.service', (name) => {
   });
 });
 
+describe('mecai-probe-agent-join.service', () => {
+  const join_ = new Unit('mecai-probe-agent-join');
+  const agent = new Unit('mecai-probe-agent');
+
+  it('is understood by systemd, and exposed at 1.5 of 10 at most', () => {
+    const program = join(directory, 'probe-agent-join/bin/mecai-probe-agent');
+    mkdirSync(join(directory, 'probe-agent-join/bin'), { recursive: true });
+    cpSync('/bin/true', program);
+    // Both, as one starts the other.
+    for (const unit of [join_, agent]) {
+      writeFileSync(
+        join(directory, unit === join_ ? 'mecai-probe-agent-join.service' : 'mecai-probe-agent.service'),
+        unit.text.replaceAll('/opt/mecai/probe-agent/bin', join(directory, 'probe-agent-join/bin')),
+      );
+    }
+    const file = join(directory, 'mecai-probe-agent-join.service');
+    const verified = spawnSync('systemd-analyze', ['verify', '--man=no', file], { encoding: 'utf8' });
+    expect([verified.status, verified.stdout + verified.stderr]).toEqual([0, '']);
+    const { stdout, stderr } = spawnSync(
+      'systemd-analyze',
+      ['security', '--offline=yes', '--no-pager', file],
+      { encoding: 'utf8' },
+    );
+    const [, figure] = /exposure level for \S+: ([\d.]+)/.exec(stdout) ?? [];
+    expect(Number(figure), stdout + stderr).toBeLessThanOrEqual(1.5);
+  });
+
+  it('makes the secrets that the agent gets, and each runs only where the other does not', async () => {
+    const made = join_.all('Environment').map((line) => line.split('=')[1]);
+    const given = agent.all('LoadCredential').map((line) => line.split(':')[1]);
+    expect(made.toSorted()).toEqual(given.toSorted());
+    for (const secret of made)
+      expect(secret).toMatch(new RegExp(`^${join_.all('ReadWritePaths')[0]}/[^/]+$`));
+    const [token] = join_.all('ConditionPathExists');
+    expect(agent.all('ConditionPathExists')).toEqual([`!${token}`]);
+    const example = await readConfig('probe-agent', join(infra, 'examples/probe-agent.json'), '/run/x');
+    expect(example).toHaveProperty('join.tokenFile', token);
+    expect(join_.all('OnSuccess')).toEqual(['mecai-probe-agent.service']);
+  });
+});
+
 it('the signer reaches nobody unless a drop-in names them', () => {
   const unit = new Unit('mecai-signer');
   expect(unit.all('IPAddressDeny')).toEqual(['any']);

@@ -39,6 +39,18 @@ export const agentConfig = z.strictObject({
     rir: z.enum(rirs),
     asn: count(1, 0xffff_ffff),
   }),
+  /** For `probe-agent join`. */
+  join: z
+    .strictObject({
+      /** The coordinators' public URL. */
+      url: z.url({ protocol: /^https$/ }),
+      /** CA of its certificate, PEM, where it is none of the usual ones. */
+      ca: path().optional(),
+      tokenFile: path().default('/etc/mecai/secrets/join-token'),
+      /** Until it is approved. */
+      askEveryMs: count(100, 3_600_000).default(10_000),
+    })
+    .optional(),
   /** Checks the declared location against MaxMind DB files. */
   geoip: z
     .strictObject({

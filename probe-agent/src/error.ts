@@ -1,4 +1,11 @@
-export type AgentErrorCode = 'location-contradicted' | 'bad-geoip-database';
+export type AgentErrorCode =
+  | 'location-contradicted'
+  | 'bad-geoip-database'
+  | 'bad-key'
+  /** The voucher authority will not have this agent, however often it asks. */
+  | 'join-refused'
+  /** It could not be asked, or could not answer now. */
+  | 'join-not-answered';
 
 export class AgentError extends Error {
   override readonly name = 'AgentError';

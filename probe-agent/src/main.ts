@@ -1,5 +1,11 @@
 #!/usr/bin/env node
-import { runProcess } from '@mecai/runtime';
-import { startAgent } from './start.ts';
+import { runProcess, runTask } from '@mecai/runtime';
 
-await runProcess('probe-agent', startAgent);
+const [word, ...rest] = process.argv.slice(2);
+if (word === 'join') {
+  const { joinNetwork } = await import('./join.ts');
+  await runTask('probe-agent join', joinNetwork, rest);
+} else {
+  const { startAgent } = await import('./start.ts');
+  await runProcess('probe-agent', startAgent);
+}

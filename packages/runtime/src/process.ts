@@ -68,6 +68,31 @@ export async function runProcess(
   }
 }
 
+export interface Task extends Omit<Start, 'fail'> {
+  /** Aborts on SIGTERM and SIGINT. */
+  readonly signal: AbortSignal;
+}
+
+/** As `runProcess`, for what comes to an end by itself: exit code 0 then, 1 failed, 2 misconfigured. */
+export async function runTask(
+  name: string,
+  task: (context: Task) => Promise<void>,
+  args: readonly string[],
+): Promise<void> {
+  const { config, level } = options(name, args);
+  const log = createLogger(name, level);
+  const ending = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => ending.abort(new Error(`ended by ${signal}`)));
+  }
+  try {
+    await task({ log, config, environment: process.env, signal: ending.signal });
+  } catch (error) {
+    log.fatal(error instanceof Error ? error.message : String(error));
+    process.exitCode = error instanceof RuntimeError ? 2 : 1;
+  }
+}
+
 function options(name: string, args: readonly string[]): { config: string; level: string } {
   let wrong: unknown;
   try {

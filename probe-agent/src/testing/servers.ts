@@ -21,13 +21,13 @@ export const rsa = testCertificate({
   dnsNames: ['www.example.org'],
 });
 
-const pem = (certificate: TestCertificate) => {
+export const pem = (certificate: TestCertificate) => {
   const lines = Buffer.from(certificate.der)
     .toString('base64')
     .match(/.{1,64}/g)!;
   return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`;
 };
-const key = ({ privateKey }: TestCertificate) => privateKey.export({ format: 'pem', type: 'pkcs8' });
+export const key = ({ privateKey }: TestCertificate) => privateKey.export({ format: 'pem', type: 'pkcs8' });
 
 /** Shows the certificate whose key the client's signature algorithms fit. */
 export const tlsServer = (certificates: readonly TestCertificate[], options: TlsOptions = {}) => {
