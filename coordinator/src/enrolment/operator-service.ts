@@ -24,8 +24,10 @@ export function invitationService(
     }),
     listInvitations: command<ListInvitationsRequest, ListInvitationsResponse>(async () => ({
       invitations: (await enrolments.list()).map(({ document, signature, enrolment, enrolledAt }) => ({
-        ...{ document, signature },
-        ...{ enrolment: enrolment ?? new Uint8Array(), enrolledAt: enrolledAt ?? 0 },
+        document,
+        signature,
+        enrolment: enrolment ?? new Uint8Array(),
+        enrolledAt: enrolledAt ?? 0,
       })),
     })),
     withdrawInvitation: command<WithdrawInvitationRequest, WithdrawInvitationResponse>(

@@ -38,14 +38,12 @@ export function enrol(
 ): Uint8Array {
   const { privateKey, publicKey: tokenKey } = readToken(token);
   const user = fromSeed(keys.natsSeed);
-  const { name, city, country, latitude, longitude, rir, asn } = place;
   const publicKey = createPublicKey(keys.observation)
     .export({ format: 'der', type: 'spki' })
     .toString('base64');
-  const agent = {
-    ...{ name, city, country, latitude, longitude, rir, asn },
-    ...{ publicKey, natsKey: user.getPublicKey() },
-  };
+  const { name, city, country, latitude, longitude, rir, asn } = place;
+  const said = { name, city, country, latitude, longitude, rir, asn };
+  const agent = { ...said, publicKey, natsKey: user.getPublicKey() };
   const statement = Buffer.from(JSON.stringify({ tokenKey, agent }));
   const signed = Buffer.concat([domain, statement]);
   return Buffer.from(

@@ -62,6 +62,8 @@ const declared = ['name', 'city', 'region', 'country', 'latitude', 'longitude', 
  */
 export function parseDeclared(value: unknown, where: string): Declared {
   const { text, number } = entryOf(value, where, declared);
+  const asn = number('asn', 1, 0xffff_ffff);
+  if (!Number.isInteger(asn)) throw bad(`${where}.asn: an integer`);
   return {
     name: text('name', isName, 'lower-case letters, digits and hyphens'),
     city: text('city', (found) => found.length > 0 && found.length <= 64, 'a city name'),
@@ -77,7 +79,7 @@ export function parseDeclared(value: unknown, where: string): Declared {
       (found) => (rirs as readonly string[]).includes(found),
       `one of ${rirs.join(', ')}`,
     ) as Rir,
-    asn: number('asn', 1, 0xffff_ffff, Number.isInteger),
+    asn,
   };
 }
 
@@ -115,21 +117,19 @@ export function parseAgent(value: unknown, where: string): Agent {
 
 function entryOf(value: unknown, where: string, members: readonly string[]) {
   const entry = record(value, where, members);
-  return {
-    text(member: string, valid: (text: string) => boolean, expected: string): string {
-      const found = entry[member];
-      if (typeof found !== 'string' || !valid(found)) throw bad(`${where}.${member}: ${expected}`);
-      return found;
-    },
-    number(member: string, min: number, max: number, valid?: (number: number) => boolean): number {
-      const found = entry[member];
-      if (typeof found !== 'number' || !(found >= min && found <= max)) {
-        throw bad(`${where}.${member}: a number from ${min} to ${max}`);
-      }
-      if (valid && !valid(found)) throw bad(`${where}.${member}: an integer`);
-      return found;
-    },
+  const text = (member: string, valid: (text: string) => boolean, expected: string): string => {
+    const found = entry[member];
+    if (typeof found !== 'string' || !valid(found)) throw bad(`${where}.${member}: ${expected}`);
+    return found;
   };
+  const number = (member: string, min: number, max: number): number => {
+    const found = entry[member];
+    if (typeof found !== 'number' || !(found >= min && found <= max)) {
+      throw bad(`${where}.${member}: a number from ${min} to ${max}`);
+    }
+    return found;
+  };
+  return { text, number };
 }
 
 function record(value: unknown, where: string, allowed: readonly string[]): Record<string, unknown> {

@@ -206,12 +206,14 @@ test('an invitation that is not the operator’s: a captured coordinator brings 
   };
   writeFileSync(inDirectory('enrolment.json'), enrol(token, own, keys));
   const posted = spawnSync('curl', [
-    ...['-sS', '--cacert', asker.network.files.httpsCa, '-H', 'content-type: application/json'],
-    ...[
-      '--data-binary',
-      `@${inDirectory('enrolment.json')}`,
-      new URL('/enrolments', asker.network.vrpUrl).href,
-    ],
+    '-sS',
+    '--cacert',
+    asker.network.files.httpsCa,
+    '-H',
+    'content-type: application/json',
+    '--data-binary',
+    `@${inDirectory('enrolment.json')}`,
+    new URL('/enrolments', asker.network.vrpUrl).href,
   ]);
   expect(posted.stdout.toString()).toContain('pending');
   expect(whoJoins()).toMatchObject([{ name: 'atlantis', state: 'pending' }]);
