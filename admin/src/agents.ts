@@ -35,7 +35,8 @@ const usage = `usage: mecai-admin agents <command> --config <file.json> [--json]
   remove <name>                             its observations count no more when this returns
   replace <file.json>                       the whole registry; its version has to be above that in force
   nats-users                                the agents in force as users of nats-server, for its configuration
-       --others <file.json>                 and these: [{ "name", "role": "coordinator" …, "natsKey" }]
+       --others <file.json>                 and these: [{ "name", "role": "coordinator" …, "natsKey" }],
+                                            of leaf nodes { "name", "role": "leaf", "password": bcrypt, "agents" }
        [--out <file>]
        --key <file.pem>                     registry key of the operator, P-256 (invite and all that changes the registry)
        --reason <text> --author <name>      (all that changes the registry)

@@ -139,7 +139,7 @@ it('learns of agents that join while it runs, and keeps the registry it has when
 
 it('does with each option what it says', async () => {
   const analytics = await bed.start({
-    nats: { url: bed.network.nats.url, seedFile: join(bed.root, 'archive.seed'), name: 'archive' },
+    nats: { servers: [bed.network.nats.url], seedFile: join(bed.root, 'archive.seed'), name: 'archive' },
     batch: { rows: 123, ms: 20 },
     redeliverMs: 7000,
     retentionDays: 5,
@@ -173,7 +173,7 @@ it('does with each option what it says', async () => {
 it('ends with exit code 2 and the reason when it is misconfigured', async () => {
   for (const [options, message] of [
     [{ registry: 'nowhere.json' }, 'nowhere.json'],
-    [{ nats: { url: bed.network.nats.url, seedFile: 'none' } }, 'cannot read'],
+    [{ nats: { servers: [bed.network.nats.url], seedFile: 'none' } }, 'cannot read'],
     [{ batch: { rows: 0 } }, 'batch.rows'],
     [{ store: { kind: 'server', url: 'http://127.0.0.1:1', passwordFile: 'none' } }, 'cannot read'],
     [{ retentionDay: 1 }, 'retentionDay'],

@@ -79,7 +79,16 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
     }),
   });
   const { matchesStored, unverifiedBeyond } = config;
-  const common = { name, batch: config.batch, redeliverMs: config.redeliverMs, writer, log, fail };
+  const { streamReplicas } = config.nats;
+  const common = {
+    name,
+    batch: config.batch,
+    redeliverMs: config.redeliverMs,
+    replicas: streamReplicas,
+    writer,
+    log,
+    fail,
+  };
   const followers = {
     observations: new Follower({
       ...common,
@@ -128,7 +137,7 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
 
   const following = (async () => {
     while (!stopping.signal.aborted) {
-      const connection = await untilItWorks('nats', () => dial(config.nats.url, name, seed), {
+      const connection = await untilItWorks('nats', () => dial(config.nats.servers, name, seed), {
         log,
         signal: stopping.signal,
       });
@@ -177,9 +186,9 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
   };
 }
 
-const dial = (servers: string, name: string, seed: Uint8Array) =>
+const dial = (servers: readonly string[], name: string, seed: Uint8Array) =>
   connect({
-    servers,
+    servers: [...servers],
     name,
     authenticator: nkeyAuthenticator(seed),
     inboxPrefix: inboxPrefix(name),
@@ -188,7 +197,7 @@ const dial = (servers: string, name: string, seed: Uint8Array) =>
     // Also how long a server that ends while it greets is waited for.
     timeout: 2000,
     // A server that stays silent counts as gone after two of these.
-    pingInterval: 5000,
+    pingInterval: 2000,
     maxPingOut: 2,
     // A key may be known a moment later.
     ignoreAuthErrorAbort: true,

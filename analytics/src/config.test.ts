@@ -8,7 +8,7 @@ const directory = mkdtempSync(join(tmpdir(), 'mecai-analytics-config-'));
 afterAll(() => rmSync(directory, { recursive: true }));
 
 const least = {
-  nats: { url: 'nats://127.0.0.1:4222', seedFile: 'nats.seed' },
+  nats: { servers: ['nats://127.0.0.1:4222'], seedFile: 'nats.seed' },
   registry: 'registry.json',
   store: { kind: 'embedded', directory: 'store' },
 };
@@ -20,7 +20,12 @@ function load(changes: object = {}, environment: Record<string, string> = {}) {
 
 it('fills in defaults, and takes paths from the directory of the file', () => {
   expect(load()).toEqual({
-    nats: { url: 'nats://127.0.0.1:4222', seedFile: join(directory, 'nats.seed'), name: 'analytics' },
+    nats: {
+      servers: ['nats://127.0.0.1:4222'],
+      seedFile: join(directory, 'nats.seed'),
+      name: 'analytics',
+      streamReplicas: 1,
+    },
     registry: join(directory, 'registry.json'),
     store: { kind: 'embedded', directory: join(directory, 'store') },
     batch: { rows: 20_000, ms: 250 },
@@ -66,7 +71,9 @@ it('lets the environment override', () => {
 });
 
 it.each<[string, object]>([
-  ['nats.url', { nats: { ...least.nats, url: 'http://x' } }],
+  ['nats.servers', { nats: { ...least.nats, servers: ['http://x'] } }],
+  ['nats.servers', { nats: { ...least.nats, servers: [] } }],
+  ['nats.streamReplicas', { nats: { ...least.nats, streamReplicas: 2 } }],
   ['nats.name', { nats: { ...least.nats, name: 'a.b' } }],
   ['store', { store: { kind: 'file', directory: 'x' } }],
   ['store.url', { store: { kind: 'server', url: 'ftp://x' } }],

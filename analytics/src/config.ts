@@ -6,11 +6,13 @@ import { apiConfig } from './api/config.ts';
 /** The default TCP ports are those of the programs at the far end. */
 export const configSchema = z.strictObject({
   nats: z.strictObject({
-    url: z.string().regex(/^(nats|tls):\/\/\S+$/, 'expected nats://host:port'),
+    servers: z.array(z.string().regex(/^(nats|tls):\/\/\S+$/, 'expected nats://host:port')).min(1),
     /** Seed (`SU…`) of the nkey that nats-server knows with `natsPermissions.analytics(name)`. */
     seedFile: path(),
     /** Name of this process: its durable consumers, its inbox, its dead letters. */
     name: z.string().refine(isName, 'lower-case letters, digits and hyphens').default('analytics'),
+    /** Of the streams it creates: 3 on a cluster of three nodes or more. */
+    streamReplicas: z.literal([1, 3, 5]).default(1),
   }),
   /** The registry of agents, as coordinator and signer have it; read again when it changes. */
   registry: path(),

@@ -22,6 +22,8 @@ export interface FollowerOptions {
   readonly name: string;
   readonly batch: { readonly rows: number; readonly ms: number };
   readonly redeliverMs: number;
+  /** Of the streams it makes. */
+  readonly replicas: number;
   readonly read: (arrival: Arrival) => Read;
   readonly writer: Writer;
   readonly log: Logger;
@@ -211,8 +213,9 @@ export class Follower {
 
   /** @returns what tells this stream from an earlier one of the same name */
   async #ensure(manager: JetStreamManager): Promise<string> {
-    const { stream, name, batch, redeliverMs } = this.#options;
+    const { stream, name, batch, redeliverMs, replicas } = this.#options;
     await ensureStreams(manager, {
+      limits: { replicas },
       only: [streams.observations.name, streams.records.name, deadLetters.name],
     });
     try {

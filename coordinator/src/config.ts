@@ -59,6 +59,8 @@ const members = z.strictObject({
     servers: z.array(z.string().min(1)).min(1),
     /** File with the nkey seed. */
     seedFile: path(),
+    /** Of the streams it creates: 3 on a cluster of three nodes or more. */
+    streamReplicas: z.literal([1, 3, 5]).default(1),
   }),
   signer: z.strictObject({ address: hostPort(), id: spiffeId(), tls: mutualTls() }),
   registry: path(),

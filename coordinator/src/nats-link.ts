@@ -4,7 +4,7 @@ import { type Logger, readText, reasonOf } from '@mecai/runtime';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import type { CoordinatorConfig } from './config.ts';
 
-const connectWithinMs = 5_000;
+const connectWithinMs = 2_000;
 const drainWithinMs = 2_000;
 
 export interface NatsLink {
@@ -22,7 +22,7 @@ export interface NatsLink {
  * @throws what connect and ensureStreams throw
  */
 export async function openNatsLink(
-  { name, nats: { servers, seedFile } }: Pick<CoordinatorConfig, 'name' | 'nats'>,
+  { name, nats: { servers, seedFile, streamReplicas } }: Pick<CoordinatorConfig, 'name' | 'nats'>,
   log: Logger,
   connected: (yes: boolean) => void,
 ): Promise<NatsLink> {
@@ -34,12 +34,17 @@ export async function openNatsLink(
     timeout: connectWithinMs,
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
-    pingInterval: 5_000,
+    // A server that stays silent counts as gone after two of these.
+    pingInterval: 2_000,
     maxPingOut: 2,
     // Traces of every publish cost more than they tell.
     noAsyncTraces: true,
   });
-  const streams = async () => ensureStreams(await jetstreamManager(nats));
+  const streams = async () => {
+    const fewer = await ensureStreams(await jetstreamManager(nats), { limits: { replicas: streamReplicas } });
+    if (fewer.length > 0)
+      log.warn({ streams: fewer, streamReplicas }, 'streams have fewer replicas than configured');
+  };
   try {
     await streams();
   } catch (error) {

@@ -209,7 +209,7 @@ describe('NATS', () => {
   const nodes = ['nats-1.example', 'nats-2.example', 'nats-3.example'];
 
   /** nats-server's own opinion, with the files that the configuration names put elsewhere. */
-  async function judge(name: string, leaf: boolean, leafFile: string) {
+  async function judge(name: string, leaf: boolean, leafFile = '') {
     const { outputs, refused } = (await module('nats-config')).plan({ name, nodes, leaf });
     expect(refused).toEqual([]);
     const at = join(directory, name);
@@ -229,11 +229,10 @@ describe('NATS', () => {
   }
 
   it('takes the configuration of a node, and that of a leaf', async () => {
-    const password = 'authorization { user: leaf, password: "secret" }\n';
-    expect(await judge('nats-1', false, password)).toEqual([0, expect.stringContaining('is valid')]);
-    const remote = 'account: "$G"\n';
+    expect(await judge('nats-1', false)).toEqual([0, expect.stringContaining('is valid')]);
+    const remote = 'urls: ["tls://leaf-tokyo:secret@nats-1.example:7422"]\n';
     expect(await judge('leaf-tokyo', true, remote)).toEqual([0, expect.stringContaining('is valid')]);
-    expect((await judge('broken', false, 'authorization { user: leaf, pasword: "secret" }\n'))[0]).toBe(1);
+    expect((await judge('broken', true, 'erls: ["tls://nats-1.example:7422"]\n'))[0]).toBe(1);
   });
 
   it('needs a majority that survives', async () => {

@@ -24,6 +24,7 @@ export const agentConfig = z.strictObject({
   admin: hostPort(),
   telemetry: telemetryConfig(),
   nats: z.strictObject({
+    /** Tried in this order: the leaf node of the region, then the cluster. */
     servers: z.array(z.string().min(1)).min(1),
     /** File with the nkey seed. */
     seedFile: path(),

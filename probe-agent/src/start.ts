@@ -22,7 +22,7 @@ import { type Answer, Observer } from './observe.ts';
 import { Outbox } from './outbox.ts';
 
 const statusEveryMs = 2_000;
-const connectWithinMs = 5_000;
+const connectWithinMs = 2_000;
 const drainWithinMs = 5_000;
 const closeWithinMs = 2_000;
 
@@ -166,14 +166,17 @@ export async function startAgent({ log, config: file, environment, fail }: Start
 
 const openNats = ({ name, nats: { servers, seedFile } }: AgentConfig): Promise<NatsConnection> =>
   connect({
+    // In this order: the leaf node of the region comes first.
     servers: [...servers],
+    noRandomize: true,
     authenticator: nkeyAuthenticator(new TextEncoder().encode(readText(seedFile))),
     name,
     inboxPrefix: inboxPrefix(name),
     timeout: connectWithinMs,
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
-    pingInterval: 5_000,
+    // A server that stays silent counts as gone after two of these.
+    pingInterval: 2_000,
     maxPingOut: 2,
     // Traces of every publish cost more than they tell.
     noAsyncTraces: true,

@@ -40,6 +40,15 @@ export const natsPermissions = {
     subscribe: [subjects.task(name), subjects.campaignTask(name), inbox(name)],
   }),
 
+  /** A region's leaf node, towards the cluster: what its agents may do, and nothing else. */
+  leaf: (agents: readonly string[]): NatsPermissions => {
+    const theirs = agents.map((name) => natsPermissions.agent(name));
+    return {
+      publish: theirs.flatMap(({ publish }) => publish),
+      subscribe: theirs.flatMap(({ subscribe }) => subscribe),
+    };
+  },
+
   coordinator: (name: string): NatsPermissions => ({
     publish: [
       subjects.task('*'),

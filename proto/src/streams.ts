@@ -7,8 +7,9 @@
  * | RECORDS      | by age and size           | drops the oldest: issuance never waits for a reader          |
  * | DEAD_LETTERS | by age and size           | drops the oldest                                             |
  *
- * An acknowledged message lies in the server's file: it outlives the server's SIGKILL. It outlives a power cut
- * once synced, which servers before 2.10 do every two minutes and later ones at once with `sync_interval: always`.
+ * An acknowledged message lies in the files of a majority of the replicas: it outlives SIGKILL and the loss of any one
+ * node of three. It outlives a power cut of them all once synced, which servers before 2.10 do every two minutes and
+ * later ones at once with `sync_interval: always`.
  */
 import type { JetStreamManager, StreamConfig } from '@nats-io/jetstream';
 import { streams } from './subjects.ts';
@@ -29,6 +30,8 @@ export interface StreamLimits {
   readonly deadLetterAgeMs: number;
   /** Within this time a message with the `Nats-Msg-Id` of an earlier one is acknowledged but not stored again. */
   readonly duplicateWindowMs: number;
+  /** Nodes that hold each message: 1, or 3 or 5 in a cluster. */
+  readonly replicas: number;
 }
 
 const day = 86_400_000;
@@ -42,6 +45,7 @@ export const defaultStreamLimits: StreamLimits = {
   deadLetterBytes: GiB / 16,
   deadLetterAgeMs: 30 * day,
   duplicateWindowMs: 120_000,
+  replicas: 1,
 };
 
 type Wanted = Partial<StreamConfig> & { name: string };
@@ -52,7 +56,7 @@ export function streamConfigs(limits: StreamLimits): readonly Wanted[] {
   const common = {
     // Only the types of @nats-io/jetstream are used here: its enumerations are spelt out.
     storage: 'file' as StreamConfig['storage'],
-    num_replicas: 1,
+    num_replicas: limits.replicas,
     duplicate_window: nanoseconds(limits.duplicateWindowMs),
   };
   const byAge = {
@@ -96,6 +100,7 @@ const exists = 10058;
  * Creates the streams that are absent; those present are left as the operator made them. `only` names those the
  * caller may touch; its right to publish on `$JS.API.STREAM.*` decides (see permissions.ts).
  *
+ * @returns those of them that have fewer replicas than wanted
  * @throws JetStreamApiError when a stream can be neither found nor created
  */
 export async function ensureStreams(
@@ -104,11 +109,13 @@ export async function ensureStreams(
     limits = {},
     only = [streams.observations.name, streams.records.name],
   }: { limits?: Partial<StreamLimits>; only?: readonly string[] } = {},
-): Promise<void> {
+): Promise<string[]> {
+  const fewer: string[] = [];
   for (const wanted of streamConfigs({ ...defaultStreamLimits, ...limits })) {
     if (!only.includes(wanted.name)) continue;
     try {
-      await jsm.streams.info(wanted.name);
+      const { config } = await jsm.streams.info(wanted.name);
+      if (config.num_replicas < wanted.num_replicas!) fewer.push(wanted.name);
     } catch (error) {
       if (apiCode(error) !== notFound) throw error;
       await jsm.streams.add(wanted).catch((refused: unknown) => {
@@ -116,6 +123,7 @@ export async function ensureStreams(
       });
     }
   }
+  return fewer;
 }
 
 const apiCode = (error: unknown): unknown =>

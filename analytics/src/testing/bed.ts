@@ -68,7 +68,7 @@ export class Bed {
   /** With small batches and quick redelivery, unless told otherwise. */
   async start(options: Record<string, unknown> = {}): Promise<AnalyticsProcess> {
     const started = await startProcess(this.directory, {
-      nats: { url: this.network.nats.url, seedFile: this.network.seedFile },
+      nats: { servers: [this.network.nats.url], seedFile: this.network.seedFile },
       registry: this.network.registry,
       store: { kind: 'embedded', directory: 'store' },
       batch: { rows: 200, ms: 20 },

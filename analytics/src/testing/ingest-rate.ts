@@ -33,7 +33,7 @@ const lane = async () => {
 await Promise.all(Array.from({ length: 64 }, lane));
 
 const analytics = await startProcess(directory, {
-  nats: { url: network.nats.url, seedFile: network.seedFile },
+  nats: { servers: [network.nats.url], seedFile: network.seedFile },
   registry: network.registry,
   store: { kind: 'embedded', directory: 'store' },
   // All but the first of each agent and endpoint repeat what is known.

@@ -334,7 +334,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       ? await run('analytics', 'analytics/src/main.ts', [
           '--config',
           write('analytics.json', {
-            nats: { url: nats.url, seedFile: analyticsSeed, name: 'analytics-1' },
+            nats: { servers: [nats.url], seedFile: analyticsSeed, name: 'analytics-1' },
             registry,
             store: { kind: 'embedded', directory: at('analytics') },
             admin: '127.0.0.1:0',

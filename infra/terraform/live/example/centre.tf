@@ -73,7 +73,7 @@ module "analytics_machine" {
   secrets      = module.analytics.secrets
   files        = merge(local.agent_files, { "/etc/mecai/registry.json" = module.geography.registry })
   config = {
-    nats     = { url = module.nats.servers[0], seedFile = "by the unit", name = "analytics-1" }
+    nats     = { servers = module.nats.servers, seedFile = "by the unit", name = "analytics-1", streamReplicas = 3 }
     registry = "/etc/mecai/registry.json"
     store    = { kind = "server", url = module.clickhouse.url, user = "mecai", passwordFile = "by the unit", cluster = { name = "mecai" } }
     admin    = "0.0.0.0:7480"

@@ -36,16 +36,22 @@ locals {
     key_file  = "/etc/nats/tls.key"
     ca_file   = "/etc/nats/ca.pem"
   }
+  host    = "0.0.0.0"
+  monitor = "127.0.0.1:8222"
 }
 
 output "config" {
-  description = "nats-server.conf. It includes users.conf, which `mecai-admin agents nats-users` writes, and leaf.conf, which has the password between leaf nodes and cluster."
+  description = "nats-server.conf. It includes users.conf, which `mecai-admin agents nats-users` writes; that of a leaf node also leaf.conf, one line: urls: [\"tls://<leaf>:<password>@<node>:7422\", …]."
   value = var.leaf ? templatefile("${path.module}/leaf.conf.tftpl", {
     name    = var.name
+    host    = local.host
+    monitor = local.monitor
     tls     = jsonencode(local.tls)
-    remotes = jsonencode([for node in var.nodes : "tls://${node}:7422"])
     }) : templatefile("${path.module}/node.conf.tftpl", {
     name           = var.name
+    host           = local.host
+    monitor        = local.monitor
+    store          = "/var/lib/nats"
     tls            = jsonencode(local.tls)
     mutual         = jsonencode(merge(local.tls, { verify = true }))
     routes         = jsonencode([for node in var.nodes : "tls://${node}:6222"])

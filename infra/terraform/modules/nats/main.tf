@@ -9,7 +9,7 @@ terraform {
 
 locals {
   nodes   = [for i in range(3) : "nats-${i + 1}.${var.zone_name}"]
-  secrets = ["tls.pem", "tls.key", "ca.pem", "users.conf", "leaf.conf"]
+  secrets = ["tls.pem", "tls.key", "ca.pem", "users.conf"]
 }
 
 module "config" {
@@ -78,6 +78,6 @@ output "servers" {
 }
 
 output "secrets" {
-  description = "Where the operator puts certificates, users and the leaf password."
+  description = "Where the operator puts certificates and users."
   value       = { for i, node in local.nodes : node => module.instance[i].secrets }
 }
