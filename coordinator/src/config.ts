@@ -62,7 +62,14 @@ const members = z.strictObject({
     /** Of the streams it creates: 3 on a cluster of three nodes or more. */
     streamReplicas: z.literal([1, 3, 5]).default(1),
   }),
-  signer: z.strictObject({ address: hostPort(), id: spiffeId(), tls: mutualTls() }),
+  /** Those that answer take turns. Each has its own HSM, VA certificate and SPIFFE ID. */
+  signers: z
+    .array(z.strictObject({ address: hostPort(), id: spiffeId(), tls: mutualTls() }))
+    .min(1)
+    .refine(
+      (all) => new Set(all.map(({ id }) => id)).size === all.length,
+      'expected an id of its own for each',
+    ),
   registry: path(),
   probe: z
     .strictObject({

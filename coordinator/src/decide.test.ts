@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { coordinatorConfig } from './config.ts';
 import { CoordinatorError } from './error.ts';
 import { type DecideParts, type Question, decide } from './decide.ts';
+import type { KnownSigner } from './signers.ts';
 import { Perspectives } from './perspectives.ts';
 import { Records } from './records.ts';
 import { ScriptedAgent, failed, names, observed, sixAgents, testRegistry } from './testing/agents.ts';
@@ -43,7 +44,7 @@ beforeAll(async () => {
   nats = await startTestNats();
   const connection = await nats.as(coordinatorName);
   perspectives = new Perspectives(connection, coordinatorName, Date.now, fail);
-  records = new Records(jetstream(connection), coordinatorName, log);
+  records = new Records(jetstream(connection), coordinatorName, log, () => true);
   agents = new Map();
   for (const agent of sixAgents) {
     const scripted = new ScriptedAgent(await nats.as(agent.name), agent, coordinatorName, (task, self) =>
@@ -77,19 +78,30 @@ function question(addresses: Uint8Array[] = [Uint8Array.of(198, 51, 100, 7)]): Q
   const subject = { addresses, port: 443, serverName: 'www.example.org', startTls: '', chain };
   return { subject, requester: Uint8Array.of(192, 0, 2, 1), authenticated: true };
 }
+/** As many as are there, tried in this order. */
+const signersOf = (...all: readonly KnownSigner[]): DecideParts['signers'] => ({
+  next: () => all[0]!,
+  another: (tried) => all.find((one) => !tried.has(one)),
+});
+const known = (
+  client: TestSigner,
+  id = 'spiffe://mecai.test/signer',
+  registry = testRegistry(),
+): KnownSigner => ({
+  id,
+  client,
+  revocation: { bring: () => Promise.resolve() },
+  registry,
+  policy: client.policy,
+});
 function ask(rest: Partial<DecideParts> = {}, what = question()) {
-  const { policy } = signer;
-  const registry = testRegistry();
   const parts = {
     name: coordinatorName,
-    signer,
-    revocation: { bring: () => Promise.resolve() },
+    signers: signersOf(known(signer)),
     distrust: { refusal: () => undefined },
     perspectives,
     records,
     certificates: allCleared,
-    registry,
-    policy,
     probe,
     telemetry,
     measures,
@@ -343,12 +355,61 @@ describe('an agent that', () => {
 
   it('is in nobody’s registry but the signer’s costs one vote', async () => {
     const five = testRegistry(sixAgents.slice(0, 5));
-    const { result } = await ask({ registry: five });
+    const { result } = await ask({ signers: signersOf(known(signer, 'spiffe://mecai.test/signer', five)) });
     expect(result.status).toBe('issued');
     expect(result.perspectives).toHaveLength(5);
     expect(lines).toMatchObject([{ level: 'warn', members: { agents: ['perth'] } }]);
     const { decisions } = await stored();
     expect(decisions[0]!.perspectives.at(-1)).toMatchObject({ agent: 'perth', code: 'not-in-registry' });
+  });
+});
+
+describe('two signers', () => {
+  const away = () =>
+    Promise.reject(new CoordinatorError('signer-unavailable', 'the signer cannot be reached'));
+  const other = 'spiffe://mecai.test/signer-2';
+
+  it('the second is asked when the first does not draw, and is on record', async () => {
+    const second = new TestSigner(testRegistry());
+    const patience: (number | undefined)[] = [];
+    const first = {
+      ...known(signer),
+      client: {
+        ...known(signer).client,
+        draw: (...[, , ms]: unknown[]) => {
+          patience.push(ms as number);
+          return away();
+        },
+      },
+    };
+    const { result } = await ask({ signers: signersOf(first, known(second, other)) });
+    expect(result.status).toBe('issued');
+    expect(patience).toEqual([1_500]);
+    expect([signer.draws.length, second.issued]).toEqual([0, 1]);
+    expect((await stored()).decisions).toMatchObject([{ status: 'issued', signer: other }]);
+  });
+
+  it('the second is asked anew, with a draw of its own, when the first is lost with the evidence', async () => {
+    const second = new TestSigner(testRegistry());
+    const draw = signer.draw.bind(signer);
+    const first = { ...known(signer), client: { draw, issue: away } };
+    const { result } = await ask({ signers: signersOf(first, known(second, other)) });
+    expect(result.status).toBe('issued');
+    expect([signer.draws.length, second.draws.length, second.issued]).toEqual([1, 1, 1]);
+    const { decisions } = await stored();
+    expect(decisions).toHaveLength(1);
+    expect(decisions[0]!.nonce).toEqual(new Uint8Array(second.draws[0]!.drawn.nonce));
+  });
+
+  it('none of which is there end the matter, each asked once', async () => {
+    const one = { ...known(signer), client: { draw: signer.draw.bind(signer), issue: away } };
+    const two = { ...known(signer, other), client: { draw: away, issue: away } };
+    await expect(ask({ signers: signersOf(one, two) })).rejects.toMatchObject({ code: 'signer-unavailable' });
+    expect(signer.draws).toHaveLength(1);
+    expect((await ask({ signers: signersOf(one) })).result).toMatchObject({
+      status: 'inconclusive',
+      detail: 'the signer cannot be reached',
+    });
   });
 });
 

@@ -1,6 +1,5 @@
 /** One chain at one endpoint, from the draw to the voucher. */
 import { createHash } from 'node:crypto';
-import type { QuorumPolicy, Registry } from '@mecai/corroboration';
 import { DatabaseError } from '@mecai/database';
 import type { Decision, SignedObservation } from '@mecai/proto';
 import { type Drawn, type Issued, RefusalCode, type Refused, type Subject } from '@mecai/proto/signer';
@@ -15,19 +14,16 @@ import type { CertificateLog } from './log/certificate-log.ts';
 import type { CoordinatorMeasures } from './measures.ts';
 import type { Perspectives } from './perspectives.ts';
 import type { Records } from './records.ts';
-import type { Revocation } from './revocation.ts';
 import type { SignerClient } from './signer-client.ts';
+import type { KnownSigner, Signers } from './signers.ts';
 
 export interface DecideParts {
   readonly name: string;
-  readonly signer: Pick<SignerClient, 'draw' | 'issue'>;
-  readonly revocation: Pick<Revocation, 'bring'>;
+  readonly signers: Pick<Signers, 'next' | 'another'>;
   readonly distrust: Pick<Distrust, 'refusal'>;
   readonly perspectives: Pick<Perspectives, 'ask' | 'silentMs' | 'expectConnected'>;
   readonly records: Pick<Records, 'decision' | 'later'>;
   readonly certificates: Pick<CertificateLog, 'standing' | 'admit'>;
-  readonly registry: Registry;
-  readonly policy: QuorumPolicy;
   readonly probe: CoordinatorConfig['probe'];
   readonly telemetry: Telemetry;
   readonly measures: Pick<CoordinatorMeasures, 'verdict'>;
@@ -60,6 +56,8 @@ interface Conclusion {
 
 /** Characters. */
 const maxDetail = 1_000;
+/** How long a signer is given for a draw while there is another one. Milliseconds. */
+const drawPatienceMs = 1_500;
 /** Seconds. */
 export const retryAfter = { unavailable: 10, inconclusive: 60, rateLimited: 60 } as const;
 
@@ -71,16 +69,33 @@ export async function decide(parts: DecideParts, question: Question): Promise<De
     const refused = { status: 'refused', reason: 'distrusted', detail: distrusted } as const;
     return { result: { leaf, perspectives: [], ...refused }, unavailable: false };
   }
-  // A signer that restarts forgets its draws: once, the question is put anew.
-  for (let drawsLeft = 1; ; drawsLeft--) {
+  let signer = parts.signers.next();
+  const tried = new Set([signer]);
+  const another = (error: unknown) => {
+    const other = isSignerAway(error) ? parts.signers.another(tried) : undefined;
+    if (other) tried.add((signer = other));
+    return other !== undefined;
+  };
+  // A signer that restarts forgets its draws: once, the question is put to it anew.
+  let mayDrawAgain = true;
+  for (;;) {
     parts.perspectives.expectConnected();
-    const drawn = await parts.signer.draw(question.subject, question.trace);
+    let drawn: Awaited<ReturnType<SignerClient['draw']>>;
+    try {
+      const patience = parts.signers.another(tried) && drawPatienceMs;
+      drawn = await signer.client.draw(question.subject, question.trace, patience);
+    } catch (error) {
+      if (another(error)) continue;
+      throw error;
+    }
     if ('refused' in drawn) {
       return { result: { leaf, perspectives: [], ...refusal(drawn.refused) }, unavailable: false };
     }
     const inquiry = new Inquiry(
       {
         ...parts,
+        registry: signer.registry,
+        policy: signer.policy,
         span: parts.telemetry.span('perspectives', question.trace),
         heard: (sender, heard, evidence) => alarm(parts, question, drawn, sender, heard, evidence),
       },
@@ -88,17 +103,21 @@ export async function decide(parts: DecideParts, question: Question): Promise<De
       question.subject.chain,
     );
     // While the perspectives look.
-    const revocation = parts.revocation.bring(drawn);
+    const revocation = signer.revocation.bring(drawn);
     const { unregistered } = inquiry.answers;
     if (unregistered.length > 0) parts.log.warn({ agents: unregistered }, 'drawn, but not in this registry');
     try {
-      const conclusion = await conclude(parts, question, inquiry, drawn, revocation, drawsLeft > 0);
-      if (conclusion === 'draw-forgotten') continue;
+      const asked = { signer, mayDrawAgain, another };
+      const conclusion = await conclude(parts, question, inquiry, drawn, revocation, asked);
+      if (conclusion === 'again') {
+        mayDrawAgain = false;
+        continue;
+      }
       const {
         verdict,
         issued,
         unavailable = false,
-      } = await onRecord(parts, question, drawn, inquiry, conclusion);
+      } = await onRecord(parts, question, drawn, inquiry, conclusion, signer.id);
       const perspectives = inquiry.answers.perspectives();
       return {
         result: { leaf, ...verdict, ...(issued && { voucher: issued.voucher }), perspectives },
@@ -110,14 +129,22 @@ export async function decide(parts: DecideParts, question: Question): Promise<De
   }
 }
 
+/** Whom the draw is from, and what may be done when it cannot go on. */
+interface Asked {
+  readonly signer: KnownSigner;
+  readonly mayDrawAgain: boolean;
+  /** Whether there is another signer to put the question to, after this error of the signer. */
+  readonly another: (error: unknown) => boolean;
+}
+
 async function conclude(
   parts: DecideParts,
   question: Question,
   inquiry: Inquiry,
   drawn: Drawn,
   revocation: Promise<void>,
-  mayDrawAgain: boolean,
-): Promise<Conclusion | 'draw-forgotten'> {
+  { signer, mayDrawAgain, another }: Asked,
+): Promise<Conclusion | 'again'> {
   const { answers } = inquiry;
   let admitted = false;
   for (;;) {
@@ -138,14 +165,14 @@ async function conclude(
         if (held) return { verdict: held };
         admitted = true;
       }
-      answer = await parts.signer.issue(drawn.nonce, answers.evidence, question.trace);
+      answer = await signer.client.issue(drawn.nonce, answers.evidence, question.trace);
     } catch (error) {
-      return away(parts, error);
+      return another(error) ? 'again' : away(parts, error);
     }
     if (!('refused' in answer))
       return { verdict: { status: 'issued', ...leftOut(answer.trustContexts) }, issued: answer };
     const { code, faults } = answer.refused;
-    if (code === RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW && mayDrawAgain) return 'draw-forgotten';
+    if (code === RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW && mayDrawAgain) return 'again';
     // Observations that the signer does not accept are worth nothing; others may still come.
     answers.strike(faults);
     const waiting =
@@ -250,6 +277,7 @@ async function onRecord(
   { nonce, targets, agents }: Drawn,
   { answers }: Inquiry,
   conclusion: Conclusion,
+  signer: string,
 ): Promise<Conclusion> {
   const { verdict, issued } = conclusion;
   const decision: Decision = {
@@ -268,6 +296,7 @@ async function onRecord(
     requester,
     authenticated,
     auditSequence: issued?.auditSequence ?? 0,
+    signer: issued ? signer : '',
   };
   for (const { agent, verdict, code } of decision.perspectives) measures.verdict({ agent, verdict, code });
   if (!issued) {
@@ -305,5 +334,8 @@ function alarm(
     },
   });
 }
+
+const isSignerAway = (error: unknown) =>
+  error instanceof CoordinatorError && error.code === 'signer-unavailable';
 
 const sha256 = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest();

@@ -9,6 +9,14 @@ const nonces = new Nonces(key, lifetimeMs);
 const time = fc.integer({ min: 0, max: 2 ** 47 });
 
 describe('nonces', () => {
+  it('of one coordinator are good for another with the same key, and those of an earlier key are not', () => {
+    const other = new Nonces(randomBytes(32), lifetimeMs);
+    const before = other.issue(1, randomBytes);
+    other.use(key);
+    expect(nonces.isGood(other.issue(1, randomBytes), 1)).toBe(true);
+    expect(other.isGood(before, 1)).toBe(false);
+  });
+
   it('are good from their issue to the end of their life, and neither before nor after', () => {
     fc.assert(
       fc.property(time, fc.integer({ min: -400_000, max: 400_000 }), (issued, later) => {

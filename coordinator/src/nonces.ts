@@ -7,12 +7,17 @@ const octets = { time: 6, random: 10, mac: 16 } as const;
  * more than once within its life; a proof covers the whole request, so that repeats only what was asked.
  */
 export class Nonces {
-  readonly #key: Uint8Array;
+  #key: Uint8Array;
   readonly #lifetimeMs: number;
 
   constructor(key: Uint8Array, lifetimeMs = 300_000) {
     this.#key = key;
     this.#lifetimeMs = lifetimeMs;
+  }
+
+  /** From now on; nonces of before are good no more. */
+  use(key: Uint8Array): void {
+    this.#key = key;
   }
 
   /** @returns 32 octets */

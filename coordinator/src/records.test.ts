@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Decision, type Mismatch } from '@mecai/proto';
+import { Decision, type Mismatch, ensureStreams } from '@mecai/proto';
 import { jetstream } from '@nats-io/jetstream';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Records } from './records.ts';
@@ -8,10 +8,12 @@ import { type TestNats, coordinatorName, startTestNats } from './testing/nats.ts
 
 let nats: TestNats;
 let records: Records;
+let connected: boolean;
 const { log, lines } = keptLog();
 beforeEach(async () => {
   nats = await startTestNats();
-  records = new Records(jetstream(await nats.as(coordinatorName)), coordinatorName, log, 5);
+  connected = true;
+  records = new Records(jetstream(await nats.as(coordinatorName)), coordinatorName, log, () => connected, 5);
   lines.length = 0;
 });
 afterEach(() => nats.close());
@@ -30,6 +32,7 @@ const decision = (detail = ''): Decision => ({
   requester: new Uint8Array(4),
   authenticated: false,
   auditSequence: 1,
+  signer: '',
 });
 const mismatch = (agent: string): Mismatch => ({
   nonce: new Uint8Array(32),
@@ -71,8 +74,19 @@ describe('a decision', () => {
     expect(await details()).toEqual(['one']);
   });
 
-  it('that JetStream refuses is an error soon', async () => {
+  it('that no node of the cluster takes is offered until one does', async () => {
     await nats.jsm.streams.delete('RECORDS');
+    const storing = records.decision(decision('one'));
+    // Longer than three refusals take.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    await ensureStreams(nats.jsm);
+    await storing;
+    expect(await details()).toEqual(['one']);
+  });
+
+  it('that JetStream refuses is an error soon when NATS is away', async () => {
+    await nats.jsm.streams.delete('RECORDS');
+    connected = false;
     const begun = performance.now();
     await expect(records.decision(decision())).rejects.toMatchObject({
       code: 'record-not-stored',

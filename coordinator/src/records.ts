@@ -5,8 +5,10 @@ import { type Logger, reasonOf } from '@mecai/runtime';
 import { CoordinatorError } from './error.ts';
 
 const ackWithinMs = 2_000;
-/** For a record that a requester waits for. */
+/** For a record that a requester waits for: at least. */
 const attempts = 3;
+/** While NATS is there: a cluster that lost the leader of a stream needs up to 10 s to elect another. */
+const electionMs = 12_000;
 /** A refusal comes at once: do not ask again in a tight circle. */
 const pauseMs = 250;
 
@@ -24,12 +26,21 @@ export class Records {
   readonly #name: string;
   readonly #log: Logger;
   readonly #capacity: number;
+  readonly #connected: () => boolean;
   // In the order of arrival.
   readonly #unconfirmed = new Map<Promise<void>, AbortController>();
   #troubled = false;
   #dropped = 0;
 
-  constructor(jetstream: Pick<JetStreamClient, 'publish'>, name: string, log: Logger, capacity = 10_000) {
+  /** @param connected whether NATS is there */
+  constructor(
+    jetstream: Pick<JetStreamClient, 'publish'>,
+    name: string,
+    log: Logger,
+    connected: () => boolean,
+    capacity = 10_000,
+  ) {
+    this.#connected = connected;
     this.#jetstream = jetstream;
     this.#name = name;
     this.#log = log;
@@ -51,12 +62,14 @@ export class Records {
    */
   async decision(decision: Decision): Promise<void> {
     const { subject, bytes, id } = this.#message({ decision });
+    const since = performance.now();
+    const patient = () => this.#connected() && performance.now() - since < electionMs;
     for (let attempt = 1; ; attempt++) {
       try {
         await this.#jetstream.publish(subject, bytes, { msgID: id, timeout: ackWithinMs });
         return;
       } catch (cause) {
-        if (attempt === attempts) {
+        if (attempt >= attempts && !patient()) {
           throw new CoordinatorError('record-not-stored', 'the audit record could not be stored', { cause });
         }
         await pause();

@@ -10,22 +10,32 @@ import {
 import type { CoordinatorConfig } from './config.ts';
 import type { Route } from './http-routes.ts';
 
-/** What the signer wants renewed, as it said last. */
+/** What the signers want renewed, as each said last. */
 export class Renewals {
   readonly #config: CoordinatorConfig['renewal'];
-  #renewals: readonly Renewal[] = [];
+  readonly #renewals = new Map<string, readonly Renewal[]>();
 
   constructor(config: CoordinatorConfig['renewal']) {
     this.#config = config;
   }
 
-  set(renewals: readonly Renewal[]): void {
-    this.#renewals = renewals;
+  /** @param signer SPIFFE ID */
+  set(signer: string, renewals: readonly Renewal[]): void {
+    this.#renewals.set(signer, renewals);
   }
 
   /** The newest first, as many as the document takes. */
   get information(): RenewalInformation {
-    return { entries: this.#renewals.slice(0, renewalLimits.entries).map((one) => this.#entry(one)) };
+    const newest = [...this.#renewals.values()]
+      .flat()
+      .toSorted((a, b) => b.producedBefore - a.producedBefore);
+    const wanted = new Map<string, RenewalEntry>();
+    for (const one of newest) {
+      // One command reaches the signers one after the other: the last of them counts.
+      const subject = JSON.stringify(one.about ?? null);
+      if (!wanted.has(subject)) wanted.set(subject, this.#entry(one));
+    }
+    return { entries: [...wanted.values()].slice(0, renewalLimits.entries) };
   }
 
   /** Requesters come at random moments of a window, or they would come all at once. */

@@ -42,6 +42,8 @@ interface Waiting {
 }
 
 const answerWithinMs = 5_000;
+/** It is asked again and again until it answers. */
+const describeWithinMs = 2_000;
 /** A CRL of 64 MiB takes longer. */
 const supplyWithinMs = 30_000;
 /** Octets of a CRL in one message. */
@@ -64,7 +66,7 @@ export class SignerClient {
     readonly credentials: ChannelCredentials;
     readonly log: Logger;
     readonly telemetry: Telemetry;
-    /** The stream broke: the signer that comes back may be another. */
+    /** The stream broke, or an answer did not come: the signer that comes back may be another. */
     readonly lost?: () => void;
   }) {
     this.#log = options.log;
@@ -74,8 +76,9 @@ export class SignerClient {
       // Node refuses an IP address as SNI, and no host name counts here.
       'grpc.ssl_target_name_override': 'signer',
       'grpc.max_receive_message_length': 1024 * 1024,
-      'grpc.keepalive_time_ms': 20_000,
-      'grpc.keepalive_timeout_ms': 5_000,
+      // Who is cut off without a word counts as gone after the sum of these.
+      'grpc.keepalive_time_ms': 5_000,
+      'grpc.keepalive_timeout_ms': 3_000,
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': 2_000,
     });
@@ -86,7 +89,7 @@ export class SignerClient {
       this.#client.describe(
         {},
         new Metadata(),
-        { deadline: Date.now() + answerWithinMs },
+        { deadline: Date.now() + describeWithinMs },
         (error, response) => (error ? reject(unavailable(error)) : resolve(response)),
       ),
     );
@@ -111,9 +114,16 @@ export class SignerClient {
     );
   }
 
-  /** @throws CoordinatorError `signer-unavailable` */
-  async draw(subject: Subject, parent?: Context): Promise<Drawn | { readonly refused: Refused }> {
-    const answer = await this.#ask({ $case: 'draw', draw: { subject } }, parent);
+  /**
+   * @param withinMs how long the answer is waited for
+   * @throws CoordinatorError `signer-unavailable`
+   */
+  async draw(
+    subject: Subject,
+    parent?: Context,
+    withinMs = answerWithinMs,
+  ): Promise<Drawn | { readonly refused: Refused }> {
+    const answer = await this.#ask({ $case: 'draw', draw: { subject } }, parent, withinMs);
     if (answer.$case === 'drawn') return answer.drawn;
     if (answer.$case === 'refused') return { refused: answer.refused };
     throw new CoordinatorError('signer-unavailable', `the signer answered a draw with ${answer.$case}`);
@@ -126,7 +136,7 @@ export class SignerClient {
     parent?: Context,
   ): Promise<Issued | { readonly refused: Refused }> {
     const evidence = { nonce, observations: [...observations] };
-    const answer = await this.#ask({ $case: 'evidence', evidence }, parent);
+    const answer = await this.#ask({ $case: 'evidence', evidence }, parent, answerWithinMs);
     if (answer.$case === 'issued') return answer.issued;
     if (answer.$case === 'refused') return { refused: answer.refused };
     throw new CoordinatorError('signer-unavailable', `the signer answered evidence with ${answer.$case}`);
@@ -181,18 +191,23 @@ export class SignerClient {
     this.#client.close();
   }
 
-  #ask(step: NonNullable<IssueRequest['step']>, parent: Context | undefined): Promise<Answer> {
+  #ask(
+    step: NonNullable<IssueRequest['step']>,
+    parent: Context | undefined,
+    withinMs: number,
+  ): Promise<Answer> {
     const span = this.#telemetry.span(`signer ${step.$case}`, parent, SpanKind.CLIENT);
-    return within(span, () => this.#answer(step, span));
+    return within(span, () => this.#answer(step, span, withinMs));
   }
 
-  #answer(step: NonNullable<IssueRequest['step']>, span: Span): Promise<Answer> {
+  #answer(step: NonNullable<IssueRequest['step']>, span: Span, withinMs: number): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
         reject(new CoordinatorError('signer-unavailable', 'the signer did not answer in time'));
-      }, answerWithinMs);
+        this.#lost?.();
+      }, withinMs);
       this.#waiting.set(id, { resolve, reject, timer, span });
       this.#open().write({ id, step, ...(span.isRecording() && { timed: true }) });
     });

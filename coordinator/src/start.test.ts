@@ -36,6 +36,7 @@ let files: {
   coordinator: object;
   signer: ReturnType<typeof svidFiles>;
 };
+const twin = { address: '127.0.0.1:1', id: signerId, tls: { certificate: 'c', key: 'k', ca: 'a' } };
 const brief = { timeoutMs: 300, transitMs: 100, graceMs: 100 };
 const failures: unknown[] = [];
 
@@ -84,7 +85,7 @@ function configFile(changes: Record<string, unknown>): string {
     tls: files.tls,
     admin: '127.0.0.1:0',
     nats: { servers: [nats.server.url], seedFile: nats.seedFile(coordinatorName) },
-    signer: { address: `127.0.0.1:${server.port}`, id: signerId, tls: files.coordinator },
+    signers: [{ address: `127.0.0.1:${server.port}`, id: signerId, tls: files.coordinator }],
     registry: 'registry.json',
     probe: brief,
     database: { engine: 'sqlite', file: 'test.sqlite' },
@@ -183,7 +184,7 @@ describe('configuration', () => {
 
   it('signer: where, and only the one with the right identity', async () => {
     const { address, tls } = { address: `127.0.0.1:${server.port}`, tls: files.coordinator };
-    const url = await start({ signer: { address, id: 'spiffe://mecai.test/other', tls } });
+    const url = await start({ signers: [{ address, id: 'spiffe://mecai.test/other', tls }] });
     await vi.waitUntil(() => lines.some(({ message }) => message === 'signer: not yet'), { timeout: 60_000 });
     await vi.waitUntil(async () => (await ask(url)).result.detail === 'the signer has not been reached yet', {
       timeout: 60_000,
@@ -333,6 +334,12 @@ describe('configuration', () => {
   it.each([
     ['an unknown member', { hurry: true }, 'hurry'],
     ['a name of two tokens', { name: 'a.b' }, 'name'],
+    ['two signers of one id', { signers: [twin, twin] }, 'signers'],
+    [
+      'two replicas',
+      { nats: { servers: ['nats://a:1'], seedFile: 's', streamReplicas: 2 } },
+      'nats.streamReplicas',
+    ],
     ['a prefix with host bits', { allowedTargets: ['10.0.0.1/8'] }, 'allowedTargets.0'],
     ['no time for a probe', { probe: { timeoutMs: 0 } }, 'probe.timeoutMs'],
     ['a bucket of nothing', { limits: { global: { burst: 0 } } }, 'limits.global.burst'],

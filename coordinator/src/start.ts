@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parsePrefix } from '@mecai/addresses';
-import type { QuorumPolicy } from '@mecai/corroboration';
 import {
   type Running,
   type Start,
@@ -9,7 +8,6 @@ import {
   readText,
   splitHostPort,
   Telemetry,
-  Svid,
   startAdminServer,
   untilItWorks,
 } from '@mecai/runtime';
@@ -17,8 +15,7 @@ import { approvalMigrations } from './approval/schema.ts';
 import { coordinatorConfig } from './config.ts';
 import { type Decided, type Question, decide } from './decide.ts';
 import { dnsClient } from './dns/dns-client.ts';
-import { DistrustCopy } from './distrust/distrust-copy.ts';
-import { Distrust } from './distrust/distrust.ts';
+import type { Distrust } from './distrust/distrust.ts';
 import { distrustMigrations } from './distrust/schema.ts';
 import { Directories } from './directories.ts';
 import { Enrolments } from './enrolment/enrolments.ts';
@@ -32,6 +29,7 @@ import { logMigrations } from './log/schema.ts';
 import { startCertificateLog } from './log/start.ts';
 import { coordinatorMeasures } from './measures.ts';
 import { type NatsLink, openNatsLink } from './nats-link.ts';
+import { nonceMigrations, sharedNonceKey } from './nonce-key.ts';
 import { noticeMigrations } from './notice/schema.ts';
 import { startNotices } from './notice/start.ts';
 import { Nonces } from './nonces.ts';
@@ -39,14 +37,13 @@ import { startOperatorServer } from './operator-server.ts';
 import { Perspectives } from './perspectives.ts';
 import { RateLimiter } from './rate-limits.ts';
 import { Records } from './records.ts';
-import { RegistryCopy } from './registry-copy.ts';
 import { Renewals } from './renewals.ts';
 import { Reports } from './reports/reports.ts';
-import { Revocation, revocationSource } from './revocation.ts';
-import { SignerClient } from './signer-client.ts';
+import { revocationSource } from './revocation.ts';
+import { SignerLink } from './signer-link.ts';
+import { Signers } from './signers.ts';
 import { Store } from './store.ts';
 import { VrpHandler } from './vrp-handler.ts';
-import { Watch } from './watch.ts';
 
 /** How late a voucher may learn of a CRL that has been renewed; looking costs a tenth of a voucher. */
 const maxLookAgainMs = 1_000;
@@ -58,65 +55,15 @@ const drainWithinMs = 5_000;
  */
 export async function startCoordinator({ log, config: file, environment, fail }: Start): Promise<Running> {
   const config = loadConfig(coordinatorConfig, file, environment);
-  const registry = new RegistryCopy(readText(config.registry), log);
+  const registry = readText(config.registry);
   const telemetry = new Telemetry('coordinator', config.name, config.telemetry);
   const measures = coordinatorMeasures(telemetry);
+  const allowedTargets = config.allowedTargets.map(parsePrefix);
   const ending = new AbortController();
   const { signal } = ending;
   const failUnlessEnding = (error: unknown) => {
     if (!signal.aborted) fail(error);
   };
-
-  let policy: QuorumPolicy | undefined;
-  let signerThere = false;
-  const svid = Svid.of(config.signer.tls, log);
-  const signer = new SignerClient({
-    address: config.signer.address,
-    credentials: svid.clientCredentials(config.signer.id),
-    log,
-    telemetry,
-    lost: () => {
-      revocation.forget();
-      directories.forget();
-      // One that has come back may have another policy.
-      if (signerThere) describe().catch(failUnlessEnding);
-    },
-  });
-  const directories = new Directories((version) => signer.directory(version), Date.now);
-  const allowedTargets = config.allowedTargets.map(parsePrefix);
-  const revocation = new Revocation({
-    source: revocationSource(config.revocation, allowedTargets),
-    signer,
-    deadlineMs: config.revocation.deadlineMs,
-    lookAgainMs: Math.min(maxLookAgainMs, config.revocation.refreshEveryMs),
-    log,
-  });
-  const stopRefreshing = revocation.refreshEvery(config.revocation.refreshEveryMs, failUnlessEnding);
-  const renewals = new Renewals(config.renewal);
-  async function describe(): Promise<void> {
-    signerThere = false;
-    const description = await untilItWorks('signer', () => signer.describe(), { log, signal });
-    const { registryVersion, links } = description;
-    // First, so that the first voucher has the VA's status too.
-    await revocation.bringOfVa(links);
-    signerThere = true;
-    policy = description.policy;
-    renewals.set(description.renewals);
-    log.info({ policy, registryVersion }, 'signer reached');
-  }
-  describe().catch(failUnlessEnding);
-  const watchingRegistry = new Watch(
-    () => signer.watchRegistry(),
-    (message) => registry.learn(message),
-  );
-  const askingForRenewals = setInterval(() => {
-    if (!signerThere) return;
-    // One that cannot be reached is waited for elsewhere.
-    signer.describe().then(
-      (description) => renewals.set(description.renewals),
-      () => undefined,
-    );
-  }, config.renewal.askSignerMs);
 
   let link: NatsLink | undefined;
   let natsThere = false;
@@ -134,7 +81,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     link = opened;
     natsThere = true;
     perspectives = new Perspectives(opened.nats, config.name, Date.now, failUnlessEnding);
-    records = new Records(opened.jetstream, config.name, log);
+    records = new Records(opened.jetstream, config.name, log, () => natsThere);
     log.info({ server: opened.nats.getServer() }, 'NATS reached');
     opened.nats
       .closed()
@@ -146,16 +93,15 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     if (!perspectives || !records) {
       throw new CoordinatorError('nats-unavailable', 'NATS has not been reached yet');
     }
-    if (!policy) throw new CoordinatorError('signer-unavailable', 'the signer has not been reached yet');
+    store.expectThere();
     const { name, probe } = config;
     const { certificates } = certificateLog;
-    const parts = { name, signer, revocation, distrust, perspectives, records, certificates };
-    return decide(
-      { ...parts, registry: registry.current, policy, probe, telemetry, measures, log, now: Date.now },
-      question,
-    );
+    const parts = { name, signers, distrust, perspectives, records, certificates };
+    return decide({ ...parts, probe, telemetry, measures, log, now: Date.now }, question);
   }
 
+  const nonceKey = randomBytes(32);
+  const nonces = new Nonces(nonceKey);
   const notices =
     config.notice &&
     startNotices({
@@ -178,13 +124,17 @@ export async function startCoordinator({ log, config: file, environment, fail }:
         approval: approvalMigrations,
         distrust: distrustMigrations,
         enrolment: enrolmentMigrations,
+        nonce: nonceMigrations,
       },
       log,
       now: Date.now,
       random: Math.random,
       fail,
     },
-    (database) => notices?.opened(database),
+    async (database) => {
+      nonces.use(await sharedNonceKey(database, nonceKey));
+      notices?.opened(database);
+    },
   );
   // Where it listens is known once it does.
   const publicUrl = () => config.publicUrl?.replace(/\/$/, '') ?? new URL(server.url).origin;
@@ -199,12 +149,39 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     now: Date.now,
     fail: failUnlessEnding,
   });
-  const distrust = new Distrust({
-    copy: new DistrustCopy(config.signer.id, () => store.database),
-    watch: () => signer.watchDistrust(),
-    log,
-    fail: failUnlessEnding,
-  });
+  const renewals = new Renewals(config.renewal);
+  const directories = new Directories((version) => signers.directory(version), Date.now);
+  const source = revocationSource(config.revocation, allowedTargets);
+  const signerLinks = config.signers.map(
+    (signer) =>
+      new SignerLink({
+        signer,
+        registry,
+        revocation: {
+          source,
+          deadlineMs: config.revocation.deadlineMs,
+          lookAgainMs: Math.min(maxLookAgainMs, config.revocation.refreshEveryMs),
+        },
+        renewals,
+        askEveryMs: config.renewal.askSignerMs,
+        store,
+        telemetry,
+        log,
+        lost: () => directories.forget(),
+        fail: failUnlessEnding,
+      }),
+  );
+  const signers = new Signers(signerLinks);
+  const stopRefreshing = signerLinks.map(({ revocation }) =>
+    revocation.refreshEvery(config.revocation.refreshEveryMs, failUnlessEnding),
+  );
+  const signerThere = () => signerLinks.some(({ there }) => there);
+  /** The newest that a signer has. */
+  const inForce = () =>
+    signerLinks.map((one) => one.registry).reduce((a, b) => (b.version > a.version ? b : a));
+  const distrust: Pick<Distrust, 'refusal'> = {
+    refusal: (chain, now) => first(signerLinks, (one) => one.distrust.refusal(chain, now)),
+  };
   const reports = new Reports({
     coordinator: config.name,
     publish: (report) => {
@@ -229,7 +206,6 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     ...(notices?.routes ?? []),
   ];
 
-  const nonces = new Nonces(randomBytes(32));
   const server = await startVrpServer({
     ...splitHostPort(config.listen),
     tls: { certificate: readFileSync(config.tls.certificate), key: readFileSync(config.tls.key) },
@@ -262,10 +238,15 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     }));
   const there = () => [
     [natsThere ? 1 : 0, { part: 'nats' }] as const,
-    [signerThere ? 1 : 0, { part: 'signer' }] as const,
+    [signerThere() ? 1 : 0, { part: 'signer' }] as const,
     [store.there ? 1 : 0, { part: 'database' }] as const,
   ];
   telemetry.gauge('part.there', 'Whether a part that is needed can be reached.', there);
+  telemetry.gauge(
+    'signers.there',
+    'Signers that can be reached.',
+    () => signerLinks.filter(({ there }) => there).length,
+  );
   telemetry.gauge('vrp.in.flight', 'Requests being decided.', () => server.inFlight);
   telemetry.gauge('records.unconfirmed', 'Records not stored yet.', () => records?.unconfirmed);
   telemetry.gauge('records.dropped', 'Records lost since the start.', () => records?.dropped);
@@ -276,10 +257,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
   );
   telemetry.gauge('reports.refused', 'Reports of clients beyond the limit.', () => reports.counts.refused);
   telemetry.gauge('agent.silent.seconds', 'Since the last sign of life of each agent.', () =>
-    Array.from(registry.current.agents.keys(), (agent) => [
-      (perspectives?.silentMs(agent) ?? 0) / 1000,
-      { agent },
-    ]),
+    Array.from(inForce().agents.keys(), (agent) => [(perspectives?.silentMs(agent) ?? 0) / 1000, { agent }]),
   );
   telemetry.gauge<'state'>('certificates', 'Certificates in the log by state, as of the last sweep.', () =>
     certificateStates.flatMap((state) => {
@@ -296,19 +274,20 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     metrics: () => telemetry.metrics(),
     missing: () => [
       ...(natsThere ? [] : ['NATS']),
-      ...(signerThere ? [] : ['signer']),
+      ...(signerThere() ? [] : ['signer']),
       ...(store.there ? [] : ['database']),
     ],
     status: () => ({
       name: config.name,
-      registryVersion: registry.current.version,
-      policy,
-      distrusted: distrust.size,
+      registryVersion: inForce().version,
+      policy: signerLinks.find((one) => one.policy)?.policy,
+      signers: signerLinks.map(({ id, there }) => ({ id, there })),
+      distrusted: Math.max(...signerLinks.map((one) => one.distrust.size)),
       requestsInFlight: server.inFlight,
       listening: perspectives?.listening,
       recordsUnconfirmed: records?.unconfirmed,
       recordsDropped: records?.dropped,
-      perspectives: Array.from(registry.current.agents.values(), ({ name, city, country, rir, asn }) => ({
+      perspectives: Array.from(inForce().agents.values(), ({ name, city, country, rir, asn }) => ({
         name,
         city,
         country,
@@ -327,13 +306,9 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       await server.close(config.probe.timeoutMs + config.probe.transitMs + drainWithinMs);
       await perspectives?.quiet(config.probe.graceMs);
       await records?.drain(drainWithinMs);
-      stopRefreshing();
-      clearInterval(askingForRenewals);
-      await distrust.close();
+      for (const stopOne of stopRefreshing) stopOne();
       ending.abort(new Error('stopping'));
-      watchingRegistry.close();
-      signer.close();
-      svid.close();
+      await Promise.all(signerLinks.map((one) => one.close()));
       await connecting;
       await link?.close();
       await certificateLog.stop();
@@ -343,4 +318,13 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       await telemetry.stop();
     },
   };
+}
+
+/** What the first gives that has anything to give. */
+function first<T, R>(all: readonly T[], give: (one: T) => R | undefined): R | undefined {
+  for (const one of all) {
+    const given = give(one);
+    if (given !== undefined) return given;
+  }
+  return undefined;
 }

@@ -22,29 +22,47 @@ export interface StoreOptions {
   readonly fail: (error: unknown) => void;
 }
 
-/** May be away at the start: it is tried again until it is there. */
+/** How often a server is asked whether it is there, milliseconds. */
+const lookEveryMs = 1_000;
+
+/** May be away at the start, when it is tried again until it is there; and go and come back. */
 export class Store {
   readonly #ending = new AbortController();
   readonly #opening: Promise<void>;
   #database: Database | undefined;
+  #there = false;
+  readonly #log: Logger;
+  #looking: NodeJS.Timeout | undefined;
 
   /** @param opened called once it is there */
-  constructor(options: StoreOptions, opened: (database: Database) => void = () => undefined) {
+  constructor(options: StoreOptions, opened: (database: Database) => unknown = () => undefined) {
     const { log, fail } = options;
     const { signal } = this.#ending;
+    this.#log = log;
     this.#opening = untilItWorks('database', () => open(options), { log, signal })
-      .then((database) => {
+      .then(async (database) => {
         this.#database = database;
         log.info({ engine: database.engine }, 'database reached');
-        return opened(database);
+        await opened(database);
+        this.#there = true;
+        // A file does not go away.
+        if (database.engine === 'postgres') this.#lookAgain(database);
+        return undefined;
       })
       .catch((error: unknown) => {
         if (!signal.aborted) fail(error);
       });
   }
 
+  /** Whether it answered last. */
   get there(): boolean {
-    return this.#database !== undefined;
+    return this.#there;
+  }
+
+  /** @throws CoordinatorError `database-unavailable` when it did not answer last */
+  expectThere(): void {
+    if (this.#there || !this.#database) return;
+    throw new CoordinatorError('database-unavailable', 'the certificate log is away');
   }
 
   /** @throws CoordinatorError `database-unavailable` */
@@ -56,7 +74,21 @@ export class Store {
   async close(): Promise<void> {
     this.#ending.abort(new Error('stopping'));
     await this.#opening;
+    clearTimeout(this.#looking);
     await this.#database?.close();
+  }
+
+  #lookAgain(database: Database): void {
+    this.#looking = setTimeout(async () => {
+      const there = await database.query('select 1').then(
+        () => true,
+        () => false,
+      );
+      if (this.#ending.signal.aborted) return;
+      if (there !== this.#there) this.#log.warn(there ? 'database reached again' : 'database lost');
+      this.#there = there;
+      this.#lookAgain(database);
+    }, lookEveryMs);
   }
 }
 

@@ -174,14 +174,18 @@ describe('cloud-init', () => {
         public_url: 'https://va.example',
         database_url: 'postgres://mecai@db.example:5432/mecai?sslmode=verify-full',
         nats_servers: ['nats://nats-1:4222'],
-        signers: [{ address: '10.0.0.1:7443', id: 'spiffe://mecai.example/signer' }],
+        signers: [1, 2].map((i) => ({
+          address: `10.0.0.${i}:7443`,
+          id: `spiffe://mecai.example/signer-${i}`,
+        })),
         telemetry: {},
       },
       names,
     );
     expect(await configOf('coordinator', JSON.stringify(config))).toMatchObject({
       name: 'coordinator-1',
-      signer: { address: '10.0.0.1:7443' },
+      signers: [{ address: '10.0.0.1:7443' }, { address: '10.0.0.2:7443' }],
+      nats: { streamReplicas: 3 },
       database: { passwordFile: '/run/credentials/x/database-password' },
     });
   });

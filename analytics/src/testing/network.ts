@@ -180,4 +180,5 @@ export const makeDecision = (n: number, decidedAt: number): Decision => ({
   requester: Uint8Array.of(198, 51, 100, 7),
   authenticated: true,
   auditSequence: n,
+  signer: 'spiffe://mecai.test/signer',
 });

@@ -58,7 +58,7 @@ function load(changes: Record<string, unknown>) {
         tls: { certificate: 'c', key: 'k' },
         admin: '127.0.0.1:0',
         nats: { servers: ['nats://127.0.0.1:9'], seedFile: 's' },
-        signer: { address: '127.0.0.1:9', id: 'spiffe://mecai.test/signer', tls: mtls },
+        signers: [{ address: '127.0.0.1:9', id: 'spiffe://mecai.test/signer', tls: mtls }],
         registry: 'r',
         publicUrl: 'https://va.test/',
         ...changes,

@@ -14,7 +14,14 @@ export interface PostgresOptions {
 }
 
 /** Milliseconds. */
-const limits = { connect: 5_000, statement: 10_000 } as const;
+const limits = {
+  connect: 3_000,
+  statement: 5_000,
+  /** For a server that says nothing any more: the client's own patience. */
+  answer: 6_000,
+} as const;
+/** The longest that a timer takes. */
+const noLimit = 2 ** 31 - 1;
 /** Any number that no other program on the same database takes: "mecai" in ASCII. */
 const schemaLock = 0x6d65636169;
 
@@ -43,6 +50,8 @@ class PostgresDatabase implements Database {
       max: connections,
       connectionTimeoutMillis: limits.connect,
       statement_timeout: limits.statement,
+      query_timeout: limits.answer,
+      keepAlive: true,
       idle_in_transaction_session_timeout: limits.statement,
       application_name: 'mecai',
       types,
@@ -74,14 +83,18 @@ class PostgresDatabase implements Database {
     // Read committed: what the last holder of the lock did is to be seen.
     const begin = `begin isolation level read committed; set local statement_timeout = 0;
       select pg_advisory_xact_lock(${schemaLock})`;
-    return whileBusy(() => this.#attempt(begin, work), isBusy, this.#random);
+    return whileBusy(() => this.#attempt(begin, work, noLimit), isBusy, this.#random);
   }
 
   close(): Promise<void> {
     return this.#pool.ended ? Promise.resolve() : this.#pool.end();
   }
 
-  async #attempt<T>(begin: string, work: (statements: SchemaStatements) => Promise<T>): Promise<T> {
+  async #attempt<T>(
+    begin: string,
+    work: (statements: SchemaStatements) => Promise<T>,
+    answerWithinMs: number = limits.answer,
+  ): Promise<T> {
     let client: pg.PoolClient;
     try {
       client = await this.#pool.connect();
@@ -91,7 +104,12 @@ class PostgresDatabase implements Database {
     const statements: SchemaStatements = {
       query: (sql, parameters = []) => this.#query(client, sql, parameters),
       script: async (sql) => {
-        await client.query(sql).catch(rethrow);
+        // The types of pg leave it out.
+        const limited: pg.QueryConfig & { readonly query_timeout: number } = {
+          text: sql,
+          query_timeout: answerWithinMs,
+        };
+        await client.query(limited).catch(rethrow);
       },
     };
     // A connection in an unknown state is thrown away.
@@ -105,10 +123,13 @@ class PostgresDatabase implements Database {
       broken = false;
       return value;
     } catch (error) {
-      await client.query('rollback').then(
-        () => (broken = false),
-        () => undefined,
-      );
+      // A server that is gone undoes it without being told.
+      if (!(error instanceof DatabaseError && error.code === 'unavailable')) {
+        await client.query('rollback').then(
+          () => (broken = false),
+          () => undefined,
+        );
+      }
       throw error;
     } finally {
       client.off('error', lost);

@@ -271,7 +271,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         tls: httpsFiles,
         admin: '127.0.0.1:0',
         nats: { servers: [nats.url], seedFile: coordinatorSeed },
-        signer: { address: signer.ready['grpc'], id: signerId.id, tls: coordinatorId.files },
+        signers: [{ address: signer.ready['grpc'], id: signerId.id, tls: coordinatorId.files }],
         registry,
         operators: { listen: '127.0.0.1:0', tls: coordinatorId.files, identities: [operatorId.id] },
         allowedTargets: testNetworks,

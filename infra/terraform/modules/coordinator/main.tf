@@ -24,13 +24,12 @@ module "machine" {
       tls       = { certificate = "/etc/mecai/https.pem", key = "by the unit" }
       admin     = "0.0.0.0:9101"
       database  = { engine = "postgres", url = var.database_url, passwordFile = "by the unit" }
-      nats      = { servers = var.nats_servers, seedFile = "by the unit" }
-      signer = {
-        # Each has a signer of its own while there is one.
-        address = var.signers[count.index % length(var.signers)].address
-        id      = var.signers[count.index % length(var.signers)].id
+      nats      = { servers = var.nats_servers, seedFile = "by the unit", streamReplicas = 3 }
+      signers = [for signer in var.signers : {
+        address = signer.address
+        id      = signer.id
         tls     = { certificate = "/etc/mecai/svid/svid.pem", key = "/etc/mecai/svid/svid.key", ca = "/etc/mecai/svid/bundle.pem" }
-      }
+      }]
       registry  = "/etc/mecai/registry.json"
       telemetry = var.telemetry
     },

@@ -92,7 +92,7 @@ module "instance" {
 
 output "signers" {
   description = "For the coordinators and mecai-admin."
-  value       = [for i in range(var.machines) : { address = "${module.instance[i].private_address}:7443", id = var.id }]
+  value       = [for i in range(var.machines) : { address = "${module.instance[i].private_address}:7443", id = "${var.id}-${i + 1}" }]
 }
 
 output "config" {

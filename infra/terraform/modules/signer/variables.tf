@@ -28,7 +28,7 @@ variable "instance_type" {
 }
 
 variable "id" {
-  description = "SPIFFE ID of the signers."
+  description = "SPIFFE ID of the signers; each adds its number: <id>-1, <id>-2."
   type        = string
 }
 

@@ -32,6 +32,8 @@ export interface Decision {
   requester: Uint8Array;
   authenticated: boolean;
   auditSequence: number;
+  /** SPIFFE ID of the signer that issued the voucher, whose audit log has that line; empty unless issued. */
+  signer: string;
 }
 
 export interface PerspectiveOutcome {
@@ -73,6 +75,7 @@ function createBaseDecision(): Decision {
     requester: new Uint8Array(0),
     authenticated: false,
     auditSequence: 0,
+    signer: "",
   };
 }
 
@@ -116,6 +119,9 @@ export const Decision: MessageFns<Decision> = {
     }
     if (message.auditSequence !== 0) {
       writer.uint32(104).uint64(message.auditSequence);
+    }
+    if (message.signer !== "") {
+      writer.uint32(114).string(message.signer);
     }
     return writer;
   },
@@ -235,6 +241,14 @@ export const Decision: MessageFns<Decision> = {
             }
 
             message.auditSequence = longToNumber(reader.uint64());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.signer = reader.string();
             continue;
           }
         }
