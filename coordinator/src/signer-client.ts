@@ -76,9 +76,9 @@ export class SignerClient {
       // Node refuses an IP address as SNI, and no host name counts here.
       'grpc.ssl_target_name_override': 'signer',
       'grpc.max_receive_message_length': 1024 * 1024,
-      // Who is cut off without a word counts as gone after the sum of these.
+      // Who is cut off without a word counts as gone after the sum of these; one answer is given up before.
       'grpc.keepalive_time_ms': 5_000,
-      'grpc.keepalive_timeout_ms': 3_000,
+      'grpc.keepalive_timeout_ms': 6_000,
       'grpc.initial_reconnect_backoff_ms': 100,
       'grpc.max_reconnect_backoff_ms': 2_000,
     });

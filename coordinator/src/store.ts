@@ -79,15 +79,17 @@ export class Store {
   }
 
   #lookAgain(database: Database): void {
-    this.#looking = setTimeout(async () => {
-      const there = await database.query('select 1').then(
-        () => true,
-        () => false,
-      );
+    const answered = (there: boolean) => {
       if (this.#ending.signal.aborted) return;
       if (there !== this.#there) this.#log.warn(there ? 'database reached again' : 'database lost');
       this.#there = there;
       this.#lookAgain(database);
+    };
+    this.#looking = setTimeout(() => {
+      database.query('select 1').then(
+        () => answered(true),
+        () => answered(false),
+      );
     }, lookEveryMs);
   }
 }
