@@ -194,7 +194,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
   });
   const enrolments = new Enrolments({
     database: () => store.database,
-    registry: () => registry.current,
+    registry: () => inForce(),
     now: Date.now,
   });
   const routes: readonly Route[] = [
