@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { defaultQuorumPolicy, signObservation } from '@mecai/corroboration';
+import { authority, makeOcspResponse, server } from '@mecai/pki/testing';
 import { KeyType, type Observation, type Target } from '@mecai/proto';
 import { describe, expect, it } from 'vitest';
 import { Answers, absent } from './answers.ts';
@@ -17,6 +18,9 @@ const target = (address: Uint8Array): Target => ({
 const ipv4 = target(Uint8Array.of(192, 0, 2, 1));
 const ipv6 = target(Buffer.from('20010db8000000000000000000000001', 'hex'));
 const keyOf = (name: string) => sixAgents.find((agent) => agent.name === name)!.key.privateKey;
+
+const [issuer, leaf] = [authority('CA'), server('www.example.org', authority('CA'))];
+const stapled = (scts: Uint8Array) => makeOcspResponse(leaf, issuer, { scts });
 
 function question({
   targets = [ipv4],
@@ -52,6 +56,23 @@ describe('answers', () => {
     expect(answers.outcome()).toBe('corroborated');
     expect(answers.evidence).toHaveLength(4);
     expect(answers.complete).toBe(false);
+  });
+
+  it('have the SCTs of those who saw this chain, each once, from TLS and from stapled OCSP responses', () => {
+    const { answers, say } = question();
+    const [scts, strange, list] = [1, 2, 3].map((octet) => Uint8Array.of(octet)) as [
+      Uint8Array,
+      Uint8Array,
+      Uint8Array,
+    ];
+    const response = stapled(list);
+    say(oslo, chain, { sctLists: [scts], ocsp: [{ certificate: 0, response }] });
+    say(rome, chain, { sctLists: [scts], ocsp: [{ certificate: 0, response }] });
+    // Of an intermediate, of another chain, and what is no response.
+    say(boston, chain, { ocsp: [{ certificate: 1, response: stapled(strange) }] });
+    say(denver, other, { sctLists: [strange] });
+    say(tokyo, chain, { ocsp: [{ certificate: 0, response: randomBytes(5) }] });
+    expect(answers.scts()).toEqual({ tls: [scts], ocsp: [list] });
   });
 
   it('a mismatch with a bad signature is no mismatch', () => {

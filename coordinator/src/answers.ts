@@ -13,6 +13,7 @@ import {
   rirs,
   verifyObservationSignature,
 } from '@mecai/corroboration';
+import { type HandshakeScts, ocspSctLists } from '@mecai/pki';
 import type { Observation, SignedObservation } from '@mecai/proto';
 import type { Drawn } from '@mecai/proto/signer';
 import type { PerspectiveOutcome } from '@mecai/voucher';
@@ -34,6 +35,7 @@ export class Answers {
   readonly #seen: readonly Map<string, Judgement>[];
   readonly #evidence = new Map<string, SignedObservation>();
   readonly #answered = new Set<string>();
+  readonly #matching: Observation[] = [];
   #closed = false;
 
   constructor(drawn: Drawn, chain: readonly Uint8Array[], registry: Registry, policy: QuorumPolicy) {
@@ -90,6 +92,7 @@ export class Answers {
     if (!this.#closed && (seen.get(sender)?.code ?? absent) === absent) {
       seen.set(sender, judgement);
       this.#evidence.set(slot, evidence);
+      if (judgement.verdict === 'match') this.#matching.push(observation);
     }
     return { observation, target, judgement };
   }
@@ -132,6 +135,15 @@ export class Answers {
       const { publicKey } = this.#agents.get(agent)!;
       return verifyObservationSignature(evidence, publicKey) ? [] : [{ agent, fault: 'bad-signature' }];
     });
+  }
+
+  /** What the server sent with this chain, each once. Not verified: logs sign SCTs, whoever brings them. */
+  scts(): HandshakeScts {
+    const stapled = this.#matching.flatMap(({ ocsp }) => ocsp.filter(({ certificate }) => certificate === 0));
+    return {
+      tls: distinct(this.#matching.flatMap(({ sctLists }) => sctLists)),
+      ocsp: distinct(stapled.map(({ response }) => response)).flatMap(ocspSctLists),
+    };
   }
 
   /** The decision is made: what is said from now on changes no verdict. */
@@ -180,6 +192,12 @@ export class Answers {
     return lines.join('; ');
   }
 }
+
+/** Different SCT lists, and stapled responses, that are looked at. */
+const maxSent = 4;
+
+const distinct = (all: readonly Uint8Array[]): Uint8Array[] =>
+  [...new Map(all.map((one) => [Buffer.from(one).toString('latin1'), one])).values()].slice(0, maxSent);
 
 type PerspectiveVerdict = Judgement['verdict'] | 'pending';
 

@@ -36,9 +36,24 @@ let agents: Map<string, ScriptedAgent>;
 let perspectives: Perspectives;
 let records: Records;
 let signer: TestSigner;
+/** Milliseconds, on any machine. */
+const patience = 15_000;
 /** What each agent does with a task. */
 let act: Record<string, Deed>;
-const probe = coordinatorConfig.shape.probe.parse({ timeoutMs: 250, transitMs: 50, graceMs: 200 });
+/** Patience: where everybody answers, nobody is waited for. */
+const probe = coordinatorConfig.shape.probe.parse({
+  timeoutMs: 20_000,
+  graceMs: 20_000,
+  absentAfterMs: 600_000,
+});
+/** Where somebody never answers. */
+const impatient = { ...probe, timeoutMs: 1_500, transitMs: 50 };
+const lateAnswers = (saying: Record<string, readonly Uint8Array[]>) => {
+  for (const [name, seen] of Object.entries(saying)) {
+    const late = agents.get(name)!;
+    late.answer(late.tasks.at(-1)!, seen);
+  }
+};
 
 beforeAll(async () => {
   nats = await startTestNats();
@@ -61,8 +76,8 @@ beforeEach(() => {
   act = Object.fromEntries(names.map((name) => [name, (agent, task) => agent.answer(task, chain)]));
 });
 afterEach(async () => {
-  await perspectives.quiet(5_000);
-  await records.drain(5_000);
+  await perspectives.quiet(patience);
+  await records.drain(patience);
   expect(perspectives.listening).toBe(0);
   await nats.jsm.streams.purge('RECORDS');
   await nats.jsm.streams.purge('OBSERVATIONS');
@@ -111,8 +126,8 @@ function ask(rest: Partial<DecideParts> = {}, what = question()) {
   return decide({ ...parts, ...rest }, what);
 }
 async function stored() {
-  await perspectives.quiet(5_000);
-  await records.drain(5_000);
+  await perspectives.quiet(patience);
+  await records.drain(patience);
   const decisions = (await nats.stored('RECORDS', 'mecai.decision.')).map((bytes) => Decision.decode(bytes));
   const mismatches = (await nats.stored('RECORDS', 'mecai.mismatch.')).map((bytes) => Mismatch.decode(bytes));
   return { decisions, mismatches };
@@ -123,8 +138,7 @@ describe('a decision', () => {
   it('comes with the fourth match, and does not wait for stragglers', async () => {
     act['tokyo'] = silent;
     act['perth'] = silent;
-    const slow = { ...probe, timeoutMs: 60_000 };
-    const { result, unavailable } = await ask({ probe: slow });
+    const { result, unavailable } = await ask();
     expect(unavailable).toBe(false);
     expect(result).toMatchObject({
       status: 'issued',
@@ -134,9 +148,9 @@ describe('a decision', () => {
     expect(result.perspectives).toHaveLength(6);
     expect(result.perspectives.filter(({ ipv4 }) => ipv4?.verdict === 'pending')).toHaveLength(2);
     const task = agents.get('tokyo')!.tasks.at(-1)!;
-    expect(task).toMatchObject({ coordinator: coordinatorName, timeoutMs: 60_000 });
+    expect(task).toMatchObject({ coordinator: coordinatorName, timeoutMs: 20_000 });
     expect(task.targets).toHaveLength(1);
-    for (const name of ['tokyo', 'perth']) agents.get(name)!.answer(task, chain);
+    lateAnswers({ tokyo: chain, perth: chain });
   });
 
   it('is on record, voucher and all', async () => {
@@ -208,25 +222,20 @@ describe('after the decision', () => {
   it('a straggler’s mismatch still becomes an event', async () => {
     for (const { name } of [tokyo, perth]) act[name] = silent;
     expect((await ask()).result.status).toBe('issued');
-    const late = agents.get('perth')!;
-    late.answer(late.tasks.at(-1)!, other);
+    lateAnswers({ tokyo: chain, perth: other });
     expect((await stored()).mismatches).toMatchObject([{ agent: 'perth' }]);
   });
 
   it('listening ends with the last answer, or with the grace period', async () => {
     for (const { name } of [tokyo, perth]) act[name] = silent;
-    const long = { ...probe, graceMs: 60_000 };
-    await ask({ probe: long });
+    await ask();
     expect(perspectives.listening).toBe(1);
-    for (const { name } of [tokyo, perth]) {
-      const late = agents.get(name)!;
-      late.answer(late.tasks.at(-1)!, chain);
-    }
-    await perspectives.quiet(5_000);
+    lateAnswers({ tokyo: chain, perth: chain });
+    await perspectives.quiet(patience);
     expect(perspectives.listening).toBe(0);
 
     await ask({ probe: { ...probe, graceMs: 50 } });
-    await perspectives.quiet(5_000);
+    await perspectives.quiet(patience);
     const tooLate = agents.get('perth')!;
     tooLate.answer(tooLate.tasks.at(-1)!, other);
     await tooLate.flush();
@@ -252,7 +261,7 @@ describe('an agent that', () => {
     act['tokyo'] = deed;
     act['perth'] = deed;
     act['denver'] = deed;
-    const { result } = await ask();
+    const { result } = await ask({ probe: { ...impatient, graceMs: 50 } });
     expect(result.status).toBe('inconclusive');
     expect(result.detail).toBe('of 6 perspectives 3 saw this chain, 0 another, 3 none (no-answer)');
     expect((await stored()).mismatches).toEqual([]);
@@ -284,11 +293,10 @@ describe('an agent that', () => {
 
   it('comes too late is inconclusive, but its mismatch is an event', async () => {
     for (const { name } of [denver, tokyo, perth]) act[name] = silent;
-    const { result } = await ask();
+    const { result } = await ask({ probe: impatient });
     expect(result).toMatchObject({ status: 'inconclusive', retryAfter: 60 });
     expect(result.detail).toContain('no-answer');
-    const late = agents.get('perth')!;
-    late.answer(late.tasks.at(-1)!, other);
+    lateAnswers({ denver: chain, tokyo: chain, perth: other });
     expect((await stored()).mismatches).toMatchObject([{ agent: 'perth' }]);
   });
 
@@ -310,9 +318,9 @@ describe('an agent that', () => {
     act['perth'] = silent;
     const answer = ask();
     await until(() => signer.evidence.length === 1);
-    const late = agents.get('perth')!;
-    late.answer(late.tasks.at(-1)!, chain);
+    lateAnswers({ perth: chain });
     const { result } = await answer;
+    lateAnswers({ tokyo: chain });
     expect(result.status).toBe('issued');
     expect(signer.evidence.map((one) => one.length)).toEqual([4, 4]);
     expect(result.perspectives[0]!.ipv4).toEqual({ verdict: 'inconclusive', code: 'bad-signature' });
@@ -327,8 +335,9 @@ describe('an agent that', () => {
     act['perth'] = silent;
     const answer = ask();
     await until(() => signer.evidence.length === 1);
-    agents.get('tokyo')!.answer(agents.get('tokyo')!.tasks.at(-1)!, chain);
+    lateAnswers({ tokyo: chain });
     expect((await answer).result.status).toBe('issued');
+    lateAnswers({ perth: chain });
     expect(signer.evidence.map((one) => one.length)).toEqual([4, 5]);
   });
 
@@ -348,7 +357,8 @@ describe('an agent that', () => {
       silentMs: (name: string) => (['denver', 'tokyo', 'perth'].includes(name) ? 60_000 : 0),
     };
     for (const { name } of [denver, tokyo, perth]) act[name] = silent;
-    const { result } = await ask({ perspectives: without, probe: { ...probe, timeoutMs: 60_000 } });
+    const rushed = { ...probe, absentAfterMs: 10_000, graceMs: 50 };
+    const { result } = await ask({ perspectives: without, probe: rushed });
     expect(result.status).toBe('inconclusive');
     expect(result.detail).toContain('agent-absent');
   });
@@ -543,6 +553,21 @@ describe('the certificate log', () => {
     const { result } = await ask({ certificates });
     expect(result.status).toBe('mismatch');
     expect(sights).toEqual([]);
+  });
+
+  it('gets the SCTs that the server sends beside its certificate', async () => {
+    const list = Uint8Array.of(1, 2, 3);
+    for (const name of names) act[name] = (agent, task) => agent.answer(task, chain, { sctLists: [list] });
+    const lists: unknown[] = [];
+    const certificates: DecideParts['certificates'] = {
+      ...allCleared,
+      admit(sight, leaf, before, sent) {
+        lists.push(sent?.());
+        return allCleared.admit(sight, leaf, before, sent);
+      },
+    };
+    expect((await ask({ certificates })).result.status).toBe('issued');
+    expect(lists).toEqual([{ tls: [expect.objectContaining(list)], ocsp: [] }]);
   });
 
   it('sees nothing for the first time on the strength of forged observations', async () => {

@@ -208,7 +208,7 @@ async function admission(
     trustContexts: trustContexts.flatMap(({ id, trusted }) => (trusted ? [id] : [])),
     perspectives: answers.perspectives(),
   };
-  const { state, holdUntil } = await certificates.admit(sight, leaf, before);
+  const { state, holdUntil } = await certificates.admit(sight, leaf, before, () => answers.scts());
   switch (state) {
     case 'cleared':
       return undefined;

@@ -11,7 +11,7 @@ import {
   judge,
   verifyObservationSignature,
 } from '@mecai/corroboration';
-import { type HandshakeScts, parseOcspResponse, PkiError } from '@mecai/pki';
+import { type HandshakeScts, ocspSctLists } from '@mecai/pki';
 import type { SignedObservation } from '@mecai/proto';
 import { sha256Hex } from './digest.ts';
 import type { OpenDraw } from './draws.ts';
@@ -105,18 +105,8 @@ export function examine(
   }
   const responses = [...stapled.values()].slice(0, maxSent);
   const tls = [...sctLists.values()].slice(0, maxSent);
-  const scts = () => ({ tls, ocsp: responses.flatMap(sctListsIn) });
+  const scts = () => ({ tls, ocsp: responses.flatMap(ocspSctLists) });
   return { seen, faults, stapled: responses, scts, times, evidence };
-}
-
-/** Logs sign them, so that the response itself need not be verified for their sake. */
-function sctListsIn(response: Uint8Array): Uint8Array[] {
-  try {
-    return parseOcspResponse(response).responses.flatMap(({ scts }) => scts ?? []);
-  } catch (error) {
-    if (error instanceof PkiError) return [];
-    throw error;
-  }
 }
 
 /** The quorum over all targets at once, after what was heard. */

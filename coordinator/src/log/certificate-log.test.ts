@@ -2,6 +2,8 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { engines, testDatabases } from '@mecai/database/testing';
+import { type HandshakeScts, readLogKey } from '@mecai/pki';
+import { keyOf, sctList } from '@mecai/pki/testing';
 import { testKey } from '@mecai/voucher/testing';
 import { describe, expect, it } from 'vitest';
 import { webRoot } from '../testing/chains.ts';
@@ -160,6 +162,34 @@ describe.each(engines)('the certificate log on %s', (engine) => {
     expect(await scene.ask(leaf)).toEqual({ state: 'cleared', holdUntil: start + hour });
     expect(await scene.history(leaf)).toEqual(['first-sight', 'waived']);
     expect(await scene.details(leaf, 'waived')).toEqual([{ by: 'approval', until: start + hour }]);
+  });
+
+  it('counts the hold from SCTs of two operators, wherever they come from, and not from what nobody signed', async () => {
+    const [first, second] = [keyOf('one log'), keyOf('another log')];
+    const ctLogs = new Map(
+      [first, second].map(({ spki }, i) => {
+        const key = readLogKey(spki);
+        return [key.id, { key, operator: `operator ${i}` }] as const;
+      }),
+    );
+    const scene = await logScene(databases, { policy: allWaivers, ctLogs });
+    const leaf = webServer(www);
+    const at = (hours: number) => new Date(start - hours * hour);
+    const list = (log: typeof first, hours: number, der = leaf.der) =>
+      sctList(der, at(hours), undefined, log);
+    const ocsp = list(second, 73);
+    const ask = (sent: HandshakeScts) => scene.ask(leaf, {}, sent);
+    expect(await ask({})).toMatchObject({ state: 'held' });
+    expect(await ask({ tls: [list(first, 80)] })).toMatchObject({ state: 'held' });
+    const stranger = keyOf('no log');
+    expect(await ask({ tls: [list(first, 80), list(stranger, 80)] })).toMatchObject({ state: 'held' });
+    expect(
+      await ask({ tls: [list(first, 80)], ocsp: [list(second, 80, webServer(['another.example.org']).der)] }),
+    ).toMatchObject({
+      state: 'held',
+    });
+    expect(await ask({ tls: [list(first, 80)], ocsp: [ocsp] })).toMatchObject({ state: 'cleared' });
+    expect(await scene.details(leaf, 'waived')).toEqual([{ by: 'scts', until: start }]);
   });
 
   it('holds nothing where holds are off, and still remembers and tells', async () => {

@@ -8,7 +8,7 @@
  * shown nowhere starts nothing and fills nothing.
  */
 import type { Database, Row, Statements } from '@mecai/database';
-import { isPresentedDnsName, parseCertificate } from '@mecai/pki';
+import { type HandshakeScts, isPresentedDnsName, parseCertificate } from '@mecai/pki';
 import { formatAddress } from '@mecai/addresses';
 import { approves, ownApproval } from '../approval/statement.ts';
 import { enqueueNotice } from '../notice/notice.ts';
@@ -76,16 +76,22 @@ export class CertificateLog {
    * it are one transaction: they are on the disk when this returns.
    *
    * @param standing what `standing` has just said of the leaf
+   * @param sent the SCTs that came with it in the handshake
    * @throws DatabaseError; CoordinatorError; PkiError for a leaf that cannot be read
    */
-  async admit(sight: Sight, sha256: Uint8Array, standing: Standing | undefined): Promise<Standing> {
+  async admit(
+    sight: Sight,
+    sha256: Uint8Array,
+    standing: Standing | undefined,
+    sent: () => HandshakeScts = () => ({}),
+  ): Promise<Standing> {
     const { database, lastSeen, now } = this.#parts;
     const at = now();
     let after = standing;
     if (after === undefined || after.state === 'held') {
       const facts = factsOf(sight.question.subject.chain[0]!);
       after = await database().transaction(
-        (statements) => this.#consider(statements, sight, facts, at),
+        (statements) => this.#consider(statements, sight, facts, sent, at),
         facts.spkiSha256,
       );
     }
@@ -98,6 +104,7 @@ export class CertificateLog {
     statements: Statements,
     sight: Sight,
     facts: CertificateFacts,
+    sent: () => HandshakeScts,
     now: number,
   ): Promise<Standing> {
     const { sha256 } = facts;
@@ -105,7 +112,7 @@ export class CertificateLog {
       StandingRow & { readonly first_request: number; readonly events: number }
     >('select state, hold_until, first_request, events from certificate where sha256 = $1', [sha256]);
     if (row && row.state !== 'held') return standingOf(row);
-    const end = await this.#holdEnd(statements, sight, facts, row?.first_request ?? now, now);
+    const end = await this.#holdEnd(statements, sight, facts, sent, row?.first_request ?? now, now);
     if (!row) return this.#firstSight(statements, sight, facts, end, now);
 
     // A hold is never made longer by who asks.
@@ -203,6 +210,7 @@ export class CertificateLog {
     statements: Statements,
     sight: Sight,
     facts: CertificateFacts,
+    sent: () => HandshakeScts,
     firstRequest: number,
     now: number,
   ): Promise<HoldEnd> {
@@ -231,7 +239,7 @@ export class CertificateLog {
             [sha256, spkiSha256, firstRequest],
           )
         : [],
-      scts: verifiedScts(ctLogs, certificate, issuer && parseCertificate(issuer), now),
+      scts: verifiedScts(ctLogs, certificate, issuer && parseCertificate(issuer), sent, now),
       ...(await endorsements(statements, facts)),
     });
   }

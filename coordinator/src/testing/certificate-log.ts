@@ -1,6 +1,7 @@
 /** A certificate log on a database of its own, a clock in the test's hands, and certificates to show it. */
 import { type Database, type DatabaseConfig, migrate } from '@mecai/database';
 import type { TestDatabases } from '@mecai/database/testing';
+import type { HandshakeScts } from '@mecai/pki';
 import { type TestCertificate, type TestCertificateOptions, testCertificate } from '@mecai/voucher/testing';
 import { CertificateLog, type CertificateLogParts, type Standing } from '../log/certificate-log.ts';
 import { sha256 } from '../log/certificate-facts.ts';
@@ -38,7 +39,7 @@ export interface LogScene {
   /** Milliseconds since 1970. */
   now: number;
   /** A corroborated request. */
-  ask(leaf: TestCertificate, asking?: Asking): Promise<Standing>;
+  ask(leaf: TestCertificate, asking?: Asking, sent?: HandshakeScts): Promise<Standing>;
   /** Kinds of a certificate's events, in order. */
   history(leaf: TestCertificate): Promise<string[]>;
   details(leaf: TestCertificate, kind: string): Promise<Record<string, unknown>[]>;
@@ -111,9 +112,10 @@ export async function logScene(
     certificates,
     lastSeen,
     now: start,
-    async ask(leaf, asking) {
+    async ask(leaf, asking, sent = {}) {
       const leafSha256 = sha256(leaf.der);
-      return certificates.admit(sightOf(leaf, asking), leafSha256, await certificates.standing(leafSha256));
+      const standing = await certificates.standing(leafSha256);
+      return certificates.admit(sightOf(leaf, asking), leafSha256, standing, () => sent);
     },
     async history(leaf) {
       const rows = await events(leaf);

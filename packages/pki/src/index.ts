@@ -25,7 +25,13 @@ export * from './crl.ts';
 export { CrlEntries, type CrlEntry } from './crl-entries.ts';
 export { type OcspOptions, type OcspVerdict, verifyOcsp } from './ocsp.ts';
 export { encodeOcspRequest, issuerHashes } from './ocsp-request.ts';
-export { ocspOctets, parseOcspResponse, type BasicResponse, type SingleResponse } from './ocsp-response.ts';
+export {
+  ocspOctets,
+  ocspSctLists,
+  parseOcspResponse,
+  type BasicResponse,
+  type SingleResponse,
+} from './ocsp-response.ts';
 export * from './fetch.ts';
 export * from './revocation.ts';
 export * from './revocation-status.ts';

@@ -196,3 +196,13 @@ function bounded<T>(list: readonly unknown[], one: T): T {
   if (list.length >= listLength) throw new PkiError('limit', `OCSP: more than ${listLength} in a list`);
   return one;
 }
+
+/** The SCT lists in a response; one that cannot be read has none. Not verified: logs sign SCTs, whoever brings them. */
+export function ocspSctLists(response: Uint8Array): Uint8Array[] {
+  try {
+    return parseOcspResponse(response).responses.flatMap(({ scts }) => scts ?? []);
+  } catch (error) {
+    if (error instanceof PkiError) return [];
+    throw error;
+  }
+}

@@ -84,6 +84,29 @@ export function embeddedScts(certificate: Certificate): Sct[] {
   return readSctList(list, 'certificate');
 }
 
+/** SCT lists from the TLS extension and from stapled OCSP responses (RFC 6962 section 3.3). */
+export interface HandshakeScts {
+  readonly tls?: readonly Uint8Array[];
+  readonly ocsp?: readonly Uint8Array[];
+}
+
+/** The SCTs inside the certificate and those sent with it, none of them verified. A broken list has none. */
+export function sctsOf(certificate: Certificate, { tls = [], ocsp = [] }: HandshakeScts = {}): Sct[] {
+  const lists = [
+    () => embeddedScts(certificate),
+    ...tls.map((list) => () => readSctList(list, 'tls')),
+    ...ocsp.map((list) => () => readSctList(list, 'ocsp')),
+  ];
+  return lists.flatMap((read) => {
+    try {
+      return read();
+    } catch (error) {
+      if (error instanceof PkiError) return [];
+      throw error;
+    }
+  });
+}
+
 /** A CT log's key: SubjectPublicKeyInfo DER. Throws `configuration`. */
 export function readLogKey(spki: Uint8Array): LogKey {
   try {

@@ -9,7 +9,7 @@ import { matchesReference, type ReferenceName } from './host-name.ts';
 import { nameText } from './name.ts';
 import { PathSearch } from './path-search.ts';
 import { findings, type Profile } from './profile.ts';
-import { embeddedScts, type LogKey, readSctList, type Sct, verifySct } from './sct.ts';
+import { type HandshakeScts, type LogKey, type Sct, sctsOf, verifySct } from './sct.ts';
 import { assertTci, type TrustAnchor, type TrustContext } from './trust-context.ts';
 import type { Vertex } from './vertex.ts';
 
@@ -37,12 +37,6 @@ export interface EvaluationRequest {
    */
   readonly scts?: HandshakeScts | 'unknown';
   readonly distrust?: readonly DistrustEntry[];
-}
-
-/** From the TLS extension and from stapled OCSP responses (RFC 6962 section 3.3). */
-export interface HandshakeScts {
-  readonly tls?: readonly Uint8Array[];
-  readonly ocsp?: readonly Uint8Array[];
 }
 
 /** A refusal names the certificate that failed and the rule. */
@@ -209,21 +203,7 @@ export class TrustStore {
   #scts(leaf: Certificate, issuer: Certificate, { scts: sent }: EvaluationRequest): readonly Sct[] {
     const { logKeys } = this.#options;
     // Whoever holds the leaf can make up what no log's key vouches for.
-    const { tls = [], ocsp = [] } = logKeys && sent && sent !== 'unknown' ? sent : {};
-    const lists = [
-      () => embeddedScts(leaf),
-      ...tls.map((list) => () => readSctList(list, 'tls')),
-      ...ocsp.map((list) => () => readSctList(list, 'ocsp')),
-    ];
-    const scts = lists.flatMap((read) => {
-      try {
-        return read();
-      } catch (error) {
-        // A broken list has no SCTs.
-        if (error instanceof PkiError) return [];
-        throw error;
-      }
-    });
+    const scts = sctsOf(leaf, logKeys && sent && sent !== 'unknown' ? sent : {});
     if (!logKeys) return scts;
     return scts.filter((sct) => logKeys.some((log) => verifySct(sct, log, leaf, issuer)));
   }
