@@ -25,17 +25,18 @@ export class CrlServer {
     });
   }
 
-  static async start(): Promise<CrlServer> {
+  static async start(host = '127.0.0.1'): Promise<CrlServer> {
     const server = createServer();
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject).listen(0, '127.0.0.1', resolve);
+      server.once('error', reject).listen(0, host, resolve);
     });
     return new CrlServer(server);
   }
 
   /** Where the CRL of the CA with this name is. */
   url(name: string = randomUUID()): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/${name}.crl`;
+    const { address, port } = this.#server.address() as AddressInfo;
+    return `http://${address}:${port}/${name}.crl`;
   }
 
   /** Puts out a new CRL with the next number. */

@@ -4,6 +4,8 @@ export * from './crl-server.ts';
 export * from './internet.ts';
 export * from './managed-process.ts';
 export * from './network.ts';
+export * from './signer-token.ts';
 export * from './soft-hsm.ts';
 export * from './va-certificate.ts';
 export * from './web.ts';
+export * from './workshop.ts';

@@ -23,6 +23,8 @@ export interface ProcessOptions {
   readonly logFile: string;
   readonly environment?: Readonly<Record<string, string>>;
   readonly readyWithinMs?: number;
+  /** What starts it, such as `ip netns exec <name>`. */
+  readonly command?: readonly string[];
 }
 
 /** Starts one of our processes on this runtime and waits for its word that it is ready. */
@@ -60,8 +62,15 @@ interface RunningProcess {
 }
 
 async function start(options: ProcessOptions): Promise<RunningProcess> {
-  const { name, script, args, logFile, environment, readyWithinMs = 30_000 } = options;
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script, ...args], {
+  const { name, script, args, logFile, environment, readyWithinMs = 30_000, command = [] } = options;
+  const [program, ...words] = [
+    ...command,
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    script,
+    ...args,
+  ];
+  const child = spawn(program!, words, {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     env: { ...process.env, ...environment },
   });

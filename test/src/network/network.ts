@@ -3,20 +3,18 @@
  * coordinator, agents, analytics, and the certificates they need. For demo, cross-process tests and benches.
  */
 import { execFileSync } from 'node:child_process';
-import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { natsPermissions } from '@mecai/proto';
-import { createUser } from '@nats-io/nkeys';
-import { type NatsServer, type NatsUser, startNatsServer } from '../parts/nats-server.ts';
-import { type TestCa, keyPem, pem, rootCa, serverCertificate, svid } from './certificates.ts';
+import { type NatsServer, startNatsServer } from '../parts/nats-server.ts';
+import { type TestCa, keyPem, pem, rootCa, serverCertificate } from './certificates.ts';
 import { type City, sixCities } from './cities.ts';
 import type { CrlServer } from './crl-server.ts';
 import { writeGeoip } from './geoip.ts';
 import { type ManagedProcess, startProcess } from './managed-process.ts';
-import { softHsmModule } from './soft-hsm.ts';
-import { vaCertificate } from './va-certificate.ts';
+import { prepareSigner } from './signer-token.ts';
 import { startWeb, type TestWeb, type WebPki } from './web.ts';
+import { Workshop } from './workshop.ts';
 
 const repository = join(import.meta.dirname, '../../..');
 export const testNetworks = ['127.0.0.0/8'];
@@ -77,19 +75,13 @@ export interface NetworkPki extends WebPki {
   readonly vaRoot: TestCa;
 }
 
-const trustDomain = 'spiffe://mecai.test';
-
 export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const { directory, cities = sixCities, caName = 'Second Opinion', progress = () => undefined } = options;
-  const at = (...parts: string[]) => join(directory, ...parts);
-  const write = (name: string, content: string | object, mode = 0o644) => {
-    const text = typeof content === 'string' ? content : `${JSON.stringify(content, undefined, 2)}\n`;
-    writeFileSync(at(name), text, { mode });
-    return at(name);
-  };
-  for (const name of ['logs', 'nats', 'tokens', 'trust/MOZ', 'trust/CHROME', 'analytics']) {
-    mkdirSync(at(name), { recursive: true });
-  }
+  const workshop = new Workshop(directory, ['logs', 'nats', 'trust/MOZ', 'trust/CHROME', 'analytics']);
+  const { users } = workshop;
+  const at = (...parts: string[]) => workshop.at(...parts);
+  const write = (name: string, content: string | object, mode?: number) =>
+    workshop.write(name, content, mode);
 
   const web = options.web ?? (await startWeb());
   const { crls } = web;
@@ -99,20 +91,6 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   write('trust/CHROME/roots.pem', pem(pki.webRoot));
   const vaRoot = write('va-root.pem', pem(pki.vaRoot));
 
-  const internalCa = rootCa('Internal CA');
-  const internalCaFile = write('internal-ca.pem', pem(internalCa));
-  const identity = (name: string) => {
-    const id = `${trustDomain}/${name}`;
-    const certificate = svid(internalCa, id);
-    return {
-      id,
-      files: {
-        certificate: write(`${name}.pem`, pem(certificate)),
-        key: write(`${name}.key`, keyPem(certificate), 0o600),
-        ca: internalCaFile,
-      },
-    };
-  };
   const httpsCa = write('https-ca.pem', pem(pki.vaRoot));
   const https = serverCertificate(pki.vaRoot, {
     dns: ['localhost', 'va.second-opinion.test'],
@@ -123,32 +101,11 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     key: write('https.key', keyPem(https), 0o600),
   };
 
-  const users: NatsUser[] = [];
-  const natsUser = (
-    name: string,
-    permissions: { publish: readonly string[]; subscribe: readonly string[] },
-  ) => {
-    const user = createUser();
-    users.push({ name, publicNkey: user.getPublicKey(), ...permissions });
-    return write(`${name}.nk`, new TextDecoder().decode(user.getSeed()), 0o600);
-  };
-  const agents = cities.map((city) => {
-    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    return {
-      city,
-      publicKey: publicKey.export({ format: 'der', type: 'spki' }).toString('base64'),
-      keyFile: write(
-        `${city.name}.observation.key`,
-        privateKey.export({ format: 'pem', type: 'pkcs8' }),
-        0o600,
-      ),
-      seedFile: natsUser(city.name, natsPermissions.agent(city.name)),
-    };
-  });
+  const agents = cities.map((city) => workshop.agent(city));
   const geoip = writeGeoip(directory, cities);
-  const coordinatorSeed = natsUser('coordinator-1', natsPermissions.coordinator('coordinator-1'));
-  const analyticsSeed = natsUser('analytics-1', natsPermissions.analytics('analytics-1'));
-  const campaignsSeed = natsUser('campaigns', natsPermissions.campaigns('campaigns'));
+  const coordinatorSeed = workshop.natsUser('coordinator-1', natsPermissions.coordinator('coordinator-1'));
+  const analyticsSeed = workshop.natsUser('analytics-1', natsPermissions.analytics('analytics-1'));
+  const campaignsSeed = workshop.natsUser('campaigns', natsPermissions.campaigns('campaigns'));
   const token = randomBytes(32).toString('base64url');
   const tokens = write('tokens.json', [
     {
@@ -158,31 +115,8 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     },
   ]);
   const tokenFile = write('operator.token', token, 0o600);
-  const operatorSeed = natsUser('operator', natsPermissions.operator);
-  const registry = write('registry.json', {
-    version: 1,
-    agents: agents.map(({ city: { name, city, country, latitude, longitude, rir, asn }, publicKey }) => ({
-      name,
-      publicKey,
-      city,
-      country,
-      latitude,
-      longitude,
-      rir,
-      asn,
-      natsKey: users.find((user) => user.name === name)!.publicNkey,
-    })),
-  });
-  const registryKeys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const registryKey = write(
-    'registry.key',
-    registryKeys.privateKey.export({ format: 'pem', type: 'pkcs8' }),
-    0o600,
-  );
-  const registryPublicKey = write(
-    'registry.pub',
-    registryKeys.publicKey.export({ format: 'pem', type: 'spki' }),
-  );
+  const operatorSeed = workshop.natsUser('operator', natsPermissions.operator);
+  const { registry, privateKey: registryKey, publicKey: registryPublicKey } = workshop.registry(agents);
   progress(`certificates, keys and registry of ${agents.length} perspectives`);
 
   const stops: (() => Promise<unknown>)[] = options.web ? [] : [() => crls.close()];
@@ -206,35 +140,15 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       return started;
     };
 
-    const signerId = identity('signer');
-    const coordinatorId = identity('coordinator');
-    const operatorId = identity('operator');
-    const softHsm = {
-      SOFTHSM2_CONF: write('softhsm2.conf', `directories.tokendir = ${at('tokens')}\nlog.level = ERROR\n`),
-    };
-    const pin = randomBytes(8).toString('hex');
-    execFileSync(
-      'softhsm2-util',
-      [
-        '--init-token',
-        '--free',
-        '--label',
-        'mecai',
-        '--pin',
-        pin,
-        '--so-pin',
-        randomBytes(8).toString('hex'),
-      ],
-      { env: { ...process.env, ...softHsm }, stdio: 'pipe' },
-    );
-    const signerConfig = write('signer.json', {
+    const signerId = workshop.identity('signer');
+    const coordinatorId = workshop.identity('coordinator');
+    const operatorId = workshop.identity('operator');
+    const hsm = prepareSigner({ at, write, vaRoot: pki.vaRoot }, 'signer', {
       listen: '127.0.0.1:0',
       tls: signerId.files,
       coordinators: [coordinatorId.id],
       operators: [operatorId.id],
       admin: '127.0.0.1:0',
-      hsm: { module: softHsmModule(), token: 'mecai', key: 'va', pinFile: write('pin', pin, 0o600) },
-      vaCertificate: at('va-chain.pem'),
       ownCa: [vaRoot],
       registry,
       registryKeys: [registryPublicKey],
@@ -243,24 +157,13 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       allowedTargets: testNetworks,
       ...options.signer,
     });
-    const ceremony = (...args: string[]) =>
-      execFileSync(
-        process.execPath,
-        [join(repository, 'signer/src/main.ts'), ...args, '--config', signerConfig],
-        {
-          env: { ...process.env, ...softHsm },
-          encoding: 'utf8',
-        },
-      );
-    ceremony('keygen');
-    ceremony('csr', '--subject', 'O=Second Opinion CA,CN=Second Opinion VA', '--out', at('va.csr'));
-    ceremony(
-      'install-certificate',
-      '--certificate',
-      write('va.pem', vaCertificate(pki.vaRoot, at('va.csr'))),
-    );
     progress('VA key generated in the SoftHSM token, certificate installed');
-    const signer = await run('signer', 'signer/src/main.ts', ['serve', '--config', signerConfig], softHsm);
+    const signer = await run(
+      'signer',
+      'signer/src/main.ts',
+      ['serve', '--config', hsm.config],
+      hsm.environment,
+    );
     progress(`signer on ${signer.ready['grpc']}`);
 
     const coordinator = await run('coordinator', 'coordinator/src/main.ts', [

@@ -5,6 +5,8 @@ import { oids } from '@mecai/voucher';
 import { keyUsages, testCertificate } from '@mecai/voucher/testing';
 import { pem, type TestCa } from './certificates.ts';
 
+let serial = 76;
+
 /** Signs the request as a CA would: takes name and key, decides the rest itself. */
 export function vaCertificate(issuer: TestCa, csrFile: string): string {
   const der = execFileSync('openssl', ['req', '-in', csrFile, '-outform', 'DER', '-verify'], {
@@ -21,7 +23,7 @@ export function vaCertificate(issuer: TestCa, csrFile: string): string {
       subject: 'Second Opinion VA',
       issuer,
       key: { publicKey, privateKey: issuer.privateKey },
-      serial: 77,
+      serial: ++serial,
       ...(issuer.crlUrl !== undefined && { crlUrl: issuer.crlUrl }),
       keyUsage: keyUsages.digitalSignature,
       extendedKeyUsage: [oids.voucherSigning],

@@ -16,8 +16,9 @@ export interface TestWeb {
   readonly crls: CrlServer;
 }
 
-export async function startWeb(): Promise<TestWeb> {
-  const crls = await CrlServer.start();
+/** @param host where the CRLs are */
+export async function startWeb(host?: string): Promise<TestWeb> {
+  const crls = await CrlServer.start(host);
   const webRoot = rootCa('Example Web Root', crls.url('web-root'));
   const brokenRoot = rootCa('Broken Root', crls.url('broken-root'));
   const pki: WebPki = {
