@@ -56,6 +56,7 @@ const standing = new Map([
   ['distrust-lifted', 'id'],
   ['registry-updated', ''],
   ['directory-published', 'version'],
+  ['va-in-use', 'key'],
 ]);
 
 export const stands = (event: string): boolean => standing.has(event);

@@ -18,11 +18,13 @@ import { Hsm } from './hsm.ts';
 import { importTrustContext } from './import-trust-context.ts';
 import { trialVoucher } from './trial.ts';
 import { checkVaChain } from './va-chain.ts';
+import { VaHistory } from './va-history.ts';
 
 export const commands = [
   'keygen',
   'csr',
   'install-certificate',
+  'destroy-key',
   'import-trust-context',
   'self-test',
   'verify-audit-log',
@@ -32,9 +34,12 @@ export type Command = (typeof commands)[number];
 export const usage = `usage: signer <command> --config <file.json>
 
   serve                 sign vouchers for coordinators   [--log-level trace|debug|info|warn|error]
-  keygen                generate the VA key inside the token
-  csr                   certification request for it       --subject "C=DE,O=Example CA,CN=Example VA" [--out <file>]
-  install-certificate   check the VA certificate against the key and install it   --certificate <chain.pem>
+  keygen                generate the VA key inside the token   [--next]
+  csr                   certification request for it           [--next] --subject "C=DE,O=Example CA,CN=Example VA"
+                                                               [--out <file>]
+  install-certificate   check the VA certificate against the key and install it   [--next] --certificate <chain.pem>
+                        --next: for the key and the certificate of nextVa in the configuration
+  destroy-key           destroy a key whose vouchers have all run out   --key <label>
   import-trust-context  make a trust context of a root program's list   --context <TCI>, and one of
                         --certdata <certdata.txt>                                         Mozilla
                         --chrome <root_store.textproto> --certificates <bundle.pem>       Chrome
@@ -64,7 +69,12 @@ export async function runCommand(
       args: [...args],
       options: {
         config: { type: 'string' },
-        ...Object.fromEntries(optionsOf[command].map((name) => [name, { type: 'string' as const }])),
+        ...Object.fromEntries(
+          optionsOf[command].map((name) => [
+            name,
+            { type: name === 'next' ? ('boolean' as const) : ('string' as const) },
+          ]),
+        ),
       },
     });
     const { config: file, ...others } = values as Values;
@@ -94,9 +104,10 @@ const isMisuse = (error: unknown): boolean =>
   (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'));
 
 const optionsOf = {
-  keygen: [],
-  csr: ['subject', 'out'],
-  'install-certificate': ['certificate'],
+  keygen: ['next'],
+  csr: ['next', 'subject', 'out'],
+  'install-certificate': ['next', 'certificate'],
+  'destroy-key': ['key'],
   'import-trust-context': [
     'context',
     'certdata',
@@ -112,6 +123,8 @@ const optionsOf = {
 
 interface Values {
   readonly config?: string;
+  readonly next?: boolean;
+  readonly key?: string;
   readonly subject?: string;
   readonly out?: string;
   readonly certificate?: string;
@@ -129,12 +142,18 @@ interface Values {
 async function run(command: Command, config: SignerConfig, values: Values, now: Date): Promise<void> {
   if (command === 'verify-audit-log') return checkAuditLog(config.auditLog, values);
   if (command === 'import-trust-context') return importTrustContext(config.trustContexts, values);
-  const hsm = openHsm(config);
+  if (values.next && !config.nextVa) throw misused('--next: there is no nextVa in the configuration');
+  const { key, certificate: file } = (values.next && config.nextVa) || {
+    key: config.hsm.key,
+    certificate: config.vaCertificate,
+  };
+  const token = openHsm(config);
+  const hsm = token.key(key);
   try {
     switch (command) {
       case 'keygen':
         hsm.generateKey();
-        console.log(`P-256 key ${config.hsm.key} generated in token ${config.hsm.token}`);
+        console.log(`P-256 key ${key} generated in token ${config.hsm.token}`);
         console.log(`SHA-256 of its SubjectPublicKeyInfo: ${sha256Hex(hsm.publicKey())}`);
         return;
       case 'csr': {
@@ -151,20 +170,50 @@ async function run(command: Command, config: SignerConfig, values: Values, now: 
         if (values.certificate === undefined) throw misused('--certificate <chain.pem> is missing');
         const chain = readCertificates(values.certificate);
         const { certificate, notAfter } = checkVaChain(chain, hsm.publicKey(), now);
-        replaceFile(config.vaCertificate, chain.map(({ der }) => toPem('CERTIFICATE', der)).join(''));
+        replaceFile(file, chain.map(({ der }) => toPem('CERTIFICATE', der)).join(''));
         console.log(`installed: SHA-256 ${sha256Hex(certificate)}, good until ${notAfter.toISOString()}`);
         return;
       }
+      case 'destroy-key':
+        return await destroyKey(config, token, values.key, now);
       case 'self-test':
         await selfTest(config, hsm, now);
     }
   } finally {
-    hsm.close();
+    token.close();
   }
 }
 
 export const openHsm = ({ hsm }: SignerConfig): Hsm =>
   new Hsm({ module: hsm.module, tokenLabel: hsm.token, keyLabel: hsm.key, pin: readText(hsm.pinFile) });
+
+/** Only once no voucher signed with it is good any more: until then the operator may want to go back to it. */
+async function destroyKey(
+  config: SignerConfig,
+  token: Hsm,
+  key: string | undefined,
+  now: Date,
+): Promise<void> {
+  if (key === undefined) throw misused('--key <label> is missing');
+  if ([config.hsm.key, config.nextVa?.key].includes(key)) {
+    throw misused(`key ${key} is in the configuration: it signs, or is to sign next`);
+  }
+  const history = new VaHistory();
+  await verifyAuditLog(config.auditLog, { visit: (record) => history.replay(record) });
+  const retired = history.retiredAt(key);
+  if (retired === undefined)
+    throw misused(`key ${key} signs: the running signer was not told to use another`);
+  if (retired !== 'never') {
+    const until = new Date(retired + config.voucherLifetimeSeconds * 1_000);
+    if (now < until)
+      throw misused(`vouchers that key ${key} signed may be good until ${until.toISOString()}`);
+  }
+  const hsm = token.key(key);
+  const digest = sha256Hex(hsm.publicKey());
+  hsm.destroyKey();
+  console.log(`key ${key} of token ${config.hsm.token} destroyed`);
+  console.log(`SHA-256 of its SubjectPublicKeyInfo: ${digest}`);
+}
 
 const step = (what: string) => console.log(`ok  ${what}`);
 
@@ -181,6 +230,11 @@ async function selfTest(config: SignerConfig, hsm: Hsm, now: Date): Promise<void
   step('HSM: the key was made in the token and cannot leave it');
   const va = checkVaChain(readCertificates(config.vaCertificate), spki, now);
   step(`VA certificate: good until ${va.notAfter.toISOString()}`);
+  if (config.nextVa) {
+    const next = readCertificates(config.nextVa.certificate);
+    const { notAfter } = checkVaChain(next, hsm.key(config.nextVa.key).publicKey(), now);
+    step(`next VA certificate: good until ${notAfter.toISOString()}`);
+  }
   const registry = parseRegistry(readText(config.registry));
   step(`registry: version ${registry.version}, ${registry.agents.size} perspectives`);
   const { contexts } = await chainPolicyOf(config);

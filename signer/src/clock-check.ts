@@ -17,11 +17,14 @@ export interface ClockParts {
 }
 
 export class ClockCheck {
-  readonly #parts: ClockParts;
+  /** May be changed at any time. */
+  maxOffsetMs: number;
+  readonly #parts: Omit<ClockParts, 'maxOffsetMs'>;
   /** What `now` less `uptime` is when the clock is right. */
   #right: number | undefined;
 
-  constructor(parts: ClockParts) {
+  constructor({ maxOffsetMs, ...parts }: ClockParts) {
+    this.maxOffsetMs = maxOffsetMs;
     this.#parts = parts;
   }
 
@@ -52,7 +55,7 @@ export class ClockCheck {
   /** Why nothing may be signed. */
   get refusal(): string | undefined {
     const offset = this.offsetMs;
-    if (Math.abs(offset) <= this.#parts.maxOffsetMs) return undefined;
+    if (Math.abs(offset) <= this.maxOffsetMs) return undefined;
     const seconds = Math.abs(Math.round(offset / 1_000));
     return `the clock is ${seconds} s ${offset > 0 ? 'ahead of' : 'behind'} the perspectives`;
   }

@@ -175,6 +175,24 @@ const tests: Record<string, () => Promise<void>> = {
     const other = files.write('other.pem', pem(files.vaRoot));
     await refusal(start({ vaCertificate: other })).toThrow(/another key/);
   },
+  async 'nextVa.key'() {
+    const nextVa = { key: 'other', certificate: files.at('va-chain.pem') };
+    await refusal(start({ nextVa })).toThrow(/no key labelled other/);
+  },
+  async 'nextVa.certificate'() {
+    const links = async (changes: object) => (await (await asking(changes)).describe()).links.length;
+    const nextVa = { key: 'va', certificate: files.at('va-chain.pem') };
+    expect([await links({}), await links({ nextVa })]).toEqual([2, 4]);
+    const certificate = files.at('va-root.pem');
+    await refusal(start({ nextVa: { ...nextVa, certificate } })).toThrow(/another key/);
+  },
+  async logLevel() {
+    const log = createLogger('signer', 'silent');
+    const config = files.configure({ logLevel: 'warn' });
+    const running = await startSigner({ log, config, environment: {}, fail: () => undefined });
+    await running.stop();
+    expect(log.level).toBe('warn');
+  },
   async ownCa() {
     expect(await asIs({ ownCa: [files.write('web.pem', pem(webRoot))] })).toBe('own-ca');
     const both = [files.at('va-root.pem'), files.write('issuing.pem', pem(webIntermediate))];
@@ -213,12 +231,12 @@ const tests: Record<string, () => Promise<void>> = {
     const client = await asking({ auditLog, auditSegmentOctets: 4_096 });
     while ((await segmentsOf(auditLog)).length === 0) expect(await client.voucher()).toBe('issued');
     expect(await verifySegments(auditLog)).toMatchObject({ first: 1, segments: 2 });
-    // The perspective directory, which vouchers name, is known from the last file alone.
+    // The perspective directory, which vouchers name, and who signs are known from the last file alone.
     expect(
       recordsOf(auditLog)
         .map(({ event }) => event)
         .filter((one) => one === 'restated'),
-    ).toHaveLength(1);
+    ).toHaveLength(2);
     expect(await asIs({ auditLog, auditSegmentOctets: 4_096 })).toBe('issued');
     const published = recordsOf(auditLog).filter(({ event }) => event === 'directory-published');
     expect(published).toEqual([]);
@@ -389,6 +407,17 @@ const tests: Record<string, () => Promise<void>> = {
     const waited = Date.now() - drawn.expiresAt;
     expect(waited).toBeGreaterThanOrEqual(1000);
     expect(waited).toBeLessThan(20_000);
+  },
+  async drainMs() {
+    const stopped = async (drainMs: number) => {
+      await (await asking({ drainMs })).draw();
+      const began = performance.now();
+      await stop();
+      return performance.now() - began;
+    };
+    // The coordinator has gone, and will never come with the evidence.
+    expect(await stopped(500)).toBeGreaterThanOrEqual(490);
+    expect(await stopped(0)).toBeLessThan(490);
   },
   async allowedTargets() {
     const addresses = [parseAddress('127.0.0.1')];

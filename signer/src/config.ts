@@ -1,5 +1,5 @@
 import { parsePrefix } from '@mecai/addresses';
-import { hostPort, mutualTls, path, reasonOf, spiffeId } from '@mecai/runtime';
+import { hostPort, logLevel, mutualTls, path, reasonOf, spiffeId } from '@mecai/runtime';
 import * as z from 'zod';
 
 const prefix = () =>
@@ -16,6 +16,7 @@ const count = (min: number, max: number) => z.number().int().min(min).max(max);
 
 export const signerConfig = z
   .strictObject({
+    logLevel: logLevel(),
     /** Where coordinators connect, gRPC over mTLS. */
     listen: hostPort(),
     tls: mutualTls(),
@@ -34,6 +35,8 @@ export const signerConfig = z
     }),
     /** VA certificate and its intermediates without the root, PEM; `install-certificate` writes it. */
     vaCertificate: path(),
+    /** Key, in the same token, and certificate that are to follow these; what is known of its revocation is kept ready. */
+    nextVa: z.strictObject({ key: z.string().min(1).max(255), certificate: path() }).optional(),
     /** Certificates of the CA that runs this VA, PEM; whatever leads to one of their keys is not vouched for. */
     ownCa: z.array(path()).min(1),
     registry: path(),
@@ -93,6 +96,8 @@ export const signerConfig = z
         windowMs: count(1_000, 3_600_000).default(60_000),
       })
       .prefault({}),
+    /** How long a signer that stops waits for the evidence of open draws. */
+    drainMs: count(0, 60_000).default(5_000),
     /** Special-purpose ranges that may be probed all the same; for test networks only. */
     allowedTargets: z.array(prefix()).default([]),
   })
@@ -102,3 +107,24 @@ export const signerConfig = z
   });
 
 export type SignerConfig = z.output<typeof signerConfig>;
+
+/** What may change while the signer runs: who may ask, what is vouched for, and with which key. */
+export const changeable = [
+  'coordinators',
+  'operators',
+  'hsm.key',
+  'vaCertificate',
+  'nextVa',
+  'ownCa',
+  'trustContexts',
+  'sctLogKeys',
+  'revocation.policy',
+  'revocation.vaPolicy',
+  'revocation.crlOctets',
+  'voucherLifetimeSeconds',
+  'clockToleranceMs',
+  'maxClockOffsetMs',
+  'draws',
+  'drainMs',
+  'allowedTargets',
+] as const;

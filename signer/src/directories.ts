@@ -25,7 +25,8 @@ const event = 'directory-published';
 export class Directories {
   /** Payloads by version, in the order of publication. */
   readonly #payloads = new Map<number, Uint8Array>();
-  readonly #documents = new Map<number, Uint8Array>();
+  /** By who signed them, then by version. */
+  readonly #documents = new WeakMap<VaChain, Map<number, Uint8Array>>();
   #latest: Directory | undefined;
 
   /** @throws SignerError `audit-log-broken` */
@@ -74,19 +75,17 @@ export class Directories {
    *
    * @param sign ECDSA, DER Ecdsa-Sig-Value
    */
-  document(
-    version: number,
-    { certificate, intermediates }: VaChain,
-    sign: (bytes: Uint8Array) => Uint8Array,
-  ): Uint8Array | undefined {
+  document(version: number, va: VaChain, sign: (bytes: Uint8Array) => Uint8Array): Uint8Array | undefined {
     const wanted = version === 0 ? this.#latest?.version : version;
     const payload = wanted === undefined ? undefined : this.#payloads.get(wanted);
     if (wanted === undefined || !payload) return undefined;
-    const known = this.#documents.get(wanted);
+    const documents = this.#documents.get(va) ?? new Map<number, Uint8Array>();
+    this.#documents.set(va, documents);
+    const known = documents.get(wanted);
     if (known) return known;
-    const prepared = prepareDirectory(payload, [certificate, ...intermediates]);
+    const prepared = prepareDirectory(payload, [va.certificate, ...va.intermediates]);
     const document = Buffer.from(prepared.finish(sign(prepared.toBeSigned)));
-    this.#documents.set(wanted, document);
+    documents.set(wanted, document);
     return document;
   }
 

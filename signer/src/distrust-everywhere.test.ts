@@ -39,7 +39,12 @@ async function start(name: string, world = createWorld(), port = 0): Promise<Sig
   const service = await serveWorld(world, {
     listen,
     credentials: Svid.fixed(tlsOf(idOf(name))).serverCredentials(),
-    operators: [operator],
+    terms: () => ({
+      coordinators: [],
+      operators: [operator],
+      issuance: world.issuance,
+      crlOctets: 1_048_576,
+    }),
   });
   const signer = { name, world, service };
   running.push(signer);

@@ -40,7 +40,8 @@ export interface DrawLimits {
  * one cannot use up another's.
  */
 export class Draws {
-  readonly #limits: DrawLimits;
+  /** May be changed at any time. */
+  limits: DrawLimits;
   readonly #abandoned: (draw: OpenDraw) => void;
   // Both maps are in order of time, so the expired are at the front.
   readonly #open = new Map<string, OpenDraw>();
@@ -51,7 +52,7 @@ export class Draws {
 
   /** @param abandoned called for each draw that expired without a voucher */
   constructor(limits: DrawLimits, abandoned: (draw: OpenDraw) => void) {
-    this.#limits = limits;
+    this.limits = limits;
     this.#abandoned = abandoned;
   }
 
@@ -62,7 +63,7 @@ export class Draws {
   /** Why this coordinator may open no draw now, or undefined. */
   limitReached(coordinator: string, endpoints: readonly string[], now: number): string | undefined {
     this.expire(now);
-    const { open, perEndpoint, windowMs } = this.#limits;
+    const { open, perEndpoint, windowMs } = this.limits;
     if (this.#openOf.of(coordinator) >= open) return `${open} draws are open`;
     const since = now - windowMs;
     for (const endpoint of endpoints) {
@@ -95,7 +96,7 @@ export class Draws {
   attempt(draw: OpenDraw): boolean {
     const attempts = (this.#attempts.get(draw) ?? 0) + 1;
     this.#attempts.set(draw, attempts);
-    return attempts <= this.#limits.attempts;
+    return attempts <= this.limits.attempts;
   }
 
   /** Takes the draw away: no second voucher comes from it. */
@@ -112,11 +113,11 @@ export class Draws {
         const key = slot(draw.coordinator, endpoint);
         const times = this.#failures.get(key) ?? [];
         this.#failures.delete(key);
-        this.#failures.set(key, [...times, now].slice(-this.#limits.perEndpoint));
+        this.#failures.set(key, [...times, now].slice(-this.limits.perEndpoint));
       }
       this.#abandoned(draw);
     }
-    const since = now - this.#limits.windowMs;
+    const since = now - this.limits.windowMs;
     for (const [key, times] of this.#failures) {
       if (times.at(-1)! > since) break;
       this.#failures.delete(key);

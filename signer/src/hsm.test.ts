@@ -126,8 +126,6 @@ describe('the key', () => {
       { type: pkcs11js.CKA_EC_PARAMS, value: Buffer.from('06082a8648ce3d030107', 'hex') },
       { type: pkcs11js.CKA_VALUE, value: Buffer.from(privateKey.export({ format: 'jwk' }).d!, 'base64url') },
     ]);
-    // The look before found nothing; signing looks again.
-    expect(() => hsm.keyWeaknesses()).toThrow(expect.objectContaining({ code: 'no-such-key' }));
     expect(hsm.sign(message).length).toBeGreaterThan(60);
     expect(hsm.keyWeaknesses()).toEqual([
       'CKA_SENSITIVE is not true',
@@ -136,6 +134,21 @@ describe('the key', () => {
       'CKA_NEVER_EXTRACTABLE is not true',
       'CKA_LOCAL is not true',
     ]);
+  });
+
+  it('is one of several of the token, each with a name of its own', () => {
+    const hsm = hsmOf();
+    const next = hsm.key('next');
+    expect(() => next.sign(message)).toThrow(expect.objectContaining({ code: 'no-such-key' }));
+    next.generateKey();
+    expect(Buffer.from(next.publicKey())).not.toEqual(Buffer.from(hsm.publicKey()));
+    expect([good(hsm), good(next), good(hsm, next.sign(message))]).toEqual([true, true, false]);
+    // And is destroyed alone.
+    next.destroyKey();
+    for (const act of [() => next.sign(message), () => next.publicKey(), () => next.destroyKey()]) {
+      expect(act).toThrow(expect.objectContaining({ code: 'no-such-key' }));
+    }
+    expect(good(hsm)).toBe(true);
   });
 
   it('has to be there', () => {

@@ -29,7 +29,7 @@ export interface OperatorParts {
   readonly registryBook: RegistryBook;
   readonly registryUpdate: UpdateParts;
   /** Trust contexts that an entry may name. */
-  readonly trustContexts: readonly string[];
+  readonly trustContexts: () => readonly string[];
   readonly audit: (record: AuditRecord) => Promise<unknown>;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -74,7 +74,7 @@ export function operatorService(
     ) {
       answer(call, respond, async ({ distrust: wanted, id, reason, author }, identity) => {
         if (!/^([0-9a-f]{12})?$/.test(id)) throw new SignerError('wrong-usage', 'id: 12 hexadecimal digits');
-        const entry = entryOf(wanted, id || hex(random(6)), trustContexts);
+        const entry = entryOf(wanted, id || hex(random(6)), trustContexts());
         const listed = await distrust.set(entry, { at: now(), reason, author, identity }, audit);
         log.warn({ operator: identity, author, reason, id: entry.id }, 'distrust set');
         return { record: recordOf(listed) };

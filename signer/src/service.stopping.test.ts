@@ -1,11 +1,12 @@
 /** The signer's gRPC side when the process is told to stop. */
 import { status } from '@grpc/grpc-js';
+import { RefusalCode } from '@mecai/proto/signer';
 import { once } from 'node:events';
 import { afterEach, expect, it } from 'vitest';
 import type { SignerService } from './service.ts';
 import { type Stream, issuing } from './testing/issuing.ts';
 import { clientOf, serveWorld } from './testing/serve.ts';
-import { createWorld, subjectOf } from './testing/world.ts';
+import { createWorld, observe, subjectOf } from './testing/world.ts';
 
 const stops: (() => unknown)[] = [];
 afterEach(async () => {
@@ -53,4 +54,23 @@ it('does not wait long for a coordinator that never goes', async () => {
   const began = performance.now();
   await service.close();
   expect(performance.now() - began).toBeLessThan(5_000);
+});
+
+it('about to stop gives no draw any more, and takes the evidence for those it gave', async () => {
+  const world = createWorld();
+  const service = await serveWorld(world);
+  const one = issuing(connect(service));
+  const before = await one.draw(1);
+  service.drain();
+  expect(await one.draw(2)).toMatchObject({
+    $case: 'refused',
+    refused: { code: RefusalCode.REFUSAL_CODE_STOPPING },
+  });
+  if (before.$case !== 'drawn') throw new Error(before.$case);
+  const { nonce, agents } = before.drawn;
+  const observations = agents.slice(0, 4).map((agent) => observe(agent, before.drawn));
+  one.stream.write({ id: 3, step: { $case: 'evidence', evidence: { nonce, observations } } });
+  expect((await one.answer(3)).$case).toBe('issued');
+  expect(world.parts.draws.size).toBe(0);
+  await service.close();
 });

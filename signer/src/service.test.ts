@@ -41,11 +41,13 @@ const description: DescribeResponse = {
   renewals: [],
 };
 
+let allowed = [coordinator, second];
 const measured: { took: number; step: string; outcome: string }[] = [];
 let failures = 0;
 const stops: (() => unknown)[] = [];
 afterEach(async () => {
   for (const stop of stops.splice(0).toReversed()) await stop();
+  allowed = [coordinator, second];
 });
 
 async function serve(world: World = createWorld()): Promise<SignerService> {
@@ -56,11 +58,8 @@ async function serve(world: World = createWorld()): Promise<SignerService> {
       key: Buffer.from(keyPem(own)),
       ca: Buffer.from(pem(internalCa)),
     }).serverCredentials(),
-    coordinators: [coordinator, second],
-    issuance: world.issuance,
-    operators: [],
+    terms: () => ({ coordinators: allowed, issuance: world.issuance, operators: [], crlOctets: 1_048_576 }),
     operator: operatorOf(world),
-    crlOctets: 1_048_576,
     measures: {
       request: (took, labels) => measured.push({ took, ...labels }),
       failed: () => failures++,

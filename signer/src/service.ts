@@ -39,19 +39,28 @@ const closeWithinMs = 2_000;
 
 export interface SignerService {
   readonly port: number;
+  /** After `coordinators` has changed: who is no longer among them is cut off. */
+  recheck(): void;
+  /** Refuses new draws; evidence for open ones is still taken. */
+  drain(): void;
   /** Takes no more requests, answers those it has, then ends the streams. */
   close(): Promise<void>;
+}
+
+/** What may change while it serves. */
+export interface ServiceTerms {
+  readonly coordinators: readonly string[];
+  readonly operators: readonly string[];
+  readonly issuance: Issuance;
+  /** The largest CRL that is taken in. */
+  readonly crlOctets: number;
 }
 
 export interface ServiceOptions {
   readonly listen: string;
   readonly credentials: ServerCredentials;
-  readonly coordinators: readonly string[];
-  readonly issuance: Issuance;
-  readonly operators: readonly string[];
+  readonly terms: () => ServiceTerms;
   readonly operator: OperatorParts;
-  /** The largest CRL that is taken in. */
-  readonly crlOctets: number;
   readonly describe: () => DescribeResponse;
   /** A version of the perspective directory, 0 for the latest. */
   readonly directory: (version: number) => Uint8Array | undefined;
@@ -60,7 +69,8 @@ export interface ServiceOptions {
 }
 
 export async function startService(options: ServiceOptions): Promise<SignerService> {
-  const { coordinators, issuance, log } = options;
+  const { terms, log } = options;
+  let draining = false;
   const server = new Server({
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_concurrent_streams': 100,
@@ -83,13 +93,23 @@ export async function startService(options: ServiceOptions): Promise<SignerServi
     log.warn({ peer: call.getPeer(), id }, 'caller not allowed');
     return undefined;
   };
-  const caller = (call: Call) => identity(call, coordinators);
+  const caller = (call: Call) => identity(call, terms().coordinators);
   const denied = { code: status.PERMISSION_DENIED, details: 'this identity may not ask the signer' };
 
-  const supplies = new Supplies(issuance, options.crlOctets, log);
+  const supplies = new Supplies(
+    () => terms().issuance,
+    () => terms().crlOctets,
+    log,
+  );
   const watchers = new DistrustWatchers(options.operator.distrust);
   const registryWatchers = new RegistryWatchers(options.operator.registryBook);
   const streams = new Set<CoordinatorStream>();
+  /** Those without an end of their own, by whom they are with. */
+  const long = new Map<NodeJS.EventEmitter, string>();
+  const keep = (call: NodeJS.EventEmitter, coordinator: string) => {
+    long.set(call, coordinator);
+    for (const event of ['close', 'cancelled', 'error']) call.on(event, () => long.delete(call));
+  };
   server.addService(SignerServiceService, {
     issue(call: ServerDuplexStream<IssueRequest, IssueResponse>) {
       const coordinator = caller(call);
@@ -98,8 +118,13 @@ export async function startService(options: ServiceOptions): Promise<SignerServi
         return;
       }
       log.info({ coordinator }, 'coordinator connected');
-      const stream = new CoordinatorStream(call, (request) => answer(options, request, coordinator));
+      const stream = new CoordinatorStream(call, (request) =>
+        draining && request.step?.$case === 'draw'
+          ? Promise.resolve(stopping(request))
+          : answer(options, request, coordinator),
+      );
       streams.add(stream);
+      keep(call, coordinator);
       call.on('close', () => streams.delete(stream));
       call.on('error', (error) => log.info({ coordinator, reason: error.message }, 'stream ended'));
     },
@@ -112,12 +137,22 @@ export async function startService(options: ServiceOptions): Promise<SignerServi
       else supplies.take(call, coordinator, respond);
     },
     watchDistrust(call: WatchCall) {
-      if (caller(call) === undefined) call.emit('error', denied);
-      else watchers.add(call);
+      const coordinator = caller(call);
+      if (coordinator === undefined) {
+        call.emit('error', denied);
+        return;
+      }
+      watchers.add(call);
+      keep(call, coordinator);
     },
     watchRegistry(call: RegistryCall) {
-      if (caller(call) === undefined) call.emit('error', denied);
-      else registryWatchers.add(call);
+      const coordinator = caller(call);
+      if (coordinator === undefined) {
+        call.emit('error', denied);
+        return;
+      }
+      registryWatchers.add(call);
+      keep(call, coordinator);
     },
     describe(
       call: ServerUnaryCall<DescribeRequest, DescribeResponse>,
@@ -143,7 +178,7 @@ export async function startService(options: ServiceOptions): Promise<SignerServi
   });
   server.addService(
     OperatorServiceService,
-    operatorService(options.operator, (call) => identity(call, options.operators), log),
+    operatorService(options.operator, (call) => identity(call, terms().operators), log),
   );
 
   const port = await new Promise<number>((resolve, reject) =>
@@ -153,6 +188,16 @@ export async function startService(options: ServiceOptions): Promise<SignerServi
   );
   return {
     port,
+    recheck() {
+      for (const [call, coordinator] of long) {
+        if (terms().coordinators.includes(coordinator)) continue;
+        log.warn({ coordinator }, 'coordinator no longer allowed');
+        call.emit('error', denied);
+      }
+    },
+    drain() {
+      draining = true;
+    },
     close: () =>
       new Promise((resolve) => {
         // A coordinator's stream has no end of its own.
@@ -168,9 +213,14 @@ export async function startService(options: ServiceOptions): Promise<SignerServi
   };
 }
 
+const stopping = ({ id }: IssueRequest): IssueResponse => {
+  const { refused } = new RefusedError(RefusalCode.REFUSAL_CODE_STOPPING, 'the signer is stopping');
+  return { id, step: { $case: 'refused', refused }, timings: undefined };
+};
+
 /** Never rejects: what goes wrong is a refusal. */
 async function answer(
-  { issuance, log, measures }: Pick<ServiceOptions, 'issuance' | 'log' | 'measures'>,
+  { terms, log, measures }: Pick<ServiceOptions, 'terms' | 'log' | 'measures'>,
   request: IssueRequest,
   coordinator: string,
 ): Promise<IssueResponse> {
@@ -180,7 +230,7 @@ async function answer(
   let outcome = 'ok';
   let step: IssueResponse['step'];
   try {
-    step = await judged(issuance, request, coordinator, watch);
+    step = await judged(terms().issuance, request, coordinator, watch);
   } catch (error) {
     const known = error instanceof RefusedError;
     if (!known) log.error({ err: error }, 'request failed');

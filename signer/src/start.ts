@@ -1,60 +1,52 @@
 import { createPublicKey, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Registry } from '@mecai/corroboration';
 import {
   type Running,
+  Settings,
   type Start,
+  Svid,
   Telemetry,
-  loadConfig,
   readText,
   splitHostPort,
-  Svid,
   startAdminServer,
   telemetryConfig,
 } from '@mecai/runtime';
-import { voucherLinter, voucherSigner } from '@mecai/voucher';
 import { AuditLog } from './audit-log.ts';
 import { openHsm } from './ceremony.ts';
-import { readCertificates } from './certificates.ts';
-import { chainPolicyOf } from './chain-policy.ts';
 import { ClockCheck } from './clock-check.ts';
-import { signerConfig } from './config.ts';
+import { changeable, signerConfig } from './config.ts';
 import { Directories } from './directories.ts';
 import { DistrustList } from './distrust-list.ts';
 import { Draws } from './draws.ts';
-import { Issuance } from './issuance.ts';
-import { NewestCrls } from './newest-crls.ts';
-import { renewals } from './renewals.ts';
 import { SignerError } from './error.ts';
+import { type Issuing, openIssuing } from './issuing.ts';
+import { signerMeasures } from './measures.ts';
+import { NewestCrls } from './newest-crls.ts';
 import { RegistryBook } from './registry-book.ts';
 import { RevocationEvidence } from './revocation-evidence.ts';
-import { signerMeasures } from './measures.ts';
 import { startService } from './service.ts';
-import { prepareTrial } from './trial.ts';
-import { VaRevocation, vaLinks } from './va-revocation.ts';
-import { checkVaChain } from './va-chain.ts';
+import { VaHistory } from './va-history.ts';
 
 /** Puts the signer together. It opens one listening port, one file for appending with its lock, and the HSM. */
-export async function startSigner({ log, config: file, environment }: Start): Promise<Running> {
-  const config = loadConfig(signerConfig, file, environment);
+export async function startSigner({ log, ...start }: Start): Promise<Running> {
+  const settings = Settings.load(signerConfig, { log, ...start }, changeable);
+  const config = settings.current;
   // Undone in reverse: when a later step fails, and when the signer stops.
   await using opened = new AsyncDisposableStack();
   const hsm = openHsm(config);
   opened.defer(() => hsm.close());
-  const va = checkVaChain(readCertificates(config.vaCertificate), hsm.publicKey(), new Date());
-  const { certificate, intermediates } = va;
   const registryBook = new RegistryBook(
     readFileSync(config.registry),
     config.registryKeys.map(readRegistryKey),
   );
   const distrust = new DistrustList();
   const directories = new Directories();
-  const chainPolicy = await chainPolicyOf(config, distrust);
-  const trustContexts = chainPolicy.contexts.map(({ id }) => id);
-  const anchors = chainPolicy.contexts.flatMap((context) => context.anchors.map((one) => one.certificate));
-
+  const vaHistory = new VaHistory();
   const uptime = () => performance.now();
   const clock = new ClockCheck({ now: Date.now, uptime, maxOffsetMs: config.maxClockOffsetMs });
+
   let troubleSince: Date | undefined;
   const { log: auditLog, tail } = await AuditLog.open({
     path: config.auditLog,
@@ -65,13 +57,11 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
       log.error({ err: error }, 'audit log');
     },
     visit: (record) => {
-      distrust.replay(record);
-      directories.replay(record);
-      registryBook.replay(record);
+      for (const book of [distrust, directories, registryBook, vaHistory]) book.replay(record);
     },
   });
-  if (tail.time !== undefined) clock.notBefore(tail.time);
   opened.defer(() => auditLog.close());
+  if (tail.time !== undefined) clock.notBefore(tail.time);
   if (tail.torn > 0)
     log.warn({ octets: tail.torn }, 'audit log: cut off a record that was never acknowledged');
   // No collector: the signer opens no connection. Metrics are fetched, timings travel with the answers.
@@ -84,15 +74,6 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     troubleSince = undefined;
     return sequence;
   };
-  prepareTrial(
-    { va, policy: config.quorum, registry: registryBook.current, trustContexts },
-    randomBytes(16),
-    new Date(),
-  );
-  const published = (registry: Registry) =>
-    directories.publish({ registry, policy: config.quorum, trustContexts }, new Date(), audit);
-  // What vouchers name: it rises with the rule and the trust contexts as well.
-  let directoryVersion = await published(registryBook.current);
 
   const draws = new Draws(config.draws, (draw) => {
     audit({
@@ -109,90 +90,78 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
     log.error({ err: error }, 'newest CRLs not kept'),
   );
   opened.defer(() => newestCrls.close());
-  const revocationEvidence = new RevocationEvidence({ octets: config.revocation.cacheOctets }, newestCrls);
-  const vaRevocation = new VaRevocation(
-    vaLinks(readCertificates(config.vaCertificate), config.ownCa.flatMap(readCertificates)),
-    new RevocationEvidence({ octets: config.revocation.cacheOctets }, newestCrls),
-    config.revocation.vaPolicy,
-  );
-  const issuance = new Issuance({
-    registry: () => ({ ...registryBook.current, version: directoryVersion }),
-    policy: config.quorum,
-    chainPolicy,
-    revocation: config.revocation.policy,
-    revocationEvidence,
-    vaRevocation,
+  const evidenceOf = () => new RevocationEvidence({ octets: config.revocation.cacheOctets }, newestCrls);
+  const revocationEvidence = evidenceOf();
+  let directoryVersion = 0;
+  const lasting = {
+    hsm,
+    registryBook,
+    distrust,
+    directories,
     draws,
-    drawTtlMs: config.draws.ttlMs,
-    voucherSigner: voucherSigner({ certificate, intermediates }),
-    vaNotAfter: va.notAfter.getTime(),
-    sign: (bytes) => {
-      const began = performance.now();
-      const signature = hsm.sign(bytes);
-      measures.hsm(performance.now() - began, {});
-      return signature;
-    },
-    lint: voucherLinter({
-      vaCertificate: certificate,
-      intermediates,
-      maxLifetimeSeconds: config.voucherLifetimeSeconds,
-    }),
+    revocationEvidence,
+    vaEvidence: evidenceOf(),
+    clock,
     audit,
-    allowedTargets: config.allowedTargets,
-    voucherLifetimeSeconds: config.voucherLifetimeSeconds,
-    clockToleranceMs: config.clockToleranceMs,
+    measures,
+    directoryVersion: () => directoryVersion,
     now: Date.now,
     uptime,
-    clock,
-    random: randomBytes,
     drawKey: randomBytes(32),
-  });
-  const describe = () => ({
-    certificates: [certificate, ...intermediates],
-    registryVersion: registryBook.current.version,
-    trustContexts,
-    policy: config.quorum,
-    links: vaRevocation.links.map(({ certificate: about, issuer }) => ({
-      certificate: about.der,
-      issuer: issuer.der,
-    })),
-    renewals: renewals(distrust.list(true), anchors, Date.now(), config.voucherLifetimeSeconds * 1_000),
-  });
+  };
+  /** On record before anything is signed so. */
+  const announce = async ({ published, inUse }: Pick<Issuing, 'published' | 'inUse'>) => {
+    directoryVersion = await directories.publish(published, new Date(), audit);
+    await vaHistory.use(inUse, new Date(), audit);
+  };
+  let issuing = await openIssuing(config, lasting);
+  await announce(issuing);
+
   const svid = Svid.of(config.tls, log);
   opened.defer(() => svid.close());
   const service = await startService({
     listen: config.listen,
     credentials: svid.serverCredentials(),
-    coordinators: config.coordinators,
-    operators: config.operators,
+    terms: () => {
+      const { coordinators, operators, revocation } = settings.current;
+      return { coordinators, operators, crlOctets: revocation.crlOctets, issuance: issuing.issuance };
+    },
     operator: {
       distrust,
       registryBook,
       registryUpdate: {
         policy: config.quorum,
         audit,
-        publish: async (registry) => {
+        publish: async (registry: Registry) => {
           try {
-            directoryVersion = await published(registry);
+            await announce({ ...issuing, published: { ...issuing.published, registry } });
           } catch (error) {
             // Vouchers go on naming the version before.
             log.error({ err: error }, 'perspective directory not published');
           }
         },
       },
-      trustContexts,
+      trustContexts: () => issuing.trustContexts,
       audit,
       now: Date.now,
       random: randomBytes,
     },
-    issuance,
     measures,
-    crlOctets: config.revocation.crlOctets,
-    describe,
-    directory: (version) => directories.document(version, va, (bytes) => hsm.sign(bytes)),
+    describe: () => issuing.describe(),
+    directory: (version) => issuing.directory(version),
     log,
   });
   opened.defer(() => service.close());
+  settings.onReload(async (next) => {
+    const prepared = await openIssuing(next, lasting);
+    await announce(prepared);
+    return () => {
+      issuing = prepared;
+      draws.limits = next.draws;
+      clock.maxOffsetMs = next.maxClockOffsetMs;
+      service.recheck();
+    };
+  });
   telemetry.gauge(
     'clock.offset.seconds',
     'How far the clock is ahead of the perspectives’, by the last evidence.',
@@ -206,14 +175,18 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
   );
   telemetry.gauge('audit.sequence', 'Records of the audit log.', () => auditLog.sequence);
   telemetry.gauge('va.certificate.expiry.timestamp.seconds', 'End of the VA certificate, since 1970.', () =>
-    Math.floor(va.notAfter.getTime() / 1000),
+    Math.floor(issuing.va.notAfter.getTime() / 1000),
   );
+  let stopping = false;
   const admin = await startAdminServer(splitHostPort(config.admin), {
     metrics: () => telemetry.metrics(),
     missing: () => [
-      ...[vaRevocation.refusal(Date.now()), clock.refusal].filter((why) => why !== undefined),
+      ...(stopping ? ['stopping'] : []),
+      ...[issuing.refusal(Date.now()), clock.refusal].filter((why) => why !== undefined),
       ...(troubleSince ? [`audit log since ${troubleSince.toISOString()}`] : []),
-      ...(va.notAfter <= new Date() ? [`VA certificate since ${va.notAfter.toISOString()}`] : []),
+      ...(issuing.va.notAfter <= new Date()
+        ? [`VA certificate since ${issuing.va.notAfter.toISOString()}`]
+        : []),
     ],
     status: () => ({
       auditSequence: auditLog.sequence,
@@ -223,14 +196,23 @@ export async function startSigner({ log, config: file, environment }: Start): Pr
       registryVersion: registryBook.current.version,
       directoryVersion,
       perspectives: registryBook.current.agents.size,
-      vaCertificateUntil: va.notAfter.toISOString(),
+      vaKey: issuing.inUse.key,
+      vaCertificate: issuing.inUse.certificate,
+      vaCertificateUntil: issuing.va.notAfter.toISOString(),
     }),
   });
   opened.defer(() => admin.close());
   const running = opened.move();
   return {
     ready: { grpc: `${splitHostPort(config.listen).host}:${service.port}`, admin: admin.url },
-    stop: () => running.disposeAsync(),
+    reload: () => settings.reload(),
+    async stop() {
+      stopping = true;
+      service.drain();
+      const until = uptime() + settings.current.drainMs;
+      while (draws.size > 0 && uptime() < until) await delay(20);
+      await running.disposeAsync();
+    },
   };
 }
 

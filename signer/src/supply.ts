@@ -24,13 +24,13 @@ const kinds: Partial<Record<RevocationEvidenceKind, 'crl' | 'ocsp'>> = {
 };
 
 export class Supplies {
-  readonly #issuance: Issuance;
-  readonly #maxOctets: number;
+  readonly #issuance: () => Issuance;
+  readonly #maxOctets: () => number;
   readonly #log: Logger;
   readonly #open = new Map<string, number>();
 
   /** @param maxOctets of one CRL */
-  constructor(issuance: Issuance, maxOctets: number, log: Logger) {
+  constructor(issuance: () => Issuance, maxOctets: () => number, log: Logger) {
     this.#issuance = issuance;
     this.#maxOctets = maxOctets;
     this.#log = log;
@@ -80,10 +80,11 @@ export class Supplies {
         if (!about) {
           const known = kinds[kind];
           if (!known) return refuse('neither CRL nor OCSP response');
-          about = { kind: known, add: this.#issuance.supply(nonce, link, coordinator) };
+          about = { kind: known, add: this.#issuance().supply(nonce, link, coordinator) };
         }
         octets += piece.length;
-        if (octets > this.#maxOctets) return refuse(`longer than ${this.#maxOctets} octets`);
+        const maxOctets = this.#maxOctets();
+        if (octets > maxOctets) return refuse(`longer than ${maxOctets} octets`);
         pieces.push(piece);
       } catch (error) {
         failed(error);

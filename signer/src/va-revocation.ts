@@ -26,15 +26,22 @@ const freshMs = 1_000;
 const maxOctets = voucherLimits.revocationOctets;
 
 export class VaRevocation {
-  /** The VA certificate first. */
+  /** The VA certificate first; then those of the certificate that is to follow it. */
   readonly links: readonly Link[];
+  readonly #inUse: readonly Link[];
   readonly #evidence: RevocationEvidence;
   readonly #policy: RevocationPolicy;
   #state: State | undefined;
 
   /** @param evidence for these certificates alone: what is known of them must not be crowded out */
-  constructor(links: readonly Link[], evidence: RevocationEvidence, policy: RevocationPolicy) {
-    this.links = links;
+  constructor(
+    inUse: readonly Link[],
+    evidence: RevocationEvidence,
+    policy: RevocationPolicy,
+    next: readonly Link[] = [],
+  ) {
+    this.#inUse = inUse;
+    this.links = [...inUse, ...next];
     this.#evidence = evidence;
     this.#policy = policy;
   }
@@ -63,7 +70,7 @@ export class VaRevocation {
   #look(now: number): State {
     const state = this.#state;
     if (state && now >= state.at && now < state.at + freshMs) return state;
-    const statuses = this.links.map((link) => this.#evidence.status(link, new Date(now)));
+    const statuses = this.#inUse.map((link) => this.#evidence.status(link, new Date(now)));
     const refused = refusedBy(statuses, this.#policy);
     this.#state = {
       refusal: refused && `the VA's own certificate: ${describeStatus(refused)}`,

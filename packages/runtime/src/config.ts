@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import * as z from 'zod';
 import { RuntimeError } from './error.ts';
+import { linesOf } from './json-lines.ts';
 
 /** A path in a configuration file; relative ones are taken from the file's directory. */
 export const path = () => z.string().min(1).meta({ kind: 'path' });
@@ -12,22 +13,29 @@ export const hostPort = () => z.string().regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{
  * Reads a process's configuration once: a JSON file, then the environment over it, then strictly typed.
  * `MECAI_A__B_C=x` sets `a.bC`; values are JSON where they parse as such, else text.
  *
- * @throws RuntimeError `unreadable-file`; `bad-configuration` naming file, member and what was expected
+ * @throws RuntimeError `unreadable-file`; `bad-configuration` naming file, member, line and what was expected
  */
 export function loadConfig<Schema extends z.ZodObject>(
   schema: Schema,
   file: string,
   environment: Readonly<Record<string, string | undefined>>,
 ): z.output<Schema> {
-  const raw = parseJson(readText(file), file);
+  const text = readText(file);
+  const raw = parseJson(text, file);
   for (const [name, value] of Object.entries(environment)) {
     if (name.startsWith('MECAI_') && value !== undefined) override(raw, name, value);
   }
   const parsed = schema.safeParse(raw);
   if (!parsed.success) {
-    const problems = parsed.error.issues.map(
-      (issue) => `  ${issue.path.map(String).join('.') || '(top)'}: ${issue.message}`,
-    );
+    const lines = linesOf(text);
+    const problems = parsed.error.issues.map((issue) => {
+      const { message } = issue;
+      const named = issue.path.map(String);
+      // What is not known stands within what is; what is missing stands nowhere.
+      const unknown = issue.code === 'unrecognized_keys' ? [...named, issue.keys[0]!] : named;
+      const line = lines.get(unknown.join('.'));
+      return `  ${named.join('.') || '(top)'}: ${message}${line === undefined ? '' : `, in line ${line}`}`;
+    });
     throw new RuntimeError('bad-configuration', `${file}:\n${problems.join('\n')}`);
   }
   return absolutePaths(schema, parsed.data, dirname(resolve(file))) as z.output<Schema>;

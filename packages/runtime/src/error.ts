@@ -1,4 +1,8 @@
-export type RuntimeErrorCode = 'bad-configuration' | 'unreadable-file';
+export type RuntimeErrorCode =
+  | 'bad-configuration'
+  | 'unreadable-file'
+  /** The configuration is good, but not for a process that runs already. */
+  | 'needs-restart';
 
 export class RuntimeError extends Error {
   override readonly name = 'RuntimeError';

@@ -7,6 +7,12 @@ export type { Logger } from 'pino';
 export interface Running {
   /** What a starter of this process wants to know: its URLs and the like. */
   readonly ready: Readonly<Record<string, unknown>>;
+  /**
+   * Reads the configuration again, see `Settings.reload`.
+   *
+   * @returns the options that changed
+   */
+  reload?(): Promise<readonly string[]>;
   /** Ends everything in order; the process exits when it is done. */
   stop(): Promise<void>;
 }
@@ -28,8 +34,8 @@ export const createLogger = (name: string, level = 'info'): Logger =>
   );
 
 /**
- * The whole of a `main.ts`: `--config`, logging, SIGTERM and SIGINT, exit codes (0 stopped in order, 1 failed,
- * 2 misconfigured). A parent with an IPC channel is sent `{ ready }` once the process serves.
+ * The whole of a `main.ts`: `--config`, logging, SIGHUP (reload), SIGTERM and SIGINT, exit codes (0 stopped in order,
+ * 1 failed, 2 misconfigured). A parent with an IPC channel is sent `{ ready }` once the process serves.
  */
 export async function runProcess(
   name: string,
@@ -45,8 +51,14 @@ export async function runProcess(
   };
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
+  // One that comes while it starts may come after the configuration was read.
+  let hangUps = 0;
+  const hungUp = () => void hangUps++;
+  process.on('SIGHUP', hungUp);
   try {
     const running = await start({ log, config, environment: process.env, fail });
+    process.on('SIGHUP', () => void reloaded(running, log)).off('SIGHUP', hungUp);
+    if (hangUps > 0) void reloaded(running, log);
     const stop = (signal: string) => {
       if (stopping) return;
       stopping = true;
@@ -90,6 +102,17 @@ export async function runTask(
   } catch (error) {
     log.fatal(error instanceof Error ? error.message : String(error));
     process.exitCode = error instanceof RuntimeError ? 2 : 1;
+  }
+}
+
+/** Never rejects: a configuration that is not good changes nothing. */
+async function reloaded(running: Running, log: Logger): Promise<void> {
+  try {
+    const changed = await running.reload?.();
+    log.info({ changed }, 'configuration reloaded');
+  } catch (error) {
+    if (error instanceof RuntimeError) log.error({ code: error.code }, `not reloaded: ${error.message}`);
+    else log.error({ err: error }, 'not reloaded');
   }
 }
 

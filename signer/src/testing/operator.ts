@@ -13,7 +13,7 @@ export const operatorOf = ({ distrust, parts, registry }: World): OperatorParts 
     registryKey.publicKey,
   ]),
   registryUpdate: { policy: parts.policy, audit: parts.audit, publish: () => Promise.resolve() },
-  trustContexts: ['MOZ'],
+  trustContexts: () => ['MOZ'],
   audit: parts.audit,
   now: parts.now,
   random: parts.random,

@@ -23,11 +23,13 @@ export const serveWorld = (world: World, changes: Partial<ServiceOptions> = {}):
   startService({
     listen: '127.0.0.1:0',
     credentials: Svid.fixed(tlsOf('spiffe://mecai.test/signer')).serverCredentials(),
-    coordinators: [coordinator],
-    issuance: world.issuance,
-    operators: [],
+    terms: () => ({
+      coordinators: [coordinator],
+      issuance: world.issuance,
+      operators: [],
+      crlOctets: 1_048_576,
+    }),
     operator: operatorOf(world),
-    crlOctets: 1_048_576,
     describe: () => ({
       certificates: [],
       registryVersion: world.registry.version,

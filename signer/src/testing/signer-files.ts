@@ -97,6 +97,7 @@ export function createSignerFiles(): SignerFiles {
     registry: write('registry.json', registryText()),
     trustContexts: contexts('trust', { MOZ: pem(webRoot) }),
     auditLog: at('audit.jsonl'),
+    drainMs: 0,
     // The certificates here name no CRL.
     revocation: { policy: 'allow-unknown' },
   };

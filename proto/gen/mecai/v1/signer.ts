@@ -74,6 +74,8 @@ export const RefusalCode = {
   REFUSAL_CODE_REVOCATION_UNKNOWN: 12,
   /** REFUSAL_CODE_CLOCK - The signer's clock is not that of the perspectives. */
   REFUSAL_CODE_CLOCK: 13,
+  /** REFUSAL_CODE_STOPPING - The signer is stopping and gives no draw any more; evidence for open ones is still taken. Ask another. */
+  REFUSAL_CODE_STOPPING: 14,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -94,6 +96,7 @@ export namespace RefusalCode {
   export type REFUSAL_CODE_FORBIDDEN_TARGET = typeof RefusalCode.REFUSAL_CODE_FORBIDDEN_TARGET;
   export type REFUSAL_CODE_REVOCATION_UNKNOWN = typeof RefusalCode.REFUSAL_CODE_REVOCATION_UNKNOWN;
   export type REFUSAL_CODE_CLOCK = typeof RefusalCode.REFUSAL_CODE_CLOCK;
+  export type REFUSAL_CODE_STOPPING = typeof RefusalCode.REFUSAL_CODE_STOPPING;
   export type UNRECOGNIZED = typeof RefusalCode.UNRECOGNIZED;
 }
 
