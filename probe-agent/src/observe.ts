@@ -17,6 +17,8 @@ export interface ObserverParts {
   readonly allowedTargets: readonly Prefix[];
   readonly bindIpv4?: string | undefined;
   readonly bindIpv6?: string | undefined;
+  /** Without the end of the handshake, under TLS 1.3. */
+  readonly stopEarly?: boolean;
   readonly maxInFlight: number;
   /** What campaigns may take; nothing when absent. */
   readonly campaigns?: CampaignLimits;
@@ -128,7 +130,7 @@ export class Observer {
   }
 
   #probe(target: Target, timeoutMs: number): Promise<ProbeResult> {
-    const { prober, bindIpv4, bindIpv6 } = this.#parts;
+    const { prober, bindIpv4, bindIpv6, stopEarly = false } = this.#parts;
     const localAddress = target.address.length === 4 ? bindIpv4 : bindIpv6;
     const startTls = startTlsProtocols.find((protocol) => protocol === target.startTls);
     // The phases follow one another; together they stay within the task's time.
@@ -142,6 +144,7 @@ export class Observer {
       },
       {
         keyType: keyTypes[target.keyType] ?? 'any',
+        stopEarly,
         ...(localAddress !== undefined && { localAddress }),
         limits: { connectMs: share, preambleMs: share, handshakeMs: share },
       },

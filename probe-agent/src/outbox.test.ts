@@ -65,6 +65,24 @@ describe('observations', () => {
     expect(outbox.unconfirmed).toBe(0);
   });
 
+  it('of one turn of the event loop leave together', async () => {
+    const flushes: number[] = [];
+    let written = 0;
+    // The NATS client writes what was published when the turn's microtasks run.
+    const publish = () => {
+      if (written++ === 0) queueMicrotask(() => flushes.push(written));
+      return new Promise<never>(() => undefined);
+    };
+    const one = new Outbox({ publish }, 'oslo', 50, log);
+    for (let second = 1; second <= 3; second++) {
+      one.send(answer(second));
+      await Promise.resolve();
+    }
+    await new Promise(setImmediate);
+    await one.drain(0);
+    expect(flushes).toEqual([3]);
+  });
+
   it('are kept while NATS is gone, and stored once each when it is back', async () => {
     outbox.send(answer(1));
     await outbox.drain(5_000);

@@ -29,6 +29,8 @@ export class Outbox {
   readonly #log: Logger;
   // In the order of arrival: the oldest is the first to be dropped.
   readonly #unconfirmed = new Map<string, Entry>();
+  /** Not offered yet. */
+  #fresh: Entry[] = [];
   #dropped = 0;
   #troubled = false;
   #emptied: (() => void) | undefined;
@@ -60,7 +62,8 @@ export class Outbox {
     if (this.#unconfirmed.has(entry.id)) return;
     this.#unconfirmed.set(entry.id, entry);
     if (this.#unconfirmed.size > this.#capacity) this.#dropOldest();
-    this.#offer(entry);
+    // What is ready in one turn of the event loop leaves in one write.
+    if (this.#fresh.push(entry) === 1) setImmediate(() => this.#offerFresh());
   }
 
   /** The connection is back: what was under way when it broke is lost, and need not be waited for. */
@@ -82,6 +85,14 @@ export class Outbox {
     }
     for (const entry of this.#unconfirmed.values()) clearTimeout(entry.pause);
     this.#unconfirmed.clear();
+  }
+
+  #offerFresh(): void {
+    const fresh = this.#fresh;
+    this.#fresh = [];
+    for (const entry of fresh) {
+      if (entry.offers === 0 && this.#unconfirmed.has(entry.id)) this.#offer(entry);
+    }
   }
 
   #offer(entry: Entry): void {

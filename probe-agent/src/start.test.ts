@@ -192,6 +192,18 @@ describe('configuration', () => {
     );
   });
 
+  it.each([
+    [false, 'finished'],
+    [true, 'broken off'],
+  ])('probe.stopEarly %j: servers see the handshake %s', async (stopEarly, end) => {
+    const asked = await tlsServer([ecdsa]);
+    await start({ probe: { stopEarly } });
+    const { observation } = await answerOf({ port: asked.port });
+    expect(observation).toMatchObject({ possessionProven: true, failure: undefined });
+    expect(await asked.handshake).toBe(end);
+    await asked.close();
+  });
+
   it('probe.inFlight: how much at once', async () => {
     const silent = await silentServer();
     await start({ probe: { inFlight: 1 } });

@@ -52,6 +52,7 @@ export async function startAgent({ log, config: file, environment, fail }: Start
     allowedTargets: config.allowedTargets.map(parsePrefix),
     bindIpv4: config.probe.bindIpv4,
     bindIpv6: config.probe.bindIpv6,
+    stopEarly: config.probe.stopEarly,
     maxInFlight: config.probe.inFlight,
     campaigns: { inFlight: config.probe.campaignInFlight, perSecond: config.probe.campaignPerSecond },
     now: Date.now,

@@ -82,9 +82,10 @@ export class LastSeen {
   async #write(some: readonly Pending[]): Promise<void> {
     const { database, noticeOfAddresses } = this.#parts;
     const rows = some.flatMap(({ sight, leaf, at }) => endpointRows(sight, leaf, at));
-    if (!noticeOfAddresses) return void (await upsertEndpoints(database(), rows));
+    // One for all: by itself each statement would wait for the disk.
     await database().transaction(async (statements) => {
       const fresh = new Set(await upsertEndpoints(statements, rows));
+      if (!noticeOfAddresses) return;
       for (const { sight, leaf, at } of some) {
         const { subject, requester, authenticated } = sight.question;
         if (!endpointRows(sight, leaf, at).some((row) => fresh.has(endpointKey(row)))) continue;

@@ -10,7 +10,7 @@ import { constructed, implicit, tags } from './der-tags.ts';
 import { PkiError } from './error.ts';
 import * as read from './extensions.ts';
 import { generalNames } from './general-names.ts';
-import { nameKey } from './name.ts';
+import { nameKey, sameName } from './name.ts';
 import { publicKey, type Vertex, vertexOf } from './vertex.ts';
 
 /** Which certificates a CRL is about (RFC 5280 section 5.2.5). */
@@ -236,7 +236,7 @@ export function assertCurrent(crl: Crl, now: Date): void {
  * the CRL, one of the certificate's must name it.
  */
 export function covers(crl: Crl, certificate: Certificate): boolean {
-  if (nameKey(crl.issuer) !== nameKey(certificate.issuer)) return false;
+  if (!sameName(crl.issuer, certificate.issuer)) return false;
   const { scope } = crl;
   if (!scope) return true;
   const ca = read.basicConstraints(certificate)?.ca ?? false;
@@ -255,7 +255,7 @@ export function deltaFits(base: Crl, delta: Crl): boolean {
   return (
     delta.baseNumber !== undefined &&
     base.baseNumber === undefined &&
-    nameKey(base.issuer) === nameKey(delta.issuer) &&
+    sameName(base.issuer, delta.issuer) &&
     sameScope(base.scope, delta.scope) &&
     sameOptional(base.authorityKeyIdentifier, delta.authorityKeyIdentifier) &&
     base.number >= delta.baseNumber &&

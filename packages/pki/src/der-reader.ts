@@ -161,7 +161,7 @@ export class DerReader {
   /** Octets below 128 only. */
   ia5String(tag: number = tags.ia5String): string {
     const content = this.content(tag);
-    if (content.some((octet) => octet >= 0x80)) throw malformed('IA5String');
+    for (let at = 0; at < content.length; at++) if (content[at]! >= 0x80) throw malformed('IA5String');
     return utf8.decode(content);
   }
 
@@ -174,15 +174,16 @@ export class DerReader {
   /** UTCTime or GeneralizedTime as RFC 5280 section 4.1.2.5 restricts them: seconds, no fraction, Z. */
   time(): Date {
     if (this.peek() === tags.generalizedTime) return this.generalizedTime();
-    const value = this.ia5String(tags.utcTime);
-    if (!/^\d{12}Z$/.test(value)) throw malformed('UTCTime');
-    return calendar(`${Number(value.slice(0, 2)) < 50 ? '20' : '19'}${value}`);
+    const value = this.content(tags.utcTime);
+    if (value.length !== 13) throw malformed('UTCTime');
+    const year = twoDigits(value, 0);
+    return calendar(year < 50 ? 2000 + year : 1900 + year, value, 2);
   }
 
   generalizedTime(tag: number = tags.generalizedTime): Date {
-    const value = this.ia5String(tag);
-    if (!/^\d{14}Z$/.test(value)) throw malformed('GeneralizedTime');
-    return calendar(value);
+    const value = this.content(tag);
+    if (value.length !== 15) throw malformed('GeneralizedTime');
+    return calendar(twoDigits(value, 0) * 100 + twoDigits(value, 2), value, 4);
   }
 
   #next(tag: number | undefined): { start: number; end: number } {
@@ -222,22 +223,34 @@ function arcValue(content: Uint8Array, start: number, last: number): number | bi
   return value;
 }
 
-function calendar(value: string): Date {
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = [0, 4, 6, 8, 10, 12].map((at) =>
-    Number(value.slice(at, at === 0 ? 4 : at + 2)),
-  );
+/** @param at where the month begins, the year being read */
+function calendar(year: number, value: Uint8Array, at: number): Date {
+  const month = twoDigits(value, at);
+  const day = twoDigits(value, at + 2);
+  const hour = twoDigits(value, at + 4);
+  const minute = twoDigits(value, at + 6);
+  const second = twoDigits(value, at + 8);
   const date = new Date(0);
   date.setUTCFullYear(year, month - 1, day);
   date.setUTCHours(hour, minute, second);
   // Date rolls 31 April over to 1 May; a time that does not come back as written is none.
   const same =
+    value[at + 10] === letterZ &&
     date.getUTCMonth() === month - 1 &&
     date.getUTCDate() === day &&
-    date.getUTCHours() === hour &&
-    date.getUTCMinutes() === minute &&
-    date.getUTCSeconds() === second;
+    hour < 24 &&
+    minute < 60 &&
+    second < 60;
   if (!same) throw malformed('time');
   return date;
+}
+
+const letterZ = 0x5a;
+
+function twoDigits(value: Uint8Array, at: number): number {
+  const [tens, ones] = [value[at]! - 0x30, value[at + 1]! - 0x30];
+  if (tens < 0 || tens > 9 || ones < 0 || ones > 9) throw malformed('time');
+  return tens * 10 + ones;
 }
 
 const malformed = (what: string, cause?: unknown) => new PkiError('malformed', `DER: ${what}`, { cause });

@@ -33,9 +33,41 @@ describe('the reader', () => {
     expect(() => new DerReader(Uint8Array.from(bytes)).raw()).toThrow(PkiError);
   });
 
-  it('refuses dates that no calendar has', () => {
-    expect(() => new DerReader(der.tlv(0x17, Buffer.from('260230000000Z'))).time()).toThrow(PkiError);
-    expect(() => new DerReader(der.tlv(0x17, Buffer.from('2602280000Z'))).time()).toThrow(PkiError);
+  it.each([
+    '20260230000000Z',
+    '20261301000000Z',
+    '20260001000000Z',
+    '20260228240000Z',
+    '20260228006000Z',
+    '20260228000060Z',
+    '20260228000000z',
+    '2026022800000Z',
+    '20260228000000.5Z',
+    '202602280000 0Z',
+    '260230000000Z',
+    '2602280000Z',
+    '26022800000:Z',
+    '260228000000+',
+  ])('refuses %s, which no calendar has', (text) => {
+    const tag = text.length > 13 ? 0x18 : 0x17;
+    expect(() => new DerReader(der.tlv(tag, Buffer.from(text))).time()).toThrow(PkiError);
+  });
+
+  it('reads the times that are there', () => {
+    const date = (min: string, max: string) =>
+      fc.date({ min: new Date(min), max: new Date(max), noInvalidDate: true });
+    const digits = (time: Date) => time.toISOString().replace(/[-:T]|\.\d+/g, '');
+    const back = (tag: number, text: string) => digits(new DerReader(der.tlv(tag, Buffer.from(text))).time());
+    fc.assert(
+      fc.property(date('1950-01-01', '2049-12-31T23:59:59Z'), (time) => {
+        expect(back(0x17, digits(time).slice(2))).toBe(digits(time));
+      }),
+    );
+    fc.assert(
+      fc.property(date('0000-01-01', '9999-12-31T23:59:59Z'), (time) => {
+        expect(back(0x18, digits(time))).toBe(digits(time));
+      }),
+    );
   });
 
   it('throws nothing but PkiError, whatever the bytes', () => {

@@ -3,6 +3,7 @@
  *
  *   Name ::= CHOICE { rdnSequence SEQUENCE OF SET SIZE (1..MAX) OF SEQUENCE { type OID, value ANY } }
  */
+import { sameBytes } from '@mecai/addresses';
 import { DerReader } from './der-reader.ts';
 import { tags } from './der-tags.ts';
 
@@ -64,6 +65,10 @@ export function rdnKeys(name: Uint8Array): string[] {
 
 /** A whole name as one string, equal where the names match. The empty name is `''`. */
 export const nameKey = (name: Uint8Array): string => rdnKeys(name).join(',');
+
+/** Whether two names match. Nearly always they are the same to the octet. */
+export const sameName = (a: Uint8Array, b: Uint8Array): boolean =>
+  sameBytes(a, b) || nameKey(a) === nameKey(b);
 
 /** An empty SEQUENCE. */
 export const isEmptyName = (name: Uint8Array): boolean => name.length === 2;

@@ -33,10 +33,18 @@ export interface VerifiedVoucher {
 interface Issuer {
   readonly key: VoucherKey;
   readonly path: VaPath;
+  /** By digest: a VA's responses are the same in many vouchers. */
+  readonly known: Map<string, Known>;
+}
+interface Known {
+  readonly at: Date;
+  readonly documents: readonly KnownDocuments[];
 }
 
 /** Issuers remembered; an attacker's certificates never get in, as only trusted ones do. */
 const maxIssuers = 64;
+/** Of each issuer: the ones before are not asked about again. */
+const maxKnown = 8;
 
 /**
  * Verifies vouchers against a fixed list of roots, and remembers the issuers it has found good. What it
@@ -48,7 +56,6 @@ export class VoucherVerifier {
   readonly #clockSkewMs: number;
   readonly #revocation: readonly RevocationDocument[];
   readonly #issuers = new Map<string, Issuer>();
-  readonly #known = new Map<string, { readonly at: Date; readonly documents: readonly KnownDocuments[] }>();
 
   /** Throws `VoucherError` `malformed` for a root that cannot be read. */
   constructor({ roots, maxAgeSeconds = Infinity, clockSkewSeconds = 300, revocation = [] }: VerifierOptions) {
@@ -65,9 +72,10 @@ export class VoucherVerifier {
   verify(signedVoucher: Uint8Array, now: Date): VerifiedVoucher {
     const parsed = parseSignedVoucher(signedVoucher);
     checkDigest(parsed);
-    const { key, path } = this.#issuer(parsed, now);
+    const issuer = this.#issuer(parsed, now);
+    const { key, path } = issuer;
     checkSignature(parsed, key);
-    const status = vaStatusFrom(path.certificates, this.#documents(parsed, path, now), now);
+    const status = vaStatusFrom(path.certificates, this.#documents(parsed, issuer, now), now);
     checkNotRevoked(status);
     this.#checkTimes(parsed.voucher, now);
     return {
@@ -91,26 +99,27 @@ export class VoucherVerifier {
     const included = parsed.certificates
       .filter((one) => one !== parsed.vaCertificate)
       .map((one) => readCertificate(one, 'included certificate'));
-    const issuer = { key, path: findVaPath(certificate, included, this.#roots, now) };
+    const issuer = { key, path: findVaPath(certificate, included, this.#roots, now), known: new Map() };
     if (this.#issuers.size >= maxIssuers) this.#issuers.delete(this.#issuers.keys().next().value!);
     this.#issuers.set(name, issuer);
     return issuer;
   }
 
-  /** A VA's responses are the same in many vouchers. */
-  #documents(parsed: SignedVoucher, { certificates }: VaPath, now: Date): readonly KnownDocuments[] {
-    const documents = [...parsed.revocation, ...this.#revocation];
-    if (documents.length === 0) return verifyVaDocuments(certificates, documents, now);
-    const name = [...certificates, ...documents]
-      .map((one) => text(hash('sha256', one.der, 'buffer')))
-      .join('');
-    const known = this.#known.get(name);
+  #documents(
+    { revocation }: SignedVoucher,
+    { path: { certificates }, known }: Issuer,
+    now: Date,
+  ): readonly KnownDocuments[] {
+    const documents = [...revocation, ...this.#revocation];
+    // Those of the verifier are always the same.
+    const name = revocation.map(({ kind, der }) => kind + text(hash('sha256', der, 'buffer'))).join('');
+    const before = known.get(name);
     // What was not from the future then is not now.
-    if (known && known.at <= now) return known.documents;
+    if (before && before.at <= now) return before.documents;
     const found = verifyVaDocuments(certificates, documents, now);
     if (found.some(({ problems }) => problems.length > 0)) return found;
-    if (this.#known.size >= maxIssuers) this.#known.delete(this.#known.keys().next().value!);
-    this.#known.set(name, { at: now, documents: found });
+    if (known.size >= maxKnown) known.delete(known.keys().next().value!);
+    known.set(name, { at: now, documents: found });
     return found;
   }
 

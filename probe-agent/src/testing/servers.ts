@@ -8,6 +8,8 @@ export interface TestServer {
   readonly port: number;
   /** Addresses that connected. */
   readonly peers: string[];
+  /** How the first TLS handshake ended for the server. */
+  readonly handshake: Promise<'finished' | 'broken off'>;
   /** Resolves with the first connection. */
   readonly connected: Promise<void>;
   close(): Promise<void>;
@@ -31,21 +33,26 @@ export const key = ({ privateKey }: TestCertificate) => privateKey.export({ form
 
 /** Shows the certificate whose key the client's signature algorithms fit. */
 export const tlsServer = (certificates: readonly TestCertificate[], options: TlsOptions = {}) => {
+  const handshake = Promise.withResolvers<'finished' | 'broken off'>();
   const server = createTlsServer(
     { cert: certificates.map(pem), key: certificates.map(key), ...options },
     (socket) => {
+      handshake.resolve('finished');
       socket.on('error', () => socket.destroy());
       socket.end();
     },
   );
-  server.on('tlsClientError', () => undefined);
-  return listen(server);
+  server.on('tlsClientError', () => handshake.resolve('broken off'));
+  return listen(server, handshake.promise);
 };
 
 /** Accepts, and never says a word. */
 export const silentServer = () => listen(createServer(() => undefined));
 
-async function listen(server: Server): Promise<TestServer> {
+async function listen(
+  server: Server,
+  handshake: TestServer['handshake'] = new Promise(() => undefined),
+): Promise<TestServer> {
   const sockets = new Set<Socket>();
   const peers: string[] = [];
   const first = Promise.withResolvers<void>();
@@ -62,6 +69,7 @@ async function listen(server: Server): Promise<TestServer> {
   return {
     port,
     peers,
+    handshake,
     connected: first.promise,
     close: () => {
       for (const socket of sockets) socket.destroy();
