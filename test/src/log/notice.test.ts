@@ -39,7 +39,12 @@ beforeAll(async () => {
     {
       coordinator: {
         publicUrl: 'https://va.test',
-        certificateLog: { hold: { maxMs: 3_600_000 }, waivers: { approvals: true } },
+        certificateLog: {
+          hold: { maxMs: 3_600_000 },
+          waivers: { approvals: true },
+          notices: { ofAddresses: true },
+          lastSeenEveryMs: 100,
+        },
         allowedTargets: ['127.0.0.0/8'],
         notice: {
           identity: { certificate: 'mail.pem', key: 'mail.key' },
@@ -102,6 +107,21 @@ const file = (name: string, content: Uint8Array) => {
   writeFileSync(join(asker.network.directory, name), content);
   return join(asker.network.directory, name);
 };
+/** In the owner's mailbox, about this certificate, signed: the words of each, quoted-printable undone as far as it matters. */
+const mailsAbout = (leaf: TestCertificate): string[] =>
+  postfix
+    .mailbox('owner')
+    .filter((mail) =>
+      mail
+        .toString()
+        .replace(/\r?\n[ \t]+/g, ' ')
+        .includes(`: ${idOf(leaf)}`),
+    )
+    .map((mail) => {
+      const args = ['cms', '-verify', '-in', file('mail', mail), '-CAfile', root];
+      const entity = execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'pipe'] }).toString();
+      return entity.replace(/=\r?\n/g, '');
+    });
 const formPost = (path: string, body: string): Promise<string> =>
   new Promise((resolve, reject) => {
     const headers = { 'content-type': 'application/x-www-form-urlencoded' };
@@ -120,16 +140,13 @@ describe('a running network', { timeout: 120_000 }, () => {
     const ask = await asker.about([leaf, asker.network.pki.webIntermediate]);
     expect((await ask()).status).toBe('on-hold');
 
-    const [mail] = await waitFor(() => {
-      const mails = postfix.mailbox('owner');
+    const [text] = await waitFor(() => {
+      const mails = mailsAbout(leaf);
       return mails.length > 0 && mails;
     });
+    const [mail] = postfix.mailbox('owner');
     const subject = /^Subject: (.*\r?\n[ \t].*)$/m.exec(mail!.toString())![1]!.replace(/\s+/g, ' ');
     expect(subject).toBe(`certificate for ${serverName}: ${idOf(leaf)}`);
-    const args = ['cms', '-verify', '-in', file('mail', mail!), '-CAfile', root];
-    const entity = execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'pipe'] }).toString();
-    // Quoted-printable, as far as it matters here.
-    const text = entity.replace(/=\r?\n/g, '');
     expect(text).toContain('endpoint     127.0.0.80 port');
     expect(text).toMatch(/(RIPE NCC|ARIN|APNIC), AS\d+: this certificate over IPv4/);
     expect(text).toContain(`https://va.test/certificates/${idOf(leaf)}`);
@@ -160,5 +177,32 @@ describe('a running network', { timeout: 120_000 }, () => {
     const [, expiry] = /^mecai_notice_certificate_expiry_timestamp_seconds\S* (\S+)/m.exec(metrics) ?? [];
     expect(Number(expiry) * 1_000 - Date.now()).toBeGreaterThan(29 * 86_400_000);
     expect(metrics).toMatch(/mecai_outbox_tries_total\{.*outcome="sent".*\} \d/);
+  });
+
+  it('tells the owner once of each new address at which a known certificate appears', async () => {
+    const chain = [
+      serverCertificate(asker.network.pki.webIntermediate, { dns: [serverName] }, 'ecdsa'),
+      asker.network.pki.webIntermediate,
+    ] as const;
+    const [leaf] = chain;
+    const at = (address: string) => asker.about(chain, serverName, address);
+    const [first, second, third] = [await at('127.0.0.80'), await at('127.0.0.81'), await at('127.0.0.82')];
+    expect((await first()).status).toBe('on-hold');
+    for (const ask of [second, first, second]) expect((await ask()).status).toBe('on-hold');
+    await waitFor(() => mailsAbout(leaf).length === 2);
+    // Asked about again and again, it is still one mail; the next address is another.
+    for (const ask of [second, first, third]) await ask();
+    await waitFor(() => mailsAbout(leaf).some((text) => text.includes('endpoint     127.0.0.82 port')));
+    const mails = mailsAbout(leaf);
+    expect(mails).toHaveLength(3);
+    const known = mails.filter((text) => text.includes('where it has not seen it before.'));
+    expect(known.map((text) => /endpoint +(127\.0\.0\.8\d) port/.exec(text)![1]).toSorted()).toEqual([
+      '127.0.0.81',
+      '127.0.0.82',
+    ]);
+    for (const text of known) {
+      expect(text).toContain('If this server is yours, nothing need be done.');
+      expect(text).toMatch(/(RIPE NCC|ARIN|APNIC), AS\d+: this certificate over IPv4/);
+    }
   });
 });

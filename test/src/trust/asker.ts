@@ -15,7 +15,6 @@ import {
 type Chain = readonly [TestCertificate, ...TestCertificate[]];
 
 export const serverName = 'www.example.test';
-const host = '127.0.0.80';
 const generous = { perMinute: 100_000_000, burst: 100_000_000 };
 
 /** A network, and servers to ask it about. */
@@ -49,7 +48,7 @@ export class Asker {
   }
 
   /** Starts a server with this chain; each call of what comes back asks for one voucher. */
-  async about(chain: Chain, name = serverName): Promise<() => Promise<ChainResult>> {
+  async about(chain: Chain, name = serverName, host = '127.0.0.80'): Promise<() => Promise<ChainResult>> {
     const endpoint = await tlsServer(chain, host);
     this.#endpoints.push(endpoint);
     const ca = readFileSync(this.network.files.httpsCa, 'utf8');
