@@ -24,7 +24,6 @@ import { enrolmentMigrations } from './enrolment/schema.ts';
 import { CoordinatorError } from './error.ts';
 import { type Route, serveRoutes } from './http-routes.ts';
 import { startVrpServer } from './http-server.ts';
-import { certificateStates } from './log/hold.ts';
 import { logMigrations } from './log/schema.ts';
 import { startCertificateLog } from './log/start.ts';
 import { coordinatorMeasures } from './measures.ts';
@@ -145,6 +144,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     publicUrl,
     newId: () => randomBytes(16).toString('hex'),
     notices: notices !== undefined,
+    telemetry,
     log,
     now: Date.now,
     fail: failUnlessEnding,
@@ -258,17 +258,6 @@ export async function startCoordinator({ log, config: file, environment, fail }:
   telemetry.gauge('reports.refused', 'Reports of clients beyond the limit.', () => reports.counts.refused);
   telemetry.gauge('agent.silent.seconds', 'Since the last sign of life of each agent.', () =>
     Array.from(inForce().agents.keys(), (agent) => [(perspectives?.silentMs(agent) ?? 0) / 1000, { agent }]),
-  );
-  telemetry.gauge<'state'>('certificates', 'Certificates in the log by state, as of the last sweep.', () =>
-    certificateStates.flatMap((state) => {
-      const count = certificateLog.counts?.[state];
-      return count === undefined ? [] : [[count, { state }] as const];
-    }),
-  );
-  telemetry.gauge(
-    'certificates.last.seen.pending',
-    'Endpoints whose last request is not written yet.',
-    () => certificateLog.lastSeenPending,
   );
   const admin = await startAdminServer(splitHostPort(config.admin), {
     metrics: () => telemetry.metrics(),

@@ -135,6 +135,33 @@ export async function certificatesFor(
   return rows.map(summaryOf);
 }
 
+/** What waits, and since when; milliseconds since 1970, undefined where nothing does. */
+export interface Ages {
+  /** First request of the certificate whose hold ends next. */
+  readonly held: number | undefined;
+  /** The objection that has waited longest for an operator. */
+  readonly objected: number | undefined;
+  /** When the hold that ends next ends: in the past, it is overdue. */
+  readonly holdEnds: number | undefined;
+}
+
+export async function agesOf(statements: Statements): Promise<Ages> {
+  const [held] = await statements.query<{ hold_until: number; first_request: number }>(
+    `select hold_until, first_request from certificate where state = 'held' order by hold_until limit 1`,
+  );
+  // The last objection to each: one may have been decided, and another raised.
+  const [objected] = await statements.query<{ at: number | null }>(
+    `select min(at) as at from (select max(e.at) as at from certificate c
+       join certificate_event e on e.sha256 = c.sha256 and e.kind = 'objected'
+       where c.state = 'objected' group by c.sha256) as last`,
+  );
+  return {
+    held: held?.first_request,
+    objected: objected?.at ?? undefined,
+    holdEnds: held?.hold_until,
+  };
+}
+
 export interface StateCounts extends Readonly<Record<CertificateState, number>> {
   /** When those were counted that are many, milliseconds since 1970. */
   readonly countedAt: number;

@@ -6,7 +6,7 @@ import { dnsClient } from '../dns/dns-client.ts';
 import { type LogScene, allWaivers, hour, logScene, webServer } from '../testing/certificate-log.ts';
 import { type TestDns, startDns } from '../../../test/src/parts/dns-server.ts';
 import { signedStatement } from '../testing/statements.ts';
-import { certificateCase, certificatesFor, certificatesIn, countStates } from './cases.ts';
+import { agesOf, certificateCase, certificatesFor, certificatesIn, countStates } from './cases.ts';
 import { factsOf, hex, sha256 } from './certificate-facts.ts';
 import { Objections } from './objections.ts';
 import { logRoutes } from './routes.ts';
@@ -249,6 +249,37 @@ describe.each(engines)('an objection on %s', (engine) => {
     expect((await page(webServer(www))).status).toBe(404);
     const counts = await countStates(scene.database, undefined, 0);
     expect(counts).toEqual({ held: 1, objected: 0, cleared: 0, expired: 0, countedAt: 0 });
+  });
+});
+
+describe.each(engines)('how long something waits, on %s', (engine) => {
+  const databases = testDatabases(engine);
+
+  it('is counted from the first request of what is held, and from the last objection', async () => {
+    const { scene, objections } = await stage(databases);
+    expect(await agesOf(scene.database)).toEqual({
+      held: undefined,
+      objected: undefined,
+      holdEnds: undefined,
+    });
+    const began = scene.now;
+    const [rogue, late] = [webServer(www), webServer(www)];
+    await scene.ask(rogue);
+    scene.now += 1_000;
+    await scene.ask(late);
+    expect(await agesOf(scene.database)).toEqual({
+      held: began,
+      objected: undefined,
+      holdEnds: began + 72 * hour,
+    });
+    const object = () => objections.object(sha256(rogue.der), { by: 'operator', detail: { author: 'Ada' } });
+    await object();
+    expect(await agesOf(scene.database)).toMatchObject({ held: began + 1_000, objected: scene.now });
+    scene.now += 5_000;
+    await objections.clear(sha256(rogue.der), { author: 'Ada' });
+    scene.now += 5_000;
+    await object();
+    expect(await agesOf(scene.database)).toMatchObject({ objected: scene.now });
   });
 });
 

@@ -1,11 +1,12 @@
-import { type Logger, reasonOf } from '@mecai/runtime';
+import { type Logger, type Telemetry, reasonOf } from '@mecai/runtime';
 import type { DnsClient } from '../dns/dns-client.ts';
 import type { Route } from '../http-routes.ts';
 import type { Store } from '../store.ts';
 import { CertificateLog } from './certificate-log.ts';
-import { type StateCounts, countStates } from './cases.ts';
+import { type Ages, type StateCounts, agesOf, countStates } from './cases.ts';
 import { type CertificateLogConfig, authoritiesOf, caContactsOf, ctLogsOf, holdPolicyOf } from './config.ts';
 import { LastSeen } from './last-seen.ts';
+import { logMeasures } from './measures.ts';
 import { Objections } from './objections.ts';
 import { logRoutes } from './routes.ts';
 import { sweep } from './sweep.ts';
@@ -14,10 +15,6 @@ export interface RunningCertificateLog {
   readonly certificates: CertificateLog;
   readonly objections: Objections;
   readonly routes: readonly Route[];
-  /** Not older than the last sweep; undefined before the first. */
-  readonly counts: StateCounts | undefined;
-  /** Endpoints whose last request is not written yet. */
-  readonly lastSeenPending: number;
   /** Before the store closes. */
   stop(): Promise<void>;
 }
@@ -32,12 +29,13 @@ export function startCertificateLog(options: {
   readonly newId: () => string;
   /** Whether somebody sends them. */
   readonly notices: boolean;
+  readonly telemetry: Telemetry;
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly fail: (error: unknown) => void;
 }): RunningCertificateLog {
-  const { config, store, dns, publicUrl, newId, notices, log, now, fail } = options;
+  const { config, store, dns, publicUrl, newId, notices, telemetry, log, now, fail } = options;
   const database = () => store.database;
   const lastSeen = new LastSeen({ database, noticeOfAddresses: notices && config.notices.ofAddresses, log });
   const certificates = new CertificateLog({
@@ -54,6 +52,8 @@ export function startCertificateLog(options: {
   const authorities = authoritiesOf(config);
   const { successors } = config.waivers;
   let counts: StateCounts | undefined;
+  let ages: Ages | undefined;
+  logMeasures(telemetry, () => ({ counts, ages, lastSeenPending: lastSeen.pending }), now);
   const writing = setInterval(() => {
     lastSeen.flush().catch(fail);
   }, config.lastSeenEveryMs);
@@ -63,6 +63,7 @@ export function startCertificateLog(options: {
     try {
       const done = await sweep({ database: store.database, keepExpiredMs: config.keepExpiredMs }, now());
       counts = await countStates(store.database, counts, now());
+      ages = await agesOf(store.database);
       if (done && done.cleared + done.expired + done.forgotten > 0) log.info(done, 'certificate log swept');
     } catch (error) {
       log.warn({ reason: reasonOf(error) }, 'the certificate log could not be swept');
@@ -75,12 +76,6 @@ export function startCertificateLog(options: {
     certificates,
     objections,
     routes: logRoutes({ database, objections, authorities, successors, now }),
-    get counts() {
-      return counts;
-    },
-    get lastSeenPending() {
-      return lastSeen.pending;
-    },
     async stop() {
       clearInterval(writing);
       clearInterval(sweeps);

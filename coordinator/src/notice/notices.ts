@@ -1,9 +1,9 @@
 /** Everything that tells people: looks up contacts, sends what is due, ends in order. */
 import type { Database } from '@mecai/database';
 import { type Logger, reasonOf } from '@mecai/runtime';
+import { type Backlog, backlogOf } from './backlog.ts';
 import { type CourierParts, courierRound } from './courier.ts';
 import { type LookupParts, lookupRound } from './lookup.ts';
-import { type OpenState, countDeliveries } from './outbox.ts';
 
 export interface NoticesParts {
   readonly database: Database;
@@ -33,7 +33,7 @@ export class Notices {
   readonly #closing = Promise.withResolvers<void>();
   #woken = Promise.withResolvers<void>();
   #ended = false;
-  #counts: Readonly<Record<OpenState, number>> | undefined;
+  #backlog: Backlog | undefined;
 
   constructor(parts: NoticesParts) {
     this.#parts = parts;
@@ -42,7 +42,7 @@ export class Notices {
     this.#loops = [
       this.#loop('upkeep', upkeepMs, async () => {
         await forget(now() - keepMs);
-        this.#counts = await countDeliveries(database);
+        this.#backlog = await backlogOf(database, now());
         return false;
       }),
       ...couriers.map((courier) =>
@@ -62,8 +62,8 @@ export class Notices {
   }
 
   /** As of some seconds ago. */
-  get counts(): Readonly<Record<OpenState, number>> | undefined {
-    return this.#counts;
+  get backlog(): Backlog | undefined {
+    return this.#backlog;
   }
 
   /**

@@ -7,7 +7,8 @@ import { isDnsName } from './names.ts';
 /** `mailto:` with one address, or the URL of a webhook. */
 export type Recipient = string;
 
-export type Medium = 'mail' | 'webhook' | 'call';
+export const media = ['mail', 'webhook', 'call'] as const;
+export type Medium = (typeof media)[number];
 
 export const mediumOf = (recipient: Recipient): Medium =>
   recipient.startsWith('mailto:') ? 'mail' : recipient.startsWith('tel:') ? 'call' : 'webhook';

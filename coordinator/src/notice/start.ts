@@ -9,6 +9,8 @@ import { CoordinatorError } from '../error.ts';
 import type { Route } from '../http-routes.ts';
 import type { NoticeConfig } from './config.ts';
 import { type OpenNotices, openNotices, readNoticeSecrets } from './open.ts';
+import { secondsSince } from '../seconds-since.ts';
+import type { Waiting } from './backlog.ts';
 import { subscriptionRoutes } from './subscription-routes.ts';
 
 export interface RunningNotices {
@@ -47,8 +49,28 @@ export function startNotices(options: {
     'When the certificate ends that mails and statements are signed with.',
     () => secrets.identity.certificates[0]!.notAfter.getTime() / 1_000,
   );
+  const backlog = () => open?.notices.backlog;
   telemetry.gauge('outbox.deliveries', 'Deliveries that wait, are dead or bounced.', () =>
-    Object.entries(open?.notices.counts ?? {}).map(([state, count]) => [count, { state }] as const),
+    Object.entries(backlog()?.deliveries ?? {}).map(([state, count]) => [count, { state }] as const),
+  );
+  telemetry.gauge(
+    'outbox.lookups',
+    'Notices whose contacts are not all looked up yet.',
+    () => backlog()?.lookups,
+  );
+  const stages = (since: keyof Waiting) => () =>
+    Object.entries(backlog()?.stages ?? {}).map(
+      ([stage, waiting]) => [secondsSince(waiting[since], options.now()), { stage }] as const,
+    );
+  telemetry.gauge(
+    'outbox.oldest.seconds',
+    'Since the oldest was put in of what is not out yet, contacts that are looked up or deliveries.',
+    stages('oldest'),
+  );
+  telemetry.gauge(
+    'outbox.late.seconds',
+    'Since the first was due of what no coordinator is at.',
+    stages('due'),
   );
   let open: OpenNotices | undefined;
   let stopped = false;

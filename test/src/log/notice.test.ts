@@ -1,40 +1,29 @@
 /** A running network that tells domain owners: the mail in a mailbox, a bounce, an approval by telephone. */
 import { execFile, execFileSync } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
+import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { type Server, createServer } from 'node:http';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type TestCertificate, serverCertificate } from '../network/index.ts';
 import { type Postfix, startPostfix } from '../parts/postfix.ts';
 import { Asker, serverName } from '../trust/asker.ts';
+import { identity, noticeOf, startRegistry } from './owners.ts';
 
 const script = join(import.meta.dirname, '../../../admin/src/main.ts');
 const domain = 'example.test';
 let postfix: Postfix;
-let rdap: Server;
+let registry: Awaited<ReturnType<typeof startRegistry>>;
 let asker: Asker;
 let root: string;
 
 beforeAll(async () => {
   postfix = await startPostfix({ domains: [domain, 'va.test'], mailboxes: ['owner', 'bounces'] });
-  rdap = createServer((asked, response) => {
-    const { port } = rdap.address() as { port: number };
-    const bootstrap = { services: [[['test'], [`http://127.0.0.1:${port}/`]]] };
-    const contact = [
-      ['email', {}, 'text', `owner@${domain}`],
-      ['email', {}, 'text', `left@${domain}`],
-      ['tel', { type: 'voice' }, 'uri', 'tel:+49-30-123456'],
-    ];
-    const entities = [{ roles: ['registrant'], vcardArray: ['vcard', contact] }];
-    const object = { objectClassName: 'domain', ldhName: domain, entities };
-    response.end(JSON.stringify(asked.url === '/dns.json' ? bootstrap : object));
-  });
-  rdap.listen(0, '127.0.0.1');
-  await once(rdap, 'listening');
-  const { port } = rdap.address() as { port: number };
+  registry = await startRegistry(domain, [
+    ['email', {}, 'text', `owner@${domain}`],
+    ['email', {}, 'text', `left@${domain}`],
+    ['tel', { type: 'voice' }, 'uri', 'tel:+49-30-123456'],
+  ]);
   asker = await Asker.start(
     {
       coordinator: {
@@ -46,48 +35,19 @@ beforeAll(async () => {
           lastSeenEveryMs: 100,
         },
         allowedTargets: ['127.0.0.0/8'],
-        notice: {
-          identity: { certificate: 'mail.pem', key: 'mail.key' },
-          from: 'notices@va.test',
-          bounces: 'bounces@va.test',
-          secretFile: 'secret',
-          smtp: { server: `127.0.0.1:${postfix.port}`, tls: 'none' },
-          sources: ['rdap'],
-          rdap: { bootstrap: `http://127.0.0.1:${port}/dns.json` },
-          pollMs: 100,
-        },
+        notice: noticeOf(postfix.port, registry.bootstrap),
         approval: {},
       },
     },
     identity,
   );
+  root = join(asker.network.directory, 'mail.pem');
 }, 120_000);
 afterAll(async () => {
   await asker?.close();
   await postfix?.stop();
-  rdap?.close();
+  registry?.close();
 });
-
-/** An e-mail certificate by openssl, its own root. */
-function identity(directory: string): void {
-  root = join(directory, 'mail.pem');
-  writeFileSync(join(directory, 'secret'), randomBytes(32).toString('hex'));
-  execFileSync(
-    'openssl',
-    [
-      ...'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=VA'.split(' '),
-      '-addext',
-      'subjectAltName=email:notices@va.test',
-      '-addext',
-      'extendedKeyUsage=emailProtection',
-      '-keyout',
-      join(directory, 'mail.key'),
-      '-out',
-      root,
-    ],
-    { stdio: 'pipe' },
-  );
-}
 
 function admin(args: readonly string[], input: Uint8Array = new Uint8Array()): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -196,7 +156,7 @@ describe('a running network', { timeout: 120_000 }, () => {
     const mails = mailsAbout(leaf);
     expect(mails).toHaveLength(3);
     const known = mails.filter((text) => text.includes('where it has not seen it before.'));
-    expect(known.map((text) => /endpoint +(127\.0\.0\.8\d) port/.exec(text)![1]).toSorted()).toEqual([
+    expect(known.map((text) => /endpoint +(127\.0\.0\.8\d) port/.exec(text)![1]!).toSorted()).toEqual([
       '127.0.0.81',
       '127.0.0.82',
     ]);

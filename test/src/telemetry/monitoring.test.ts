@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { identity, noticeOf, startRegistry } from '../log/owners.ts';
 import { serverCertificate } from '../network/index.ts';
 import { Asker, serverName } from '../trust/asker.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -23,6 +24,7 @@ test.each([
 describe('a running network', () => {
   const directory = mkdtempSync(join(tmpdir(), 'mecai-prometheus-'));
   let asker: Asker;
+  let registry: Awaited<ReturnType<typeof startRegistry>>;
   let stop: () => Promise<void> = () => Promise.resolve();
   let url: string;
   const query = async (path: string): Promise<never> => {
@@ -37,7 +39,20 @@ describe('a running network', () => {
   };
 
   beforeAll(async () => {
-    asker = await Asker.start({ agentProcesses: 6 });
+    registry = await startRegistry('example.test', [['email', {}, 'text', 'owner@example.test']]);
+    asker = await Asker.start(
+      {
+        agentProcesses: 6,
+        coordinator: {
+          publicUrl: 'https://va.test',
+          allowedTargets: ['127.0.0.0/8'],
+          certificateLog: { hold: { maxMs: 0 }, sweepEveryMs: 200 },
+          // Where no mail server is: the try counts.
+          notice: noticeOf(await freePort(), registry.bootstrap),
+        },
+      },
+      identity,
+    );
     const { coordinator, signer, agents } = asker.network;
     const { webIntermediate } = asker.network.pki;
     const ask = await asker.about([
@@ -77,10 +92,17 @@ describe('a running network', () => {
   afterAll(async () => {
     await stop();
     await asker.close();
+    registry.close();
     rmSync(directory, { recursive: true });
   });
 
   test('every metric in the rules and on the dashboard is exported by some process', async () => {
+    // The outbox is counted every ten seconds.
+    const age = 'count(mecai_outbox_oldest_seconds{stage="delivery"} > 0)';
+    await vi.waitFor(async () => expect(await instant(age)).toHaveLength(1), {
+      timeout: 50_000,
+      interval: 250,
+    });
     const exported = new Set<string>(await query('label/__name__/values'));
     for (const file of ['alerts.yaml', 'dashboard.json']) {
       const named = metricNames(readFileSync(join(monitoring, file), 'utf8'));
