@@ -3,11 +3,13 @@ import { type KeyObject, createPrivateKey } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { CorroborationError, parseRegistry, signRegistry } from '@mecai/corroboration';
+import type { ListContradictionsResponse } from '@mecai/proto/coordinator';
 import type { GetRegistryResponse, UpdateRegistryResponse } from '@mecai/proto/signer';
 import { loadConfig } from '@mecai/runtime';
 import type { Command } from './admin.ts';
 import { adminConfig } from './config.ts';
-import { type Coordinator, withCoordinator } from './coordinator.ts';
+import { printable } from './certificate-words.ts';
+import { type Coordinator, ask, withCoordinator } from './coordinator.ts';
 import { AdminError } from './error.ts';
 import {
   type Joining,
@@ -76,14 +78,14 @@ interface Given {
 const withSubject: Readonly<Record<string, (given: Given) => Promise<void>>> = {
   invite: inviteAgent,
   approve: ({ coordinator, signers, subject, values }) =>
-    coordinator(async ({ invitations }) => {
+    coordinator(async ({ agents: service }) => {
       const key = readKey(values);
-      const entry = (await enrolled(invitations, subject, key, values['agent-key'] ?? '')) as Entry;
+      const entry = (await enrolled(service, subject, key, values['agent-key'] ?? '')) as Entry;
       await change(signers, withEntry(read(await inForce(signers)), entry), values);
     }),
   withdraw: ({ coordinator, subject }) =>
-    coordinator(async ({ invitations }) => {
-      await withdraw(invitations, subject);
+    coordinator(async ({ agents: service }) => {
+      await withdraw(service, subject);
       console.log(`${subject} is not invited any more`);
     }),
   add: async ({ signers, subject, values }) =>
@@ -114,23 +116,35 @@ export const agents: Command = {
       if (action) await action({ signers, subject: subject!, values, coordinator });
       else if (verb === 'nats-users') await users(signers, values);
       else if (verb !== 'list') throw misused(verb === '' ? 'which command?' : `no command ${verb}`);
-      else await list(signers, await whoJoins(config, environment), values);
+      else await list(signers, await seen(config, environment), values);
     } finally {
       for (const { client } of signers) client.close();
     }
   },
 };
 
-/** Those that join; a coordinator that is away is no reason not to see the registry. */
-async function whoJoins(config: string, environment: NodeJS.ProcessEnv): Promise<readonly Joining[]> {
-  if (!loadConfig(adminConfig, config, environment).coordinator) return [];
-  let found: readonly Joining[] = [];
+interface Seen {
+  readonly joins: readonly Joining[];
+  /** By agent. */
+  readonly contradictions: ReadonlyMap<string, readonly string[]>;
+}
+
+/** What the coordinator knows; one that is away is no reason not to see the registry. */
+async function seen(config: string, environment: NodeJS.ProcessEnv): Promise<Seen> {
+  let found: Seen = { joins: [], contradictions: new Map() };
+  if (!loadConfig(adminConfig, config, environment).coordinator) return found;
   try {
-    await withCoordinator(config, environment, async ({ invitations }) => {
-      found = await joining(invitations);
+    await withCoordinator(config, environment, async ({ agents: service }) => {
+      const { agents: doubtful } = await ask<ListContradictionsResponse>((...within) =>
+        service.listContradictions({}, ...within),
+      );
+      found = {
+        joins: await joining(service),
+        contradictions: new Map(doubtful.map(({ agent, contradictions }) => [agent, contradictions])),
+      };
     });
   } catch (error) {
-    console.error(`who joins is not known: ${(error as Error).message}`);
+    console.error(`who joins, and what contradicts places, is not known: ${(error as Error).message}`);
   }
   return found;
 }
@@ -145,8 +159,8 @@ async function inviteAgent({ coordinator, signers, subject, values }: Given): Pr
   if (known && values['new-keys'] !== true) {
     throw misused(`${entry.name} is in the registry; --new-keys invites it to join again, with others`);
   }
-  await coordinator(async ({ invitations }) => {
-    const token = await invite(invitations, entry, expires, key);
+  await coordinator(async ({ agents: service }) => {
+    const token = await invite(service, entry, expires, key);
     // Nothing else goes there, so that it can be piped to where secrets are kept.
     console.log(token);
     console.error(`${entry.name} is invited until ${new Date(expires).toISOString()}; this token works once`);
@@ -234,14 +248,20 @@ async function everyRegistry(signers: readonly Signer[]) {
 
 async function list(
   signers: readonly Signer[],
-  invited: readonly Joining[],
+  { joins, contradictions }: Seen,
   { json = false }: Values,
 ): Promise<void> {
   const all = await everyRegistry(signers);
   const newest = all.reduce((a, b) => (b.file.version > a.file.version ? b : a));
   if (json) {
-    const joins = invited.map(joiningJson);
-    console.log(JSON.stringify({ ...newest.file, behind: behind(all, newest.file.version), joining: joins }));
+    console.log(
+      JSON.stringify({
+        ...newest.file,
+        behind: behind(all, newest.file.version),
+        joining: joins.map(joiningJson),
+        contradictions: Object.fromEntries(contradictions),
+      }),
+    );
     return;
   }
   const { version, agents: known } = parseRegistry(newest.registry.toString());
@@ -250,9 +270,10 @@ async function list(
     console.log(
       `  ${name.padEnd(20)} ${`${city} ${country}`.padEnd(24)} ${rir.padEnd(8)} AS${asn}  key ${keyId.slice(0, 16)}`,
     );
+    for (const one of contradictions.get(name) ?? []) console.log(`    ! ${printable(one)}`);
   }
-  if (invited.length > 0) console.log('joining:');
-  for (const one of invited) console.log(joiningLine(one));
+  if (joins.length > 0) console.log('joining:');
+  for (const one of joins) console.log(joiningLine(one));
   for (const { address, version: old } of behind(all, version))
     console.log(`  ${address} has registry ${old}`);
 }

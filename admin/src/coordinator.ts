@@ -3,7 +3,7 @@ import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import {
   ApprovalServiceClient,
   CertificateLogServiceClient,
-  InvitationServiceClient,
+  AgentServiceClient,
   OutboxServiceClient,
 } from '@mecai/proto/coordinator';
 import { loadConfig } from '@mecai/runtime';
@@ -14,7 +14,7 @@ export interface Coordinator {
   readonly log: CertificateLogServiceClient;
   readonly outbox: OutboxServiceClient;
   readonly approval: ApprovalServiceClient;
-  readonly invitations: InvitationServiceClient;
+  readonly agents: AgentServiceClient;
 }
 
 export type Done<T> = (error: ServiceError | null, response: T) => void;
@@ -35,11 +35,11 @@ export async function withCoordinator(
   const log = new CertificateLogServiceClient(...channel);
   const outbox = new OutboxServiceClient(...channel);
   const approval = new ApprovalServiceClient(...channel);
-  const invitations = new InvitationServiceClient(...channel);
+  const agents = new AgentServiceClient(...channel);
   try {
-    await act({ log, outbox, approval, invitations });
+    await act({ log, outbox, approval, agents });
   } finally {
-    invitations.close();
+    agents.close();
     log.close();
     outbox.close();
     approval.close();

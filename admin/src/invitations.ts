@@ -20,7 +20,7 @@ import type {
 } from '@mecai/proto/coordinator';
 import { type Coordinator, ask, misused } from './coordinator.ts';
 
-type Service = Coordinator['invitations'];
+type Service = Coordinator['agents'];
 
 export interface Joining {
   readonly invitation: Invitation;

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { signEcho, signRoundTrip } from '@mecai/corroboration';
 import { AgentStatus, subjects } from '@mecai/proto';
 import { createLogger } from '@mecai/runtime';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -32,6 +33,7 @@ it('knows who lives, who fell silent, who was never heard, and whose clock is ah
       unconfirmed: 0,
       locationCheck: 'agrees',
       contradictions: [],
+      roundTrip: undefined,
     };
     agent.publish(subjects.agentStatus(name), AgentStatus.encode({ ...whole, ...status }).finish());
     agent.publish(subjects.agentStatus(name), Uint8Array.of(0xff));
@@ -47,5 +49,15 @@ it('knows who lives, who fell silent, who was never heard, and whose clock is ah
   await expect.poll(() => of('oslo').state).toBe('alive');
   expect(of('oslo').contradictions).toEqual(['country: declared NO, GeoIP SE']);
   expect([of('lima').state, of('tokyo').state]).toEqual(['silent', 'unheard']);
+  expect(of('tokyo')).toMatchObject({ locationCheck: 'not-checked', contradictions: [] });
+  // Half around the world and back in 3 ms.
+  const nonce = new Uint8Array(32).fill(7);
+  const echo = signEcho('oslo', 'tokyo', nonce, network.keys.get('tokyo')!);
+  const trip = { peer: 'tokyo', micros: 3_000, nonce, echo };
+  await say('oslo', { roundTrip: signRoundTrip('oslo', trip, network.keys.get('oslo')!) });
+  await expect
+    .poll(() => of('tokyo').contradictions)
+    .toEqual([expect.stringMatching(/^place: oslo is 3.0 ms/)]);
+  expect(of('tokyo').locationCheck).toBe('contradicts');
   await analytics.close();
 });

@@ -1,3 +1,4 @@
+import { PlaceDoubts } from '@mecai/corroboration';
 import { AgentStatus, subjects } from '@mecai/proto';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Agents } from './agents.ts';
@@ -37,10 +38,13 @@ export class Perspectives {
   readonly #agents: Agents;
   readonly #now: () => number;
   readonly #heard = new Map<string, Heard>();
+  readonly #doubts: PlaceDoubts;
 
   constructor(agents: Agents, now: () => number) {
     this.#agents = agents;
     this.#now = now;
+    const registry = () => ({ agents: new Map(agents.all().map((one) => [one.name, one])) });
+    this.#doubts = new PlaceDoubts(registry, now);
   }
 
   /** Until the connection closes. */
@@ -51,7 +55,9 @@ export class Perspectives {
         const name = message.subject.split('.')[2] ?? '';
         if (!this.#agents.find(name)) return;
         try {
-          this.#heard.set(name, { at: this.#now(), status: AgentStatus.decode(message.data) });
+          const status = AgentStatus.decode(message.data);
+          this.#heard.set(name, { at: this.#now(), status });
+          if (status.roundTrip) this.#doubts.hear(name, status.roundTrip);
         } catch {
           // Not a sign of life.
         }
@@ -64,6 +70,7 @@ export class Perspectives {
     return this.#agents.all().map(({ name, city, country, region, rir, asn, latitude, longitude }) => {
       const heard = this.#heard.get(name);
       const { status, at } = heard ?? {};
+      const tooNear = this.#doubts.of(name);
       return {
         agent: name,
         city,
@@ -78,8 +85,8 @@ export class Perspectives {
         clockAheadMs: status && at !== undefined ? status.sentAt - at : null,
         probesInFlight: status?.probesInFlight ?? 0,
         unconfirmed: status?.unconfirmed ?? 0,
-        locationCheck: status?.locationCheck ?? 'not-checked',
-        contradictions: status?.contradictions ?? [],
+        locationCheck: tooNear.length > 0 ? 'contradicts' : (status?.locationCheck ?? 'not-checked'),
+        contradictions: [...(status?.contradictions ?? []), ...tooNear],
       };
     });
   }

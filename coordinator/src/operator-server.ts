@@ -4,13 +4,12 @@ import type { Database } from '@mecai/database';
 import {
   ApprovalServiceService,
   CertificateLogServiceService,
-  InvitationServiceService,
+  AgentServiceService,
   OutboxServiceService,
 } from '@mecai/proto/coordinator';
 import { type Logger, Svid, spiffeIdOf, splitHostPort } from '@mecai/runtime';
 import type { CoordinatorConfig } from './config.ts';
-import type { Enrolments } from './enrolment/enrolments.ts';
-import { invitationService } from './enrolment/operator-service.ts';
+import { type AgentServiceParts, agentService } from './enrolment/operator-service.ts';
 import { CoordinatorError } from './error.ts';
 import type { Objections } from './log/objections.ts';
 import { certificateLogService } from './log/operator-service.ts';
@@ -34,12 +33,12 @@ export async function startOperatorServer(options: {
   readonly database: () => Database;
   readonly objections: Objections;
   readonly approvals: ApprovalServiceParts['approvals'];
-  readonly enrolments: Enrolments;
+  readonly agents: Pick<AgentServiceParts, 'enrolments' | 'contradictions'>;
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }): Promise<OperatorServer> {
-  const { config, database, objections, approvals, enrolments, log, now } = options;
+  const { config, database, objections, approvals, agents, log, now } = options;
   const svid = Svid.of(config.tls, log);
   const server = new Server({ 'grpc.max_receive_message_length': 131_072 });
 
@@ -68,7 +67,7 @@ export async function startOperatorServer(options: {
     certificateLogService({ database, objections, log }, command),
   );
   server.addService(ApprovalServiceService, approvalService({ approvals, log }, command));
-  server.addService(InvitationServiceService, invitationService({ enrolments, log }, command));
+  server.addService(AgentServiceService, agentService({ ...agents, log }, command));
   server.addService(OutboxServiceService, outboxService({ database, log, now }, command));
 
   const { host } = splitHostPort(config.listen);

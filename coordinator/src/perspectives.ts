@@ -1,5 +1,5 @@
 import { type Msg, type NatsConnection, headers } from '@nats-io/transport-node';
-import { SignedObservation, type Target, Task, subjects } from '@mecai/proto';
+import { AgentStatus, SignedObservation, type Target, Task, subjects } from '@mecai/proto';
 import { CoordinatorError } from './error.ts';
 
 type Listener = (agent: string, evidence: SignedObservation) => void;
@@ -16,6 +16,7 @@ export class Perspectives {
   readonly #now: () => number;
   #connectedSince: number | undefined;
   #quiet: (() => void) | undefined;
+  #onStatus: (agent: string, status: AgentStatus) => void = () => undefined;
 
   /**
    * @param now milliseconds
@@ -40,7 +41,7 @@ export class Perspectives {
     nats.subscribe(subjects.agentStatus('*'), {
       callback: (error, message) => {
         if (error) fail(error);
-        else this.#lastHeard.set(agentOf(message), now());
+        else this.#alive(message);
       },
     });
   }
@@ -116,6 +117,24 @@ export class Perspectives {
     const timer = setTimeout(resolve, ms);
     await promise;
     clearTimeout(timer);
+  }
+
+  /** What agents say against declared places. */
+  onStatus(listener: (agent: string, status: AgentStatus) => void): void {
+    this.#onStatus = listener;
+  }
+
+  #alive(message: Msg): void {
+    const agent = agentOf(message);
+    this.#lastHeard.set(agent, this.#now());
+    let status: AgentStatus;
+    try {
+      status = AgentStatus.decode(message.data);
+    } catch {
+      // A sign of life all the same.
+      return;
+    }
+    this.#onStatus(agent, status);
   }
 
   #answer(message: Msg): void {

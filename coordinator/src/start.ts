@@ -34,6 +34,7 @@ import { startNotices } from './notice/start.ts';
 import { Nonces } from './nonces.ts';
 import { startOperatorServer } from './operator-server.ts';
 import { Perspectives } from './perspectives.ts';
+import { Places } from './places.ts';
 import { RateLimiter } from './rate-limits.ts';
 import { Records } from './records.ts';
 import { Renewals } from './renewals.ts';
@@ -64,6 +65,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     if (!signal.aborted) fail(error);
   };
 
+  const places = new Places(() => inForce(), Date.now);
   let link: NatsLink | undefined;
   let natsThere = false;
   let perspectives: Perspectives | undefined;
@@ -80,6 +82,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     link = opened;
     natsThere = true;
     perspectives = new Perspectives(opened.nats, config.name, Date.now, failUnlessEnding);
+    perspectives.onStatus((agent, status) => places.hear(agent, status));
     records = new Records(opened.jetstream, config.name, log, () => natsThere);
     log.info({ server: opened.nats.getServer() }, 'NATS reached');
     opened.nats
@@ -232,7 +235,14 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       database: () => store.database,
       objections: certificateLog.objections,
       approvals: () => notices?.approvals(),
-      enrolments,
+      agents: {
+        enrolments,
+        contradictions: () =>
+          Array.from(inForce().agents.keys(), (agent) => ({
+            agent,
+            contradictions: places.contradictions(agent),
+          })).filter(({ contradictions }) => contradictions.length > 0),
+      },
       log,
       now: Date.now,
     }));
@@ -259,6 +269,9 @@ export async function startCoordinator({ log, config: file, environment, fail }:
   telemetry.gauge('agent.silent.seconds', 'Since the last sign of life of each agent.', () =>
     Array.from(inForce().agents.keys(), (agent) => [(perspectives?.silentMs(agent) ?? 0) / 1000, { agent }]),
   );
+  telemetry.gauge('agent.place.contradicted', 'Agents that are nearer to this one than light allows.', () =>
+    Array.from(inForce().agents.keys(), (agent) => [places.tooNear(agent), { agent }] as const),
+  );
   const admin = await startAdminServer(splitHostPort(config.admin), {
     metrics: () => telemetry.metrics(),
     missing: () => [
@@ -284,6 +297,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
         asn,
         heard: perspectives?.heard(name) ?? false,
         silentMs: perspectives?.silentMs(name),
+        contradictions: places.contradictions(name),
       })),
     }),
   });

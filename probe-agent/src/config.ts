@@ -64,6 +64,13 @@ export const agentConfig = z.strictObject({
       onContradiction: z.enum(['warn', 'refuse']).default('warn'),
     })
     .optional(),
+  /** How long other agents take to answer is held against the speed of light. */
+  roundTrips: z
+    .strictObject({
+      /** 0: it does not ask, but answers. For test networks, whose far places are all on one machine. */
+      everyMs: count(0, 3_600_000).default(20_000),
+    })
+    .prefault({}),
   probe: z
     .strictObject({
       /** Source addresses to bind. */

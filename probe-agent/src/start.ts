@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { jetstream } from '@nats-io/jetstream';
 import { parsePrefix } from '@mecai/addresses';
 import { loadObservationKey } from '@mecai/corroboration';
@@ -20,6 +21,7 @@ import { checkLocation } from './location-check.ts';
 import { Measures } from './measures.ts';
 import { type Answer, Observer } from './observe.ts';
 import { Outbox } from './outbox.ts';
+import { RoundTrips } from './round-trips.ts';
 
 const statusEveryMs = 2_000;
 const connectWithinMs = 2_000;
@@ -30,7 +32,7 @@ interface Link {
   readonly nats: NatsConnection;
   readonly outbox: Outbox;
   readonly tasks: readonly Subscription[];
-  readonly beat: NodeJS.Timeout;
+  readonly beats: readonly NodeJS.Timeout[];
 }
 
 /** Puts the agent together. NATS may be absent at the start, come, go and come back. */
@@ -45,9 +47,10 @@ export async function startAgent({ log, config: file, environment, fail }: Start
   }
   const telemetry = new Telemetry('probe-agent', config.name, config.telemetry);
   const measures = new Measures(telemetry, config.name);
+  const key = loadObservationKey(readText(config.keyFile));
   const observer = new Observer({
     name: config.name,
-    key: loadObservationKey(readText(config.keyFile)),
+    key,
     prober: probe,
     allowedTargets: config.allowedTargets.map(parsePrefix),
     bindIpv4: config.probe.bindIpv4,
@@ -91,6 +94,15 @@ export async function startAgent({ log, config: file, environment, fail }: Start
     async function post(answer: Promise<Answer>, traceparent: string | undefined): Promise<void> {
       outbox.send(await measures.follow(answer, traceparent));
     }
+    const everyMs = config.roundTrips.everyMs;
+    const roundTrips = new RoundTrips({
+      nats,
+      name: config.name,
+      key,
+      now: () => performance.now(),
+      randomBytes,
+    });
+    const askOthers = () => connected && roundTrips.ask();
     const sayAlive = () => {
       if (!connected) return;
       const alive: AgentStatus = {
@@ -99,6 +111,7 @@ export async function startAgent({ log, config: file, environment, fail }: Start
         unconfirmed: outbox.unconfirmed,
         locationCheck: check.result,
         contradictions: [...check.contradictions],
+        roundTrip: roundTrips.next(),
       };
       nats.publish(subjects.agentStatus(config.name), AgentStatus.encode(alive).finish());
     };
@@ -121,7 +134,9 @@ export async function startAgent({ log, config: file, environment, fail }: Start
     nats.closed().then((error) => failUnlessEnding(error ?? new Error('NATS closed the connection')), fail);
     connected = true;
     sayAlive();
-    return { nats, outbox, tasks, beat: setInterval(sayAlive, statusEveryMs) };
+    const beats = [setInterval(sayAlive, statusEveryMs)];
+    if (everyMs > 0) beats.push(setInterval(askOthers, everyMs));
+    return { nats, outbox, tasks, beats };
   }
 
   telemetry.gauge('probes.in.flight', 'Probes under way.', () => observer.inFlight);
@@ -156,7 +171,7 @@ export async function startAgent({ log, config: file, environment, fail }: Start
         for (const tasks of link.tasks) tasks.unsubscribe();
         await observer.idle();
         await link.outbox.drain(drainWithinMs);
-        clearInterval(link.beat);
+        for (const beat of link.beats) clearInterval(beat);
         await close(link.nats);
       }
       await admin.close();

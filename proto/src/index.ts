@@ -1,8 +1,10 @@
 export {
   AgentStatus,
+  Echo,
   KeyType,
   Observation,
   ProbeFailure,
+  RoundTrip,
   SignedObservation,
   StapledOcsp,
   Target,

@@ -36,8 +36,16 @@ export const natsPermissions = {
       subjects.observation(token(name), '*'),
       subjects.campaignObservation(name, '*'),
       subjects.agentStatus(name),
+      subjects.echo(name),
+      subjects.echoed('*', name),
     ],
-    subscribe: [subjects.task(name), subjects.campaignTask(name), inbox(name)],
+    subscribe: [
+      subjects.task(name),
+      subjects.campaignTask(name),
+      subjects.echo('*'),
+      subjects.echoed(name, '*'),
+      inbox(name),
+    ],
   }),
 
   /** A region's leaf node, towards the cluster: what its agents may do, and nothing else. */

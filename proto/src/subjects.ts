@@ -6,6 +6,8 @@
  *   mecai.campaign.<agent>                   campaigns → agent, served when there is nothing more urgent
  *   mecai.observation.<agent>.campaign.<campaigns>   agent's answer to that, into the stream OBSERVATIONS
  *   mecai.agent.<agent>                      agent's sign of life, every few seconds
+ *   mecai.echo.<agent>                       agent → all agents: how far is it?
+ *   mecai.echoed.<agent>.<other>             other agent → agent
  *   mecai.decision.<coordinator>             into the stream RECORDS
  *   mecai.mismatch.<coordinator>             into the stream RECORDS
  *   mecai.report.<coordinator>               into the stream RECORDS
@@ -20,6 +22,8 @@ export const subjects = {
   campaignObservation: (agent: string, campaigns: string) =>
     `mecai.observation.${agent}.campaign.${campaigns}`,
   agentStatus: (agent: string) => `mecai.agent.${agent}`,
+  echo: (asker: string) => `mecai.echo.${asker}`,
+  echoed: (asker: string, agent: string) => `mecai.echoed.${asker}.${agent}`,
   decision: (coordinator: string) => `mecai.decision.${coordinator}`,
   mismatch: (coordinator: string) => `mecai.mismatch.${coordinator}`,
   report: (coordinator: string) => `mecai.report.${coordinator}`,

@@ -57,6 +57,7 @@ beforeAll(async () => {
     unconfirmed: 0,
     locationCheck: 'agrees',
     contradictions: [],
+    roundTrip: undefined,
   }).finish();
   beat = setInterval(() => agent.publish(subjects.agentStatus('lima'), alive), 100);
 }, 60_000);

@@ -1,7 +1,10 @@
 import type {
-  InvitationServiceServer,
+  AgentContradictions,
+  AgentServiceServer,
   InviteAgentRequest,
   InviteAgentResponse,
+  ListContradictionsRequest,
+  ListContradictionsResponse,
   ListInvitationsRequest,
   ListInvitationsResponse,
   WithdrawInvitationRequest,
@@ -12,10 +15,16 @@ import { CoordinatorError } from '../error.ts';
 import type { Command } from '../operator-server.ts';
 import type { Enrolments } from './enrolments.ts';
 
-export function invitationService(
-  { enrolments, log }: { readonly enrolments: Enrolments; readonly log: Logger },
+export interface AgentServiceParts {
+  readonly enrolments: Enrolments;
+  readonly contradictions: () => AgentContradictions[];
+  readonly log: Logger;
+}
+
+export function agentService(
+  { enrolments, contradictions, log }: AgentServiceParts,
   command: Command,
-): InvitationServiceServer {
+): AgentServiceServer {
   return {
     inviteAgent: command<InviteAgentRequest, InviteAgentResponse>(async (request, operator) => {
       const { agent, expires } = await enrolments.invite(request);
@@ -30,6 +39,9 @@ export function invitationService(
         enrolledAt: enrolledAt ?? 0,
       })),
     })),
+    listContradictions: command<ListContradictionsRequest, ListContradictionsResponse>(() =>
+      Promise.resolve({ agents: contradictions() }),
+    ),
     withdrawInvitation: command<WithdrawInvitationRequest, WithdrawInvitationResponse>(
       async ({ tokenKey }, operator) => {
         if (!(await enrolments.withdraw(tokenKey))) {

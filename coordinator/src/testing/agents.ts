@@ -116,6 +116,7 @@ export class ScriptedAgent {
         unconfirmed: 0,
         locationCheck: 'not-checked',
         contradictions: [],
+        roundTrip: undefined,
       }).finish(),
     );
   }

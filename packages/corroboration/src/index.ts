@@ -7,3 +7,4 @@ export * from './observation.ts';
 export * from './quorum.ts';
 export * from './registry.ts';
 export * from './registry-update.ts';
+export * from './round-trip.ts';

@@ -205,6 +205,8 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
           asn: city.asn,
         },
         geoip: { publicAddress: city.address, ...geoip },
+        // All cities are on this machine, and light would have to wait.
+        roundTrips: { everyMs: 0 },
         probe: { bindIpv4: city.address },
         allowedTargets: testNetworks,
         ...options.agent,

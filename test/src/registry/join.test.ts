@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { enrol, newToken, readToken, signInvitation } from '@mecai/corroboration';
-import { InvitationServiceClient } from '@mecai/proto/coordinator';
+import { AgentServiceClient } from '@mecai/proto/coordinator';
 import { Svid, createLogger } from '@mecai/runtime';
 import { createUser, fromSeed } from '@nats-io/nkeys';
 import {
@@ -189,7 +189,7 @@ test('an invitation that is not the operator’s: a captured coordinator brings 
   const own = { name: 'atlantis', ...place };
   const invitation = signInvitation({ tokenKey, expires: Date.now() + 3_600_000, agent: own }, strange);
   const { certificate, key, ca } = operatorSvid();
-  const client = new InvitationServiceClient(
+  const client = new AgentServiceClient(
     asker.network.coordinator.ready['operators']!,
     Svid.of({ certificate, key, ca }, createLogger('test', 'silent')).clientCredentials(
       'spiffe://mecai.test/coordinator',

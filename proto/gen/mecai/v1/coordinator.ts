@@ -227,6 +227,20 @@ export interface WithdrawInvitationRequest {
 export interface WithdrawInvitationResponse {
 }
 
+export interface ListContradictionsRequest {
+}
+
+export interface ListContradictionsResponse {
+  /** Agents without any are left out. */
+  agents: AgentContradictions[];
+}
+
+export interface AgentContradictions {
+  agent: string;
+  /** In words. */
+  contradictions: string[];
+}
+
 function createBaseListCertificatesRequest(): ListCertificatesRequest {
   return { which: undefined, limit: 0 };
 }
@@ -2191,6 +2205,144 @@ export const WithdrawInvitationResponse: MessageFns<WithdrawInvitationResponse> 
   },
 };
 
+function createBaseListContradictionsRequest(): ListContradictionsRequest {
+  return {};
+}
+
+export const ListContradictionsRequest: MessageFns<ListContradictionsRequest> = {
+  encode(_: ListContradictionsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListContradictionsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListContradictionsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListContradictionsResponse(): ListContradictionsResponse {
+  return { agents: [] };
+}
+
+export const ListContradictionsResponse: MessageFns<ListContradictionsResponse> = {
+  encode(message: ListContradictionsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.agents) {
+      AgentContradictions.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListContradictionsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListContradictionsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.agents.push(AgentContradictions.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseAgentContradictions(): AgentContradictions {
+  return { agent: "", contradictions: [] };
+}
+
+export const AgentContradictions: MessageFns<AgentContradictions> = {
+  encode(message: AgentContradictions, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.agent !== "") {
+      writer.uint32(10).string(message.agent);
+    }
+    for (const v of message.contradictions) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AgentContradictions {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAgentContradictions();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.agent = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.contradictions.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 export type CertificateLogServiceService = typeof CertificateLogServiceService;
 export const CertificateLogServiceService = {
   /** On hold or objected to; or whatever there is for a name. */
@@ -2532,11 +2684,14 @@ export const ApprovalServiceClient = makeGenericClientConstructor(
   serviceName: string;
 };
 
-/** Agents that are to join. What makes one a perspective is the operator's signed update at the signers, not this. */
-export type InvitationServiceService = typeof InvitationServiceService;
-export const InvitationServiceService = {
+/**
+ * Agents that are to join, and what speaks against those that are there. What makes one a perspective is the operator's
+ * signed update at the signers, not this.
+ */
+export type AgentServiceService = typeof AgentServiceService;
+export const AgentServiceService = {
   inviteAgent: {
-    path: "/mecai.v1.InvitationService/InviteAgent" as const,
+    path: "/mecai.v1.AgentService/InviteAgent" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: InviteAgentRequest): Buffer => Buffer.from(InviteAgentRequest.encode(value).finish()),
@@ -2546,7 +2701,7 @@ export const InvitationServiceService = {
   },
   /** Those that no agent of the registry has answered. */
   listInvitations: {
-    path: "/mecai.v1.InvitationService/ListInvitations" as const,
+    path: "/mecai.v1.AgentService/ListInvitations" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ListInvitationsRequest): Buffer =>
@@ -2557,7 +2712,7 @@ export const InvitationServiceService = {
     responseDeserialize: (value: Buffer): ListInvitationsResponse => ListInvitationsResponse.decode(value),
   },
   withdrawInvitation: {
-    path: "/mecai.v1.InvitationService/WithdrawInvitation" as const,
+    path: "/mecai.v1.AgentService/WithdrawInvitation" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: WithdrawInvitationRequest): Buffer =>
@@ -2567,16 +2722,30 @@ export const InvitationServiceService = {
       Buffer.from(WithdrawInvitationResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WithdrawInvitationResponse => WithdrawInvitationResponse.decode(value),
   },
+  /** Of declared places: by GeoIP and by the speed of light. */
+  listContradictions: {
+    path: "/mecai.v1.AgentService/ListContradictions" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListContradictionsRequest): Buffer =>
+      Buffer.from(ListContradictionsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListContradictionsRequest => ListContradictionsRequest.decode(value),
+    responseSerialize: (value: ListContradictionsResponse): Buffer =>
+      Buffer.from(ListContradictionsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListContradictionsResponse => ListContradictionsResponse.decode(value),
+  },
 } as const;
 
-export interface InvitationServiceServer extends UntypedServiceImplementation {
+export interface AgentServiceServer extends UntypedServiceImplementation {
   inviteAgent: handleUnaryCall<InviteAgentRequest, InviteAgentResponse>;
   /** Those that no agent of the registry has answered. */
   listInvitations: handleUnaryCall<ListInvitationsRequest, ListInvitationsResponse>;
   withdrawInvitation: handleUnaryCall<WithdrawInvitationRequest, WithdrawInvitationResponse>;
+  /** Of declared places: by GeoIP and by the speed of light. */
+  listContradictions: handleUnaryCall<ListContradictionsRequest, ListContradictionsResponse>;
 }
 
-export interface InvitationServiceClient extends Client {
+export interface AgentServiceClient extends Client {
   inviteAgent(
     request: InviteAgentRequest,
     callback: (error: ServiceError | null, response: InviteAgentResponse) => void,
@@ -2623,14 +2792,30 @@ export interface InvitationServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: WithdrawInvitationResponse) => void,
   ): ClientUnaryCall;
+  /** Of declared places: by GeoIP and by the speed of light. */
+  listContradictions(
+    request: ListContradictionsRequest,
+    callback: (error: ServiceError | null, response: ListContradictionsResponse) => void,
+  ): ClientUnaryCall;
+  listContradictions(
+    request: ListContradictionsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListContradictionsResponse) => void,
+  ): ClientUnaryCall;
+  listContradictions(
+    request: ListContradictionsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListContradictionsResponse) => void,
+  ): ClientUnaryCall;
 }
 
-export const InvitationServiceClient = makeGenericClientConstructor(
-  InvitationServiceService,
-  "mecai.v1.InvitationService",
+export const AgentServiceClient = makeGenericClientConstructor(
+  AgentServiceService,
+  "mecai.v1.AgentService",
 ) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): InvitationServiceClient;
-  service: typeof InvitationServiceService;
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): AgentServiceClient;
+  service: typeof AgentServiceService;
   serviceName: string;
 };
 

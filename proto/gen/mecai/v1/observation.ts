@@ -125,6 +125,28 @@ export interface AgentStatus {
   /** What GeoIP says of the declared location: agrees, contradicts, unknown, not-checked. */
   locationCheck: string;
   contradictions: string[];
+  /** The shortest to one other agent; of all of them in turn. */
+  roundTrip: RoundTrip | undefined;
+}
+
+/** On `mecai.echo.<asker>`, to all agents: the nonce of 32 octets as it is. On `mecai.echoed.<asker>.<agent>`: an Echo. */
+export interface Echo {
+  nonce: Uint8Array;
+  /** By the answering agent, ECDSA P-256 with SHA-256, DER, as packages/corroboration has it. */
+  signature: Uint8Array;
+}
+
+/** What an agent measured. */
+export interface RoundTrip {
+  /** Who answered. */
+  peer: string;
+  /** From the question to the answer. */
+  micros: number;
+  nonce: Uint8Array;
+  /** The answer's signature. */
+  echo: Uint8Array;
+  /** By the agent that asked, over all of the above. */
+  signature: Uint8Array;
 }
 
 function createBaseTarget(): Target {
@@ -816,7 +838,7 @@ export const ProbeFailure: MessageFns<ProbeFailure> = {
 };
 
 function createBaseAgentStatus(): AgentStatus {
-  return { sentAt: 0, probesInFlight: 0, unconfirmed: 0, locationCheck: "", contradictions: [] };
+  return { sentAt: 0, probesInFlight: 0, unconfirmed: 0, locationCheck: "", contradictions: [], roundTrip: undefined };
 }
 
 export const AgentStatus: MessageFns<AgentStatus> = {
@@ -835,6 +857,9 @@ export const AgentStatus: MessageFns<AgentStatus> = {
     }
     for (const v of message.contradictions) {
       writer.uint32(42).string(v!);
+    }
+    if (message.roundTrip !== undefined) {
+      RoundTrip.encode(message.roundTrip, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -890,6 +915,161 @@ export const AgentStatus: MessageFns<AgentStatus> = {
             }
 
             message.contradictions.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.roundTrip = RoundTrip.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseEcho(): Echo {
+  return { nonce: new Uint8Array(0), signature: new Uint8Array(0) };
+}
+
+export const Echo: MessageFns<Echo> = {
+  encode(message: Echo, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nonce.length !== 0) {
+      writer.uint32(10).bytes(message.nonce);
+    }
+    if (message.signature.length !== 0) {
+      writer.uint32(18).bytes(message.signature);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Echo {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEcho();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nonce = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.signature = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRoundTrip(): RoundTrip {
+  return { peer: "", micros: 0, nonce: new Uint8Array(0), echo: new Uint8Array(0), signature: new Uint8Array(0) };
+}
+
+export const RoundTrip: MessageFns<RoundTrip> = {
+  encode(message: RoundTrip, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.peer !== "") {
+      writer.uint32(10).string(message.peer);
+    }
+    if (message.micros !== 0) {
+      writer.uint32(16).uint32(message.micros);
+    }
+    if (message.nonce.length !== 0) {
+      writer.uint32(26).bytes(message.nonce);
+    }
+    if (message.echo.length !== 0) {
+      writer.uint32(34).bytes(message.echo);
+    }
+    if (message.signature.length !== 0) {
+      writer.uint32(42).bytes(message.signature);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RoundTrip {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRoundTrip();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.peer = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.micros = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.nonce = reader.bytes();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.echo = reader.bytes();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.signature = reader.bytes();
             continue;
           }
         }
