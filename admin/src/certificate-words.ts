@@ -29,7 +29,7 @@ export const plainCase = ({ certificate, ...rest }: GetCertificateResponse) => (
   events: rest.events.map(({ at, kind, detail }) => ({
     at: iso(at),
     kind,
-    detail: JSON.parse(detail) as unknown,
+    detail: plainDetail(detail),
   })),
   endorsements: rest.endorsements.map((one) => ({ ...one, at: iso(one.at) })),
   deliveries: rest.deliveries.map(plainDelivery),
@@ -54,15 +54,29 @@ export function caseWords({ certificate, ...rest }: GetCertificateResponse): str
   for (const { address, port, serverName, lastRequest } of rest.endpoints) {
     lines.push(`    seen at ${address} port ${port} as ${printable(serverName)}, last ${iso(lastRequest)}`);
   }
-  for (const { at, kind, detail } of rest.events) lines.push(`    ${iso(at)} ${kind} ${printable(detail)}`);
+  for (const { at, kind, detail } of rest.events) {
+    lines.push(`    ${iso(at)} ${kind} ${printable(JSON.stringify(plainDetail(detail)))}`);
+  }
   for (const { at, kind, authority } of rest.endorsements) {
     lines.push(`    ${iso(at)} ${kind} by ${printable(authority)}`);
   }
   for (const { state, recipient, source, tries } of rest.deliveries) {
-    lines.push(`    notice to ${printable(recipient)} (${source}): ${state}, ${tries} tries`);
+    lines.push(`    notice to ${printable(recipient)} (${source}): ${state}, ${triesWords(tries)}`);
   }
   return lines.join('\n');
 }
+
+/** Of an event, with its time in ISO 8601 as well; the end of what never ends on its own is left out. */
+function plainDetail(detail: string): Record<string, unknown> {
+  const { until, ...rest }: Record<string, unknown> = JSON.parse(detail);
+  const ends = typeof until === 'number' && Math.abs(until) <= latestTime;
+  return ends ? { ...rest, until: iso(until) } : rest;
+}
+
+/** What a Date can hold, milliseconds. */
+const latestTime = 8.64e15;
+
+export const triesWords = (tries: number): string => (tries === 1 ? '1 try' : `${tries} tries`);
 
 function namesWords(names: readonly string[]): string {
   const shown = names.slice(0, maxNames).map(printable).join(' ');

@@ -1,6 +1,6 @@
 /** `mecai-admin holds | certificate | object | clear`: the certificate log. */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { pemCertificates } from '@mecai/pki';
 import type {
@@ -46,7 +46,7 @@ export const certificate: Command = {
        mecai-admin certificate --name <name> --config <file.json> [--limit <n>] [--json]
 
   all that is known of one: where it was seen, its history and the evidence in it, who was told; or those that there
-  are for a name, as it stands in certificates`,
+  are for a name, as it stands in certificates: with its asterisk if it has one, in any script`,
   async run(args, environment) {
     const { values, positionals } = parse(args);
     const [which, ...rest] = positionals;
@@ -107,10 +107,16 @@ async function list(
     const { certificates } = await ask<ListCertificatesResponse>((...within) =>
       log.listCertificates(request, ...within),
     );
+    if (certificates.length === 0 && !json) console.log(nothing(request));
     for (const one of certificates) {
       console.log(json ? JSON.stringify(plainCertificate(one)) : summaryWords(one));
     }
   });
+}
+
+function nothing({ which }: ListCertificatesRequest): string {
+  if (which?.$case === 'name') return `no certificate with the name ${which.name}`;
+  return which?.state === 'objected' ? 'no objection waits for a decision' : 'nothing is on hold';
 }
 
 function decision(args: readonly string[], verb: string) {
@@ -124,6 +130,7 @@ function decision(args: readonly string[], verb: string) {
 
 function digestOf(text: string): Uint8Array {
   if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, 'hex');
+  if (!existsSync(text)) throw misused(`${text}: neither the SHA-256 of a certificate nor a file`);
   const [leaf, ...others] = pemCertificates(readFileSync(text, 'utf8'));
   if (!leaf || others.length > 0) throw misused(`${text}: one certificate is expected`);
   return createHash('sha256').update(leaf.der).digest();

@@ -8,7 +8,7 @@ import type {
   RetryDeliveryResponse,
 } from '@mecai/proto/coordinator';
 import type { Command } from './admin.ts';
-import { iso, plainDelivery, printable } from './certificate-words.ts';
+import { iso, plainDelivery, printable, triesWords } from './certificate-words.ts';
 import { ask, limitOf, misused, withCoordinator } from './coordinator.ts';
 
 const options = {
@@ -19,6 +19,8 @@ const options = {
   detail: { type: 'string' },
   recipient: { type: 'string' },
 } as const;
+
+const verbs: readonly string[] = ['list', 'retry', 'drop', 'bounce'];
 
 export const outbox: Command = {
   usage: `usage: mecai-admin outbox <command> --config <file.json> [--json]
@@ -34,8 +36,10 @@ export const outbox: Command = {
     const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
     const [verb, id = '', ...rest] = positionals;
     if (rest.length > 0) throw misused('outbox list, retry, drop or bounce');
-    if (verb !== 'bounce' && (id === '') !== (verb === 'list'))
-      throw misused('an id goes with retry, drop and bounce');
+    if (verb === undefined) throw misused('list, retry, drop or bounce?');
+    if (!verbs.includes(verb)) throw misused(`no command ${verb}`);
+    if (verb === 'list' && id !== '') throw misused('list takes no id');
+    if (verb !== 'list' && verb !== 'bounce' && id === '') throw misused(`${verb} one delivery, by its id`);
     const { detail = '', recipient = '', state = [], json = false } = values;
     const limit = limitOf(values.limit);
     const report = verb === 'bounce' && id === '' ? await readInput() : new Uint8Array();
@@ -45,22 +49,23 @@ export const outbox: Command = {
           const { deliveries } = await ask<ListDeliveriesResponse>((...within) =>
             client.listDeliveries({ states: state, limit }, ...within),
           );
+          if (!json && deliveries.length === 0) console.log('there is nothing like that in the outbox');
           for (const one of deliveries) console.log(json ? JSON.stringify(plainDelivery(one)) : words(one));
           return;
         }
         case 'retry':
           await ask<RetryDeliveryResponse>((...within) => client.retryDelivery({ id }, ...within));
+          console.log(`${id} is tried at once`);
           return;
         case 'drop':
           await ask<DropDeliveryResponse>((...within) => client.dropDelivery({ id }, ...within));
+          console.log(`${id} is dropped`);
           return;
-        case 'bounce':
+        default:
+          // Quiet: a mail server would send on what is said.
           await ask<BounceDeliveryResponse>((...within) =>
             client.bounceDelivery({ id, detail, report, recipient }, ...within),
           );
-          return;
-        default:
-          throw misused(verb === undefined ? 'list, retry, drop or bounce?' : `no command ${verb}`);
       }
     });
   },
@@ -89,7 +94,7 @@ const words = ({
   detail,
 }: Delivery): string =>
   [
-    `${id}  ${state}${state === 'waiting' ? `, next try ${iso(nextAt)}` : ''}, ${tries} tries, since ${iso(enqueuedAt)}`,
+    `${id}  ${state}${state === 'waiting' ? `, next try ${iso(nextAt)}` : ''}, ${triesWords(tries)}, since ${iso(enqueuedAt)}`,
     `    ${kind} ${printable(about)}`,
     `    to ${printable(recipient)} (${source})`,
     ...(detail === '' ? [] : [`    ${printable(detail)}`]),

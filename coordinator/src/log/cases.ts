@@ -167,7 +167,9 @@ export interface StateCounts extends Readonly<Record<CertificateState, number>> 
   readonly countedAt: number;
 }
 
-/** Milliseconds; counting five million takes some tenths of a second. */
+/** Counting five million takes some tenths of a second. */
+const many = 100_000;
+/** Milliseconds. */
 const recountEveryMs = 600_000;
 
 /** How many certificates are in each state. Those that are many are counted once in ten minutes. */
@@ -184,7 +186,8 @@ export async function countStates(
   };
   const held = await count(`state = 'held'`);
   const objected = await count(`state = 'objected'`);
-  if (before && now - before.countedAt < recountEveryMs) return { ...before, held, objected };
+  const kept = before && before.cleared + before.expired > many && now - before.countedAt < recountEveryMs;
+  if (kept) return { ...before, held, objected };
   const valid = await count(`state <> 'expired'`);
   const expired = await count(`state = 'expired'`);
   return { held, objected, cleared: valid - held - objected, expired, countedAt: now };

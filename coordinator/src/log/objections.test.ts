@@ -249,6 +249,13 @@ describe.each(engines)('an objection on %s', (engine) => {
     expect((await page(webServer(www))).status).toBe(404);
     const counts = await countStates(scene.database, undefined, 0);
     expect(counts).toEqual({ held: 1, objected: 0, cleared: 0, expired: 0, countedAt: 0 });
+    await scene.database.query(`update certificate set state = 'cleared'`);
+    const later = await countStates(scene.database, counts, 1_000);
+    expect(later).toEqual({ held: 0, objected: 0, cleared: 1, expired: 0, countedAt: 1_000 });
+    // What is many is not counted again and again.
+    const before = { ...later, cleared: 5_000_000 };
+    expect(await countStates(scene.database, before, 600_999)).toEqual(before);
+    expect(await countStates(scene.database, before, 601_000)).toEqual({ ...later, countedAt: 601_000 });
   });
 });
 

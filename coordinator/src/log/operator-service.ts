@@ -1,3 +1,4 @@
+import { domainToASCII } from 'node:url';
 import type { Database } from '@mecai/database';
 import type {
   CertificateLogServiceServer,
@@ -36,7 +37,7 @@ export function certificateLogService(
     listCertificates: command<ListCertificatesRequest, ListCertificatesResponse>(async ({ which, limit }) => {
       const most = Math.min(limit === 0 ? defaultLimit : limit, mostListed);
       if (which?.$case === 'name') {
-        const name = which.name.toLowerCase();
+        const name = presentedName(which.name);
         return { certificates: (await certificatesFor(database(), name, most)).map(message) };
       }
       const state = which?.state;
@@ -76,6 +77,12 @@ export function certificateLogService(
       },
     ),
   };
+}
+
+/** As certificates have it: A-labels in lower case, no final dot. What IDNA does not take is looked for as it is. */
+export function presentedName(text: string): string {
+  const [, wildcard = '', name = ''] = /^(\*\.)?(.*?)\.?$/s.exec(text)!;
+  return wildcard + (domainToASCII(name) || name.toLowerCase());
 }
 
 /** What stays in the history. */

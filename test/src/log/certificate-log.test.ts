@@ -134,17 +134,29 @@ describe('a running network', () => {
     await (await about(leaf))();
     const { out } = await admin('certificate', '--name', 'xn--bcher-kva.example.test');
     expect(out).toMatch(new RegExp(`^${idOf(leaf)}\n {4}held until 2.*\n {4}www.example.test xn--bcher-kva`));
+    expect((await admin('certificate', '--name', 'Bücher.Example.TEST.')).out).toBe(out);
+    expect((await admin('certificate', '--name', '*.example.test')).out).toBe(
+      'no certificate with the name *.example.test\n',
+    );
     expect(
       (await admin('holds', '--limit', '1')).out.split('\n').filter((line) => /^[0-9a-f]/.test(line)),
     ).toHaveLength(1);
-    expect((await admin('certificate', idOf(leaf))).out).toMatch(/first-sight \{"requester":"127\.0\.0\.1"/);
-    expect((await admin('outbox', 'list')).code).toBe(0);
+    expect((await admin('certificate', idOf(leaf))).out).toMatch(
+      /first-sight \{"requester":"127\.0\.0\.1".*"until":"20\d\d-\d\d-\d\dT/,
+    );
+    expect(await admin('outbox', 'list')).toMatchObject({
+      code: 0,
+      out: 'there is nothing like that in the outbox\n',
+    });
   });
 
   it.each([
     ['no certificate', ['clear', ...why]],
     ['no reason', ['object', '00'.repeat(32), '--author', 'Ada']],
     ['a certificate that is not known', ['clear', '00'.repeat(32), ...why]],
+    ['what is neither a fingerprint nor a file', ['certificate', '1234']],
+    ['no command', ['outbox']],
+    ['no id', ['outbox', 'retry']],
     ['no delivery of that id', ['outbox', 'drop', 'nothing']],
     ['a state that there is not', ['outbox', 'list', '--state', 'lost']],
     ['a limit that is none', ['holds', '--limit', '-1']],
