@@ -3,6 +3,7 @@ import { AddressError, parseAddress } from '@mecai/addresses';
 import { isServerName, startTlsProtocols } from '@mecai/voucher';
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { describeIssues } from '@mecai/runtime/config-issues';
 import * as z from 'zod';
 import { StapleError } from './error.ts';
 
@@ -108,18 +109,17 @@ const schema = (base: string) => {
 export type StapleConfig = z.output<ReturnType<typeof schema>>;
 export type ListedSite = StapleConfig['sites'][number];
 
-/** Throws `StapleError` `bad-configuration` naming file, member and what was expected. */
+/** Throws `StapleError` `bad-configuration` naming file, member, line and what was expected. */
 export function loadStapleConfig(file: string): StapleConfig {
+  let text: string;
   let json: unknown;
   try {
-    json = JSON.parse(readFileSync(file, 'utf8'));
+    text = readFileSync(file, 'utf8');
+    json = JSON.parse(text);
   } catch (cause) {
     throw new StapleError('bad-configuration', `${file}: ${(cause as Error).message}`, { cause });
   }
   const parsed = schema(dirname(resolve(file))).safeParse(json);
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map(
-    ({ path, message }) => `  ${path.map(String).join('.') || '(top)'}: ${message}`,
-  );
-  throw new StapleError('bad-configuration', `${file}:\n${problems.join('\n')}`);
+  throw new StapleError('bad-configuration', describeIssues(parsed.error.issues, { file, text }));
 }

@@ -13,6 +13,10 @@ const schema = z.strictObject({
   tls: z.strictObject({ certificate: path(), roots: z.array(path()).default([]) }),
   graceMs: z.number().int().default(500),
   nats: z.strictObject({ pinFile: path().optional() }).prefault({}),
+  peer: z
+    .union([z.strictObject({ socket: z.string() }), z.strictObject({ host: z.string(), port: z.number() })])
+    .optional(),
+  address: z.union([z.ipv4(), z.ipv6()]).optional(),
   store: z
     .discriminatedUnion('kind', [
       z.strictObject({ kind: z.literal('embedded'), directory: path() }),
@@ -58,6 +62,19 @@ describe('configuration', () => {
     ['a member missing', { listen: '127.0.0.1:1' }, {}, /tls: /],
     ['a wrong form', { ...good, listen: 'nowhere' }, {}, /listen: expected host:port/],
     ['a variable misspelt', good, { MECAI_GRACE_SECONDS: '1' }, /graceSeconds/],
+    [
+      'an alternative that is nearly right',
+      { ...good, peer: { host: 'x', port: '1' } },
+      {},
+      /peer\.port: Invalid input: expected number, received string, in line 1/,
+    ],
+    ['none of the forms', { ...good, address: 'x' }, {}, /address: Invalid IPv4 address, or Invalid IPv6/],
+    [
+      'a kind that there is not',
+      { ...good, store: { kind: 'disk' } },
+      {},
+      /store\.kind: .*'embedded' \| 'server'/,
+    ],
     ['no JSON', '{', {}, /config\.json: /],
     ['no object', '[]', {}, /expected an object/],
   ])('says where it is wrong: %s', (_, content, environment, message) => {

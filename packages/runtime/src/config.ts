@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import * as z from 'zod';
+import { describeIssues } from './config-issues.ts';
 import { RuntimeError } from './error.ts';
-import { linesOf } from './json-lines.ts';
 
 /** A path in a configuration file; relative ones are taken from the file's directory. */
 export const path = () => z.string().min(1).meta({ kind: 'path' });
@@ -27,16 +27,7 @@ export function loadConfig<Schema extends z.ZodObject>(
   }
   const parsed = schema.safeParse(raw);
   if (!parsed.success) {
-    const lines = linesOf(text);
-    const problems = parsed.error.issues.map((issue) => {
-      const { message } = issue;
-      const named = issue.path.map(String);
-      // What is not known stands within what is; what is missing stands nowhere.
-      const unknown = issue.code === 'unrecognized_keys' ? [...named, issue.keys[0]!] : named;
-      const line = lines.get(unknown.join('.'));
-      return `  ${named.join('.') || '(top)'}: ${message}${line === undefined ? '' : `, in line ${line}`}`;
-    });
-    throw new RuntimeError('bad-configuration', `${file}:\n${problems.join('\n')}`);
+    throw new RuntimeError('bad-configuration', describeIssues(parsed.error.issues, { file, text }));
   }
   return absolutePaths(schema, parsed.data, dirname(resolve(file))) as z.output<Schema>;
 }
