@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { AddressError, parsePrefix } from '@mecai/addresses';
 import { databaseConfig } from '@mecai/database';
 import { isName } from '@mecai/proto';
-import { hostPort, mutualTls, path, spiffeId, telemetryConfig } from '@mecai/runtime';
+import { hostPort, logLevel, mutualTls, path, spiffeId, telemetryConfig } from '@mecai/runtime';
 import * as z from 'zod';
 import { certificateLogConfig } from './log/config.ts';
 import { approvalConfig } from './approval/config.ts';
@@ -35,6 +35,7 @@ function isResolver(text: string): boolean {
 }
 
 const members = z.strictObject({
+  logLevel: logLevel(),
   /** Last token of this coordinator's NATS subjects. */
   name: z.string().refine(isName, 'expected lower-case letters, digits and hyphens'),
   /** Where requesters connect, HTTPS. */
@@ -145,6 +146,8 @@ const members = z.strictObject({
       inFlight: count(1, 100_000).default(2_000),
     })
     .prefault({}),
+  /** How long requests are still taken once `/readyz` says that it stops: load balancers have to notice. */
+  lameDuckMs: count(0, 300_000).default(0),
   /** Refuse requesters that do not prove the server key. */
   requireKeyProof: z.boolean().default(false),
   /** Special-purpose ranges that may be probed all the same; for test networks only. */
@@ -162,3 +165,14 @@ export const coordinatorConfig = members
   });
 
 export type CoordinatorConfig = z.output<typeof coordinatorConfig>;
+
+/** What may change while it runs: who may ask how much, what is held, and what is written to the log. */
+export const changeable = [
+  'limits',
+  'requireKeyProof',
+  'probe',
+  'certificateLog.hold',
+  'tls',
+  'operators.identities',
+  'lameDuckMs',
+] as const;

@@ -71,8 +71,8 @@ export async function decide(parts: DecideParts, question: Question): Promise<De
   }
   let signer = parts.signers.next();
   const tried = new Set([signer]);
-  const another = (error: unknown) => {
-    const other = isSignerAway(error) ? parts.signers.another(tried) : undefined;
+  const another = (trouble: unknown) => {
+    const other = isSignerAway(trouble) || isOwnTrouble(trouble) ? parts.signers.another(tried) : undefined;
     if (other) tried.add((signer = other));
     return other !== undefined;
   };
@@ -89,6 +89,7 @@ export async function decide(parts: DecideParts, question: Question): Promise<De
       throw error;
     }
     if ('refused' in drawn) {
+      if (another(drawn)) continue;
       return { result: { leaf, perspectives: [], ...refusal(drawn.refused) }, unavailable: false };
     }
     const inquiry = new Inquiry(
@@ -133,8 +134,8 @@ export async function decide(parts: DecideParts, question: Question): Promise<De
 interface Asked {
   readonly signer: KnownSigner;
   readonly mayDrawAgain: boolean;
-  /** Whether there is another signer to put the question to, after this error of the signer. */
-  readonly another: (error: unknown) => boolean;
+  /** Whether there is another signer to put the question to, after this error or refusal of the signer. */
+  readonly another: (trouble: unknown) => boolean;
 }
 
 async function conclude(
@@ -173,6 +174,7 @@ async function conclude(
       return { verdict: { status: 'issued', ...leftOut(answer.trustContexts) }, issued: answer };
     const { code, faults } = answer.refused;
     if (code === RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW && mayDrawAgain) return 'again';
+    if (another(answer)) return 'again';
     // Observations that the signer does not accept are worth nothing; others may still come.
     answers.strike(faults);
     const waiting =
@@ -229,6 +231,15 @@ async function admission(
       return state satisfies never;
   }
 }
+
+/** A refusal that says nothing about the question: it stops, its clock is wrong, its HSM or disk fails. */
+const isOwnTrouble = (trouble: unknown): boolean =>
+  ownTroubles.has((Object(trouble) as { refused?: Refused }).refused?.code);
+const ownTroubles = new Set<RefusalCode | undefined>([
+  RefusalCode.REFUSAL_CODE_STOPPING,
+  RefusalCode.REFUSAL_CODE_CLOCK,
+  RefusalCode.REFUSAL_CODE_INTERNAL,
+]);
 
 /** Why the voucher does not name every trust context. */
 function leftOut(contexts: Issued['trustContexts']): Pick<Verdict, 'detail'> {

@@ -66,7 +66,7 @@ const start = (perMinute: number, bodyWithinMs = 10_000) => {
     handler: { handle: () => Promise.reject(new Error('no test')) },
     nonces: new Nonces(randomBytes(32)),
     routes: serveRoutes({ routes, limiter, bodyWithinMs, log, now: () => 0 }),
-    maxInFlight: 10,
+    maxInFlight: () => 10,
     telemetry,
     measures,
     log,

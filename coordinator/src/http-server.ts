@@ -42,9 +42,15 @@ export interface VrpServer {
   readonly url: string;
   /** Requests being decided. */
   readonly inFlight: number;
+  /** From now on each answer closes its connection, so that the next request comes on a new one, or elsewhere. */
+  drain(): void;
+  /** For connections to come. */
+  useTls(tls: { readonly certificate: Buffer; readonly key: Buffer }): void;
   /** Finishes what is in progress, for so many milliseconds at most, and takes nothing new. */
   close(withinMs: number): Promise<void>;
 }
+
+const minVersion = 'TLSv1.2';
 
 export async function startVrpServer(options: {
   readonly host: string;
@@ -55,7 +61,7 @@ export async function startVrpServer(options: {
   /** Besides the VRP. */
   readonly routes?: PathServer;
   /** Requests being decided at the same time. */
-  readonly maxInFlight: number;
+  readonly maxInFlight: () => number;
   /** For TLS handshake, headers and body, each. */
   readonly requestWithinMs?: number;
   readonly telemetry: Telemetry;
@@ -70,7 +76,7 @@ export async function startVrpServer(options: {
     {
       cert: options.tls.certificate,
       key: options.tls.key,
-      minVersion: 'TLSv1.2',
+      minVersion,
       // Any certificate may be shown: what counts is whether it is the leaf asked about.
       requestCert: true,
       rejectUnauthorized: false,
@@ -118,7 +124,7 @@ export async function startVrpServer(options: {
     if (body === 'too-large') return sendProblem(response, problems.tooLarge(maxRequestOctets));
     if (body === 'too-slow') return sendProblem(response, problems.tooSlow(requestWithinMs));
     // Counted only from here on: slow senders keep nobody else out.
-    if (inFlight >= maxInFlight) return sendProblem(response, problems.busy(inFlight));
+    if (inFlight >= maxInFlight()) return sendProblem(response, problems.busy(inFlight));
     inFlight++;
     try {
       const { traceparent } = request.headers;
@@ -159,6 +165,10 @@ export async function startVrpServer(options: {
     get inFlight() {
       return inFlight;
     },
+    drain() {
+      closing = true;
+    },
+    useTls: ({ certificate, key }) => server.setSecureContext({ cert: certificate, key, minVersion }),
     close(withinMs) {
       closing = true;
       return new Promise((resolve) => {

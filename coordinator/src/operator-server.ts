@@ -29,7 +29,9 @@ export type Command = <Request, Response>(
 const closeWithinMs = 2_000;
 
 export async function startOperatorServer(options: {
-  readonly config: NonNullable<CoordinatorConfig['operators']>;
+  readonly config: Omit<NonNullable<CoordinatorConfig['operators']>, 'identities'>;
+  /** SPIFFE IDs of who may command, now. */
+  readonly identities: () => readonly string[];
   readonly database: () => Database;
   readonly objections: Objections;
   readonly approvals: ApprovalServiceParts['approvals'];
@@ -45,7 +47,7 @@ export async function startOperatorServer(options: {
   const command: Command = (action) => (call, respond) => {
     const shown = call.getAuthContext()?.sslPeerCertificate?.raw;
     const operator = shown && spiffeIdOf(shown);
-    if (operator === undefined || !config.identities.includes(operator)) {
+    if (operator === undefined || !options.identities().includes(operator)) {
       log.warn({ peer: call.getPeer(), id: operator }, 'caller is no operator');
       respond({ code: status.PERMISSION_DENIED, details: 'this identity is no operator' });
       return;

@@ -7,12 +7,13 @@ export interface BucketOptions {
 
 /** Token buckets by key. At most `maxKeys` are kept; the one untouched for longest goes first, and is full by then. */
 export class RateLimiter {
-  readonly #options: BucketOptions;
+  readonly #options: () => BucketOptions;
   readonly #maxKeys: number;
   readonly #buckets = new Map<string, { tokens: number; at: number }>();
 
-  constructor(options: BucketOptions, maxKeys = 100_000) {
-    this.#options = options;
+  /** @param options or where they are to be had, if they change */
+  constructor(options: BucketOptions | (() => BucketOptions), maxKeys = 100_000) {
+    this.#options = typeof options === 'function' ? options : () => options;
     this.#maxKeys = maxKeys;
   }
 
@@ -23,7 +24,7 @@ export class RateLimiter {
    * @returns 0, or the seconds until the next token
    */
   take(key: string, now: number): number {
-    const { perMinute, burst } = this.#options;
+    const { perMinute, burst } = this.#options();
     const bucket = this.#buckets.get(key) ?? { tokens: burst, at: now };
     const tokens = Math.min(burst, bucket.tokens + (Math.max(now - bucket.at, 0) * perMinute) / 60_000);
     const allowed = tokens >= 1;

@@ -1,6 +1,7 @@
 /** One signer, and what this coordinator knows of it. */
 import type { QuorumPolicy, Registry } from '@mecai/corroboration';
-import type { WatchRegistryResponse } from '@mecai/proto/signer';
+import { isDeepStrictEqual } from 'node:util';
+import type { Link, WatchRegistryResponse } from '@mecai/proto/signer';
 import { type Logger, Svid, type Telemetry, untilItWorks } from '@mecai/runtime';
 import type { CoordinatorConfig } from './config.ts';
 import { DistrustCopy } from './distrust/distrust-copy.ts';
@@ -42,6 +43,7 @@ export class SignerLink {
   readonly #ending = new AbortController();
   #there = false;
   #policy: QuorumPolicy | undefined;
+  #vaLinks: readonly Link[] = [];
 
   constructor(options: SignerLinkOptions) {
     this.#options = options;
@@ -79,7 +81,11 @@ export class SignerLink {
       if (!this.#there) return;
       // One that cannot be reached is waited for elsewhere.
       this.client.describe().then(
-        (description) => renewals.set(this.id, description.renewals),
+        ({ renewals: wanted, links }) => {
+          renewals.set(this.id, wanted);
+          // It may have been told of another VA certificate, which it is to sign with next.
+          if (!isDeepStrictEqual(links, this.#vaLinks)) void this.#bringOfVa(links);
+        },
         () => undefined,
       );
     }, askEveryMs);
@@ -118,11 +124,17 @@ export class SignerLink {
     });
     const { registryVersion, links } = description;
     // First, so that the first voucher has the VA's status too.
-    await this.revocation.bringOfVa(links);
+    await this.#bringOfVa(links);
     this.#there = true;
     this.#policy = description.policy;
     this.#options.renewals.set(this.id, description.renewals);
     this.#log.info({ policy: this.#policy, registryVersion }, 'signer reached');
+  }
+
+  /** Never rejects. */
+  async #bringOfVa(links: readonly Link[]): Promise<void> {
+    this.#vaLinks = links;
+    await this.revocation.bringOfVa(links);
   }
 
   readonly #failUnlessEnding = (error: unknown): void => {

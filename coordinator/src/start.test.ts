@@ -3,137 +3,31 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { ClientReport, Decision } from '@mecai/proto';
-import type { Running } from '@mecai/runtime';
+import { type VoucherRequest, decodeRenewalInformation, encodeVoucherRequest } from '@mecai/voucher';
+import { describe, expect, it, vi } from 'vitest';
+import { names, registryText, sixAgents } from './testing/agents.ts';
+import { chainOf } from './testing/chains.ts';
 import {
-  type VoucherRequest,
-  decodeRenewalInformation,
-  decodeVoucherResponse,
-  encodeVoucherRequest,
-} from '@mecai/voucher';
-import { testCertificate } from '@mecai/voucher/testing';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { startCoordinator } from './start.ts';
-import { ScriptedAgent, names, registryText, sixAgents, testRegistry } from './testing/agents.ts';
-import { chainOf, keyPemOf, pemOf, serverName, webLeaf } from './testing/chains.ts';
+  admin,
+  ask,
+  brief,
+  coordinatorScene,
+  good,
+  https,
+  leaf,
+  lines,
+  ready,
+  readyz,
+  scene,
+  signerId,
+  start,
+  status,
+} from './testing/coordinator.ts';
 import { call, json } from './testing/https.ts';
-import { keptLog } from './testing/log.ts';
-import { type TestNats, coordinatorName, startTestNats } from './testing/nats.ts';
-import { TestSigner } from './testing/signer.ts';
-import { type SignerServer, startSignerServer, svidFiles } from './testing/signer-server.ts';
+import { coordinatorName } from './testing/nats.ts';
 
-const leaf = webLeaf();
-const https = testCertificate({ subject: 'localhost', dnsNames: ['localhost'] });
-const { log, lines } = keptLog();
-const signerId = 'spiffe://mecai.test/signer';
-let nats: TestNats;
-let signer: TestSigner;
-let server: SignerServer;
-let running: Running | undefined;
-let agents: ScriptedAgent[];
-let silentAgents: ReadonlySet<string> = new Set();
-let files: {
-  tls: { certificate: string; key: string };
-  coordinator: object;
-  signer: ReturnType<typeof svidFiles>;
-};
+coordinatorScene();
 const twin = { address: '127.0.0.1:1', id: signerId, tls: { certificate: 'c', key: 'k', ca: 'a' } };
-const brief = { timeoutMs: 300, transitMs: 100, graceMs: 100 };
-const failures: unknown[] = [];
-
-beforeAll(async () => {
-  nats = await startTestNats();
-  agents = await Promise.all(
-    sixAgents.map(async (agent) => {
-      const connection = await nats.as(agent.name);
-      return new ScriptedAgent(connection, agent, coordinatorName, (task, self) => {
-        if (!silentAgents.has(agent.name)) self.answer(task, chainOf(leaf));
-      });
-    }),
-  );
-  await Promise.all(agents.map((agent) => agent.flush()));
-  const write = (name: string, text: string | Buffer) => {
-    writeFileSync(join(nats.directory, name), text);
-    return name;
-  };
-  const { certificate, key, ca } = svidFiles(nats.directory, 'spiffe://mecai.test/coordinator');
-  files = {
-    tls: { certificate: write('https.pem', pemOf(https)), key: write('https.key', keyPemOf(https)) },
-    coordinator: { certificate, key, ca },
-    signer: svidFiles(nats.directory, signerId),
-  };
-  write('registry.json', registryText());
-});
-afterAll(() => nats.close());
-beforeEach(async () => {
-  signer = new TestSigner(testRegistry());
-  server = await startSignerServer(signer, files.signer.pem);
-});
-afterEach(async () => {
-  silentAgents = new Set();
-  await running?.stop();
-  running = undefined;
-  server.kill();
-  lines.length = 0;
-  expect(failures).toEqual([]);
-});
-
-function configFile(changes: Record<string, unknown>): string {
-  const file = join(nats.directory, 'coordinator.json');
-  const config = {
-    name: coordinatorName,
-    listen: '127.0.0.1:0',
-    tls: files.tls,
-    admin: '127.0.0.1:0',
-    nats: { servers: [nats.server.url], seedFile: nats.seedFile(coordinatorName) },
-    signers: [{ address: `127.0.0.1:${server.port}`, id: signerId, tls: files.coordinator }],
-    registry: 'registry.json',
-    probe: brief,
-    database: { engine: 'sqlite', file: 'test.sqlite' },
-    certificateLog: { hold: { maxMs: 0 } },
-    ...changes,
-  };
-  writeFileSync(file, JSON.stringify(config));
-  return file;
-}
-
-async function start(
-  changes: Record<string, unknown> = {},
-  environment: NodeJS.ProcessEnv = {},
-): Promise<string> {
-  running = await startCoordinator({
-    log,
-    config: configFile(changes),
-    environment,
-    fail: (error) => failures.push(error),
-  });
-  return String(running.ready['vrp']);
-}
-async function ready(
-  changes: Record<string, unknown> = {},
-  environment: NodeJS.ProcessEnv = {},
-): Promise<string> {
-  const url = await start(changes, environment);
-  await vi.waitUntil(async () => (await readyz()).status === 200, { timeout: 60_000, interval: 20 });
-  return url;
-}
-const admin = (path: string) => fetch(`${String(running!.ready['admin'])}${path}`);
-const readyz = () => admin('/readyz');
-async function status() {
-  const parsed: Record<string, unknown> = JSON.parse(await (await admin('/status')).text());
-  return parsed;
-}
-const good: VoucherRequest = {
-  ipv4: Uint8Array.of(45, 90, 1, 1),
-  port: 443,
-  serverName,
-  chains: [chainOf(leaf)],
-};
-async function ask(url: string, changes: Partial<VoucherRequest> = {}, cert?: typeof leaf) {
-  const body = encodeVoucherRequest({ ...good, ...changes });
-  const proof = cert && { cert: pemOf(cert), key: keyPemOf(cert) };
-  const reply = await call(url, { body, ...proof });
-  return { ...reply, result: decodeVoucherResponse(reply.body).results[0]! };
-}
 const took = async (act: () => Promise<unknown>) => {
   const begun = performance.now();
   await act();
@@ -143,17 +37,17 @@ const took = async (act: () => Promise<unknown>) => {
 describe('configuration', () => {
   it('puts the database where it says, and without a word into a file beside itself', async () => {
     await ready({ database: { engine: 'sqlite', file: 'elsewhere/log.sqlite' } });
-    expect(existsSync(join(nats.directory, 'elsewhere/log.sqlite'))).toBe(true);
-    await running!.stop();
+    expect(existsSync(join(scene.nats.directory, 'elsewhere/log.sqlite'))).toBe(true);
+    await scene.running!.stop();
     await ready({ database: undefined });
-    expect(existsSync(join(nats.directory, 'coordinator.sqlite'))).toBe(true);
+    expect(existsSync(join(scene.nats.directory, 'coordinator.sqlite'))).toBe(true);
   });
 
   it('name: whose answers are heard, and who is on record', async () => {
     const url = await ready();
     expect((await ask(url)).result.status).toBe('issued');
-    expect(agents[0]!.tasks.at(-1)!.coordinator).toBe(coordinatorName);
-    const [record] = (await nats.stored('RECORDS')).slice(-1);
+    expect(scene.agents[0]!.tasks.at(-1)!.coordinator).toBe(coordinatorName);
+    const [record] = (await scene.nats.stored('RECORDS')).slice(-1);
     expect(Decision.decode(record!).coordinator).toBe(coordinatorName);
     expect(await status()).toMatchObject({ name: coordinatorName });
   });
@@ -169,21 +63,23 @@ describe('configuration', () => {
 
   it('admin: where operators look', async () => {
     await start({ admin: '127.0.0.2:0' });
-    expect(running!.ready['admin']).toMatch(/^http:\/\/127\.0\.0\.2:/);
+    expect(scene.running!.ready['admin']).toMatch(/^http:\/\/127\.0\.0\.2:/);
     expect(await (await admin('/healthz')).json()).toEqual({ alive: true });
   });
 
   it('nats: where and as whom', async () => {
-    await start({ nats: { servers: ['nats://127.0.0.1:1'], seedFile: nats.seedFile(coordinatorName) } });
+    await start({
+      nats: { servers: ['nats://127.0.0.1:1'], seedFile: scene.nats.seedFile(coordinatorName) },
+    });
     await vi.waitUntil(() => lines.some(({ message }) => message === 'NATS: not yet'), { timeout: 60_000 });
-    await running!.stop();
+    await scene.running!.stop();
     lines.length = 0;
-    await start({ nats: { servers: [nats.server.url], seedFile: nats.seedFile('oslo') } });
+    await start({ nats: { servers: [scene.nats.server.url], seedFile: scene.nats.seedFile('oslo') } });
     await vi.waitUntil(() => lines.some(({ message }) => message === 'NATS: not yet'), { timeout: 60_000 });
   });
 
   it('signer: where, and only the one with the right identity', async () => {
-    const { address, tls } = { address: `127.0.0.1:${server.port}`, tls: files.coordinator };
+    const { address, tls } = { address: `127.0.0.1:${scene.server.port}`, tls: scene.files.coordinator };
     const url = await start({ signers: [{ address, id: 'spiffe://mecai.test/other', tls }] });
     await vi.waitUntil(() => lines.some(({ message }) => message === 'signer: not yet'), { timeout: 60_000 });
     await vi.waitUntil(async () => (await ask(url)).result.detail === 'the signer has not been reached yet', {
@@ -193,12 +89,12 @@ describe('configuration', () => {
   });
 
   it('registry: who is known until the signer tells', async () => {
-    writeFileSync(join(nats.directory, 'five.json'), registryText(sixAgents.slice(0, 5)));
+    writeFileSync(join(scene.nats.directory, 'five.json'), registryText(sixAgents.slice(0, 5)));
     const url = await ready({ registry: 'five.json' });
     const { result } = await ask(url);
     expect([result.status, result.perspectives.length]).toEqual(['issued', 5]);
-    server.updateRegistry('not a registry');
-    server.updateRegistry(registryText(sixAgents).replace('"version":1', '"version":2'));
+    scene.server.updateRegistry('not a registry');
+    scene.server.updateRegistry(registryText(sixAgents).replace('"version":1', '"version":2'));
     await vi.waitUntil(async () => (await ask(url)).result.perspectives.length === 6, { timeout: 60_000 });
     const known = lines.filter(({ message }) => message.includes('registry') && !message.startsWith('drawn'));
     expect(known.map(({ level }) => level)).toEqual(['error', 'info']);
@@ -206,11 +102,11 @@ describe('configuration', () => {
   });
 
   it('probe.timeoutMs and probe.transitMs: how long an answer is waited for', async () => {
-    silentAgents = new Set(names);
+    scene.silentAgents = new Set(names);
     const url = await ready({ probe: { ...brief, timeoutMs: 200, transitMs: 0 } });
     const short = await took(() => ask(url));
-    expect(agents[0]!.tasks.at(-1)!.timeoutMs).toBe(200);
-    await running!.stop();
+    expect(scene.agents[0]!.tasks.at(-1)!.timeoutMs).toBe(200);
+    await scene.running!.stop();
     const longer = await ready({ probe: { ...brief, timeoutMs: 200, transitMs: 600 } });
     const long = await took(() => ask(longer));
     expect(short).toBeGreaterThan(190);
@@ -218,20 +114,20 @@ describe('configuration', () => {
   });
 
   it('probe.graceMs: how long stragglers are listened to', async () => {
-    silentAgents = new Set(['tokyo', 'perth']);
+    scene.silentAgents = new Set(['tokyo', 'perth']);
     const url = await ready({ probe: { graceMs: 60_000 } });
     await ask(url);
     expect(await status()).toMatchObject({ listening: 1, requestsInFlight: 0 });
-    for (const late of agents.slice(4)) late.answer(late.tasks.at(-1)!, chainOf(leaf));
+    for (const late of scene.agents.slice(4)) late.answer(late.tasks.at(-1)!, chainOf(leaf));
     await vi.waitUntil(async () => (await status())['listening'] === 0, { timeout: 60_000 });
   });
 
   it('probe.absentAfterMs: when an agent counts as absent', async () => {
-    silentAgents = new Set(names.slice(0, 3));
+    scene.silentAgents = new Set(names.slice(0, 3));
     const url = await ready({ probe: { ...brief, timeoutMs: 1_500, absentAfterMs: 1_000 } });
     await vi.waitUntil(
       async () => {
-        for (const agent of agents.slice(3)) agent.sayAlive();
+        for (const agent of scene.agents.slice(3)) agent.sayAlive();
         return (await ask(url)).result.detail?.includes('agent-absent');
       },
       { timeout: 60_000, interval: 50 },
@@ -250,7 +146,7 @@ describe('configuration', () => {
     expect((await ask(url, {}, cert)).status).toBe(200);
     const { status: code, headers } = await ask(url, second, cert);
     expect([code, headers['retry-after']]).toEqual([429, '60']);
-    expect(signer.draws).toHaveLength(1);
+    expect(scene.signer.draws).toHaveLength(1);
   });
 
   it('limits.reports: how many reports of clients', async () => {
@@ -267,7 +163,7 @@ describe('configuration', () => {
     expect(Number(told.headers['retry-after'])).toBeGreaterThan(0);
     await vi.waitFor(
       async () => {
-        const stored = (await nats.stored('RECORDS', 'mecai.report.')).map((bytes) =>
+        const stored = (await scene.nats.stored('RECORDS', 'mecai.report.')).map((bytes) =>
           ClientReport.decode(bytes),
         );
         expect(stored.map(({ coordinator, content }) => [coordinator, content?.$case])).toEqual([
@@ -279,10 +175,10 @@ describe('configuration', () => {
   });
 
   it('limits.inFlight: how many at once', async () => {
-    silentAgents = new Set(names);
+    scene.silentAgents = new Set(names);
     const url = await ready({ limits: { inFlight: 1 }, probe: { ...brief, timeoutMs: 1_000 } });
     const first = ask(url);
-    await vi.waitUntil(() => signer.draws.length === 1, { timeout: 60_000 });
+    await vi.waitUntil(() => scene.signer.draws.length === 1, { timeout: 60_000 });
     const second = await call(url, { body: encodeVoucherRequest(good) });
     expect([second.status, second.json()['title']]).toEqual([503, 'Busy']);
     await first;
@@ -296,7 +192,7 @@ describe('configuration', () => {
     };
     expect(await asked()).toEqual({ wait: '77', entries: [] });
     const issuer = createHash('sha256').update('issuer').digest();
-    server.renewals = [
+    scene.server.renewals = [
       { producedBefore: 1_800_000_000_001, about: { $case: 'issuer', issuer } },
       { producedBefore: 1_700_000_000_000, about: undefined },
     ];
@@ -322,7 +218,7 @@ describe('configuration', () => {
   it('allowedTargets: what may be probed although it is special', async () => {
     const loopback = { ipv4: Uint8Array.of(127, 0, 0, 1) };
     expect((await ask(await ready(), loopback)).status).toBe(403);
-    await running!.stop();
+    await scene.running!.stop();
     expect((await ask(await ready({ allowedTargets: ['127.0.0.0/8'] }), loopback)).status).toBe(200);
   });
 
@@ -348,73 +244,5 @@ describe('configuration', () => {
     const failed = start(changes);
     await expect(failed).rejects.toMatchObject({ code: 'bad-configuration' });
     await expect(failed).rejects.toThrow(member);
-  });
-});
-
-describe('a coordinator', () => {
-  it('follows a signer that comes back with another policy', async () => {
-    const url = await ready();
-    expect((await ask(url)).result.status).toBe('issued');
-    server.kill();
-    await vi.waitUntil(async () => (await readyz()).status === 503, { timeout: 60_000 });
-    expect((await ask(url)).result.detail).toBe('the signer cannot be reached');
-    signer = new TestSigner(testRegistry(), { ...signer.policy, minRegions: 1 });
-    server = await startSignerServer(signer, files.signer.pem, server.port);
-    await vi.waitUntil(async () => (await readyz()).status === 200, { timeout: 60_000 });
-    expect(await status()).toMatchObject({ policy: { minRegions: 1 } });
-    await vi.waitUntil(async () => (await ask(url)).result.status === 'issued', { timeout: 60_000 });
-  });
-
-  it('says at once that NATS is away, makes lost streams anew, and stops without NATS', async () => {
-    const url = await ready();
-    await nats.jsm.streams.delete('RECORDS');
-    await nats.server.stop();
-    await vi.waitUntil(async () => (await readyz()).status === 503, { timeout: 60_000 });
-    const drawn = signer.draws.length;
-    const away = await ask(url);
-    expect([away.status, away.result.detail]).toEqual([
-      503,
-      'the perspectives cannot be asked: NATS is away',
-    ]);
-    expect(away.result.leaf).toEqual(createHash('sha256').update(leaf.der).digest());
-    expect(signer.draws).toHaveLength(drawn);
-    await nats.server.restart();
-    await vi.waitUntil(async () => (await ask(url)).result.status === 'issued', {
-      timeout: 60_000,
-      interval: 100,
-    });
-    await nats.server.stop();
-    await vi.waitUntil(async () => (await readyz()).status === 503, { timeout: 60_000 });
-    await running!.stop();
-    running = undefined;
-    await nats.server.restart();
-    await vi.waitUntil(
-      () =>
-        nats.jsm.streams.info('RECORDS').then(
-          () => true,
-          () => false,
-        ),
-      { timeout: 60_000 },
-    );
-  });
-
-  it('that is stopped finishes what it has begun, stragglers included', async () => {
-    silentAgents = new Set(['perth', 'tokyo', 'denver']);
-    const url = await ready({ probe: { timeoutMs: 5_000, graceMs: 5_000 } });
-    const before = (await nats.stored('RECORDS', 'mecai.mismatch.')).length;
-    const first = ask(url);
-    await vi.waitUntil(() => signer.draws.length === 1, { timeout: 60_000 });
-    const stopped = running!.stop();
-    running = undefined;
-    const [, , , denver, tokyo, perth] = agents;
-    const nonce = signer.draws[0]!.drawn.nonce;
-    const task = () => denver!.tasks.find((one) => Buffer.compare(one.nonce, nonce) === 0);
-    await vi.waitUntil(() => task(), { timeout: 60_000 });
-    denver!.answer(task()!, chainOf(leaf));
-    expect((await first).result.status).toBe('issued');
-    tokyo!.answer(task()!, chainOf(leaf));
-    perth!.answer(task()!, [leaf.der]);
-    await stopped;
-    expect(await nats.stored('RECORDS', 'mecai.mismatch.')).toHaveLength(before + 1);
   });
 });

@@ -1,18 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createSecureContext } from 'node:tls';
 import { parsePrefix } from '@mecai/addresses';
 import {
   type Running,
+  Settings,
   type Start,
-  loadConfig,
+  Telemetry,
   readText,
   splitHostPort,
-  Telemetry,
   startAdminServer,
   untilItWorks,
 } from '@mecai/runtime';
 import { approvalMigrations } from './approval/schema.ts';
-import { coordinatorConfig } from './config.ts';
+import { type CoordinatorConfig, changeable, coordinatorConfig } from './config.ts';
 import { type Decided, type Question, decide } from './decide.ts';
 import { dnsClient } from './dns/dns-client.ts';
 import type { Distrust } from './distrust/distrust.ts';
@@ -53,8 +55,9 @@ const drainWithinMs = 5_000;
  * Puts the coordinator together. It serves at once, and answers `inconclusive` with a time to retry until NATS
  * and signer have been reached; both may come, go and come back.
  */
-export async function startCoordinator({ log, config: file, environment, fail }: Start): Promise<Running> {
-  const config = loadConfig(coordinatorConfig, file, environment);
+export async function startCoordinator({ log, fail, ...start }: Start): Promise<Running> {
+  const settings = Settings.load(coordinatorConfig, { log, ...start }, changeable);
+  const config = settings.current;
   const registry = readText(config.registry);
   const telemetry = new Telemetry('coordinator', config.name, config.telemetry);
   const measures = coordinatorMeasures(telemetry);
@@ -96,7 +99,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       throw new CoordinatorError('nats-unavailable', 'NATS has not been reached yet');
     }
     store.expectThere();
-    const { name, probe } = config;
+    const { name, probe } = settings.current;
     const { certificates } = certificateLog;
     const parts = { name, signers, distrust, perspectives, records, certificates };
     return decide({ ...parts, probe, telemetry, measures, log, now: Date.now }, question);
@@ -191,7 +194,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       records?.later({ report });
       return records !== undefined;
     },
-    limiter: new RateLimiter(config.limits.reports),
+    limiter: new RateLimiter(() => settings.current.limits.reports),
     allowedTargets,
     now: Date.now,
   });
@@ -211,9 +214,16 @@ export async function startCoordinator({ log, config: file, environment, fail }:
 
   const server = await startVrpServer({
     ...splitHostPort(config.listen),
-    tls: { certificate: readFileSync(config.tls.certificate), key: readFileSync(config.tls.key) },
+    tls: httpsIdentity(config),
     handler: new VrpHandler({
-      config,
+      config: {
+        get limits() {
+          return settings.current.limits;
+        },
+        get requireKeyProof() {
+          return settings.current.requireKeyProof;
+        },
+      },
       allowedTargets,
       nonces,
       measures,
@@ -222,8 +232,13 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       decide: decided,
     }),
     nonces,
-    routes: serveRoutes({ routes, limiter: new RateLimiter(config.limits.routes), log, now: Date.now }),
-    maxInFlight: config.limits.inFlight,
+    routes: serveRoutes({
+      routes,
+      limiter: new RateLimiter(() => settings.current.limits.routes),
+      log,
+      now: Date.now,
+    }),
+    maxInFlight: () => settings.current.limits.inFlight,
     telemetry,
     measures,
     log,
@@ -232,6 +247,7 @@ export async function startCoordinator({ log, config: file, environment, fail }:
     config.operators &&
     (await startOperatorServer({
       config: config.operators,
+      identities: () => settings.current.operators?.identities ?? [],
       database: () => store.database,
       objections: certificateLog.objections,
       approvals: () => notices?.approvals(),
@@ -272,9 +288,19 @@ export async function startCoordinator({ log, config: file, environment, fail }:
   telemetry.gauge('agent.place.contradicted', 'Agents that are nearer to this one than light allows.', () =>
     Array.from(inForce().agents.keys(), (agent) => [places.tooNear(agent), { agent }] as const),
   );
+  settings.onReload((next) => {
+    // Names and addresses of HTTPS certificates stay, what is in the files is renewed every few weeks.
+    const https = httpsIdentity(next);
+    return () => {
+      server.useTls(https);
+      certificateLog.use(next.certificateLog);
+    };
+  });
+  let stopping = false;
   const admin = await startAdminServer(splitHostPort(config.admin), {
     metrics: () => telemetry.metrics(),
     missing: () => [
+      ...(stopping ? ['stopping'] : []),
       ...(natsThere ? [] : ['NATS']),
       ...(signerThere() ? [] : ['signer']),
       ...(store.there ? [] : ['database']),
@@ -303,11 +329,16 @@ export async function startCoordinator({ log, config: file, environment, fail }:
   });
   return {
     ready: { vrp: server.url, admin: admin.url, ...(operators && { operators: operators.address }) },
+    reload: () => settings.reload(),
     async stop() {
+      stopping = true;
+      server.drain();
+      const { lameDuckMs, probe } = settings.current;
+      await delay(lameDuckMs);
       // Requests end first: they need everything else.
       await operators?.close();
-      await server.close(config.probe.timeoutMs + config.probe.transitMs + drainWithinMs);
-      await perspectives?.quiet(config.probe.graceMs);
+      await server.close(probe.timeoutMs + probe.transitMs + drainWithinMs);
+      await perspectives?.quiet(probe.graceMs);
       await records?.drain(drainWithinMs);
       for (const stopOne of stopRefreshing) stopOne();
       ending.abort(new Error('stopping'));
@@ -321,6 +352,13 @@ export async function startCoordinator({ log, config: file, environment, fail }:
       await telemetry.stop();
     },
   };
+}
+
+/** @throws TypeError, the system's own: files that are not there, or do not fit together */
+function httpsIdentity({ tls }: Pick<CoordinatorConfig, 'tls'>) {
+  const [certificate, key] = [readFileSync(tls.certificate), readFileSync(tls.key)];
+  createSecureContext({ cert: certificate, key });
+  return { certificate, key };
 }
 
 /** What the first gives that has anything to give. */

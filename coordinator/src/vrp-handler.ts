@@ -19,6 +19,7 @@ import type { Nonces } from './nonces.ts';
 import { RateLimiter, limitKey } from './rate-limits.ts';
 
 export interface VrpParts {
+  /** Looked at anew with each request. */
   readonly config: Pick<CoordinatorConfig, 'limits' | 'requireKeyProof'>;
   readonly allowedTargets: readonly Prefix[];
   readonly nonces: Nonces;
@@ -40,22 +41,24 @@ export interface Answer {
   readonly unavailable: boolean;
 }
 
+type Limited = 'authenticated' | 'unauthenticated' | 'target' | 'global';
+
 const maxRemembered = 10_000;
 
 export class VrpHandler {
   readonly #parts: VrpParts;
   // In the order of last use.
   readonly #good = new Set<string>();
-  readonly #limiters: Record<'authenticated' | 'unauthenticated' | 'target' | 'global', RateLimiter>;
+  readonly #limiters: Record<Limited, RateLimiter>;
 
   constructor(parts: VrpParts) {
     this.#parts = parts;
-    const { authenticated, unauthenticated, target, global } = parts.config.limits;
+    const limiter = (of: Limited) => new RateLimiter(() => parts.config.limits[of]);
     this.#limiters = {
-      authenticated: new RateLimiter(authenticated),
-      unauthenticated: new RateLimiter(unauthenticated),
-      target: new RateLimiter(target),
-      global: new RateLimiter(global),
+      authenticated: limiter('authenticated'),
+      unauthenticated: limiter('unauthenticated'),
+      target: limiter('target'),
+      global: limiter('global'),
     };
   }
 

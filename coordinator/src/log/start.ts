@@ -15,6 +15,8 @@ export interface RunningCertificateLog {
   readonly certificates: CertificateLog;
   readonly objections: Objections;
   readonly routes: readonly Route[];
+  /** For certificates seen from then on, and the holds of others that are looked at again. */
+  use(config: CertificateLogConfig): void;
   /** Before the store closes. */
   stop(): Promise<void>;
 }
@@ -37,10 +39,13 @@ export function startCertificateLog(options: {
 }): RunningCertificateLog {
   const { config, store, dns, publicUrl, newId, notices, telemetry, log, now, fail } = options;
   const database = () => store.database;
+  let policy = holdPolicyOf(config);
   const lastSeen = new LastSeen({ database, noticeOfAddresses: notices && config.notices.ofAddresses, log });
   const certificates = new CertificateLog({
     database,
-    policy: holdPolicyOf(config),
+    get policy() {
+      return policy;
+    },
     ctLogs: ctLogsOf(config),
     lastSeen,
     noticeOfRenewals: config.notices.ofRenewals,
@@ -76,6 +81,9 @@ export function startCertificateLog(options: {
     certificates,
     objections,
     routes: logRoutes({ database, objections, authorities, successors, now }),
+    use(next) {
+      policy = holdPolicyOf(next);
+    },
     async stop() {
       clearInterval(writing);
       clearInterval(sweeps);

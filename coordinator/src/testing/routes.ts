@@ -23,7 +23,7 @@ export function startRoutes(
     handler: { handle: () => Promise.reject(new Error('no vouchers here')) },
     nonces: new Nonces(randomBytes(32)),
     routes: serveRoutes({ routes, limiter, log, now: Date.now }),
-    maxInFlight: 100,
+    maxInFlight: () => 100,
     telemetry,
     measures,
     log,

@@ -70,7 +70,13 @@ export function setScene(): Scene {
 }
 
 const scene: Scene = {
-  server: { url: '', inFlight: 0, close: () => Promise.resolve() },
+  server: {
+    url: '',
+    inFlight: 0,
+    drain: () => undefined,
+    useTls: () => undefined,
+    close: () => Promise.resolve(),
+  },
   questions: [],
   decide: () => Promise.reject(new Error('no test')),
   lines,
@@ -94,7 +100,7 @@ export const start = ({ limits, requireKeyProof = false, requestWithinMs, now = 
       },
     }),
     nonces,
-    maxInFlight: limits?.inFlight ?? defaults.inFlight,
+    maxInFlight: () => limits?.inFlight ?? defaults.inFlight,
     ...(requestWithinMs !== undefined && { requestWithinMs }),
     telemetry,
     measures,

@@ -87,7 +87,8 @@ export class Settings<Config extends Logging> {
   }
 
   #setLevel(): void {
-    this.#log.level = this.#current.logLevel ?? this.#levelAtStart;
+    const level = this.#current.logLevel ?? this.#levelAtStart;
+    if (this.#log.level !== level) this.#log.level = level;
   }
 }
 
