@@ -47,7 +47,7 @@ export class SignerLink {
 
   constructor(options: SignerLinkOptions) {
     this.#options = options;
-    const { signer, registry, telemetry, store, askEveryMs, renewals } = options;
+    const { signer, registry, telemetry, store, askEveryMs } = options;
     const fail = this.#failUnlessEnding;
     const log = options.log.child({ signer: signer.id });
     this.#log = log;
@@ -80,14 +80,7 @@ export class SignerLink {
     this.#asking = setInterval(() => {
       if (!this.#there) return;
       // One that cannot be reached is waited for elsewhere.
-      this.client.describe().then(
-        ({ renewals: wanted, links }) => {
-          renewals.set(this.id, wanted);
-          // It may have been told of another VA certificate, which it is to sign with next.
-          if (!isDeepStrictEqual(links, this.#vaLinks)) void this.#bringOfVa(links);
-        },
-        () => undefined,
-      );
+      this.#askAgain().catch(() => undefined);
     }, askEveryMs);
     this.#describe().catch(fail);
   }
@@ -131,7 +124,13 @@ export class SignerLink {
     this.#log.info({ policy: this.#policy, registryVersion }, 'signer reached');
   }
 
-  /** Never rejects. */
+  async #askAgain(): Promise<void> {
+    const { renewals, links } = await this.client.describe();
+    this.#options.renewals.set(this.id, renewals);
+    // It may have been told of another VA certificate, which it is to sign with next.
+    if (!isDeepStrictEqual(links, this.#vaLinks)) await this.#bringOfVa(links);
+  }
+
   async #bringOfVa(links: readonly Link[]): Promise<void> {
     this.#vaLinks = links;
     await this.revocation.bringOfVa(links);
