@@ -137,7 +137,7 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
 
   const following = (async () => {
     while (!stopping.signal.aborted) {
-      const connection = await untilItWorks('nats', () => dial(config.nats.servers, name, seed), {
+      const connection = await untilItWorks('nats', () => dial(config.nats, name, seed), {
         log,
         signal: stopping.signal,
       });
@@ -186,9 +186,10 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
   };
 }
 
-const dial = (servers: readonly string[], name: string, seed: Uint8Array) =>
+const dial = ({ servers, ca }: AnalyticsConfig['nats'], name: string, seed: Uint8Array) =>
   connect({
     servers: [...servers],
+    ...(ca !== undefined && { tls: { caFile: ca } }),
     name,
     authenticator: nkeyAuthenticator(seed),
     inboxPrefix: inboxPrefix(name),

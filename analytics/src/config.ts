@@ -9,6 +9,8 @@ export const configSchema = z.strictObject({
     servers: z.array(z.string().regex(/^(nats|tls):\/\/\S+$/, 'expected nats://host:port')).min(1),
     /** Seed (`SU…`) of the nkey that nats-server knows with `natsPermissions.analytics(name)`. */
     seedFile: path(),
+    /** CA of the servers' certificates, PEM. With it a server without TLS is refused; without it any public CA will do. */
+    ca: path().optional(),
     /** Name of this process: its durable consumers, its inbox, its dead letters. */
     name: z.string().refine(isName, 'lower-case letters, digits and hyphens').default('analytics'),
     /** Of the streams it creates: 3 on a cluster of three nodes or more. */

@@ -60,6 +60,8 @@ const members = z.strictObject({
     servers: z.array(z.string().min(1)).min(1),
     /** File with the nkey seed. */
     seedFile: path(),
+    /** CA of the servers' certificates, PEM. With it a server without TLS is refused; without it any public CA will do. */
+    ca: path().optional(),
     /** Of the streams it creates: 3 on a cluster of three nodes or more. */
     streamReplicas: z.literal([1, 3, 5]).default(1),
   }),

@@ -22,13 +22,14 @@ export interface NatsLink {
  * @throws what connect and ensureStreams throw
  */
 export async function openNatsLink(
-  { name, nats: { servers, seedFile, streamReplicas } }: Pick<CoordinatorConfig, 'name' | 'nats'>,
+  { name, nats: { servers, seedFile, ca, streamReplicas } }: Pick<CoordinatorConfig, 'name' | 'nats'>,
   log: Logger,
   connected: (yes: boolean) => void,
 ): Promise<NatsLink> {
   const nats = await connect({
     servers: [...servers],
     authenticator: nkeyAuthenticator(new TextEncoder().encode(readText(seedFile))),
+    ...(ca !== undefined && { tls: { caFile: ca } }),
     name,
     inboxPrefix: inboxPrefix(name),
     timeout: connectWithinMs,

@@ -28,6 +28,8 @@ export const agentConfig = z.strictObject({
     servers: z.array(z.string().min(1)).min(1),
     /** File with the nkey seed. */
     seedFile: path(),
+    /** CA of the servers' certificates, PEM. With it a server without TLS is refused; without it any public CA will do. */
+    ca: path().optional(),
   }),
   /** Observation key, PKCS #8 PEM, P-256. */
   keyFile: path(),

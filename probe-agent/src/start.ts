@@ -180,12 +180,13 @@ export async function startAgent({ log, config: file, environment, fail }: Start
   };
 }
 
-const openNats = ({ name, nats: { servers, seedFile } }: AgentConfig): Promise<NatsConnection> =>
+const openNats = ({ name, nats: { servers, seedFile, ca } }: AgentConfig): Promise<NatsConnection> =>
   connect({
     // In this order: the leaf node of the region comes first.
     servers: [...servers],
     noRandomize: true,
     authenticator: nkeyAuthenticator(new TextEncoder().encode(readText(seedFile))),
+    ...(ca !== undefined && { tls: { caFile: ca } }),
     name,
     inboxPrefix: inboxPrefix(name),
     timeout: connectWithinMs,

@@ -10,6 +10,8 @@ export const campaignsConfig = z.strictObject({
     servers: z.array(z.string().min(1)).min(1),
     /** Seed of the nkey that nats-server knows with `natsPermissions.campaigns(name)`. */
     seedFile: path(),
+    /** CA of the servers' certificates, PEM. With it a server without TLS is refused; without it any public CA will do. */
+    ca: path().optional(),
   }),
   /** Where campaigns are ordered. */
   analytics: z.strictObject({

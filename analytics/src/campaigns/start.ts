@@ -54,6 +54,7 @@ export async function startCampaigns({ log, config: file, environment, fail }: S
     () =>
       connect({
         servers: [...config.nats.servers],
+        ...(config.nats.ca !== undefined && { tls: { caFile: config.nats.ca } }),
         name,
         authenticator: nkeyAuthenticator(seed),
         inboxPrefix: inboxPrefix(name),

@@ -37,6 +37,8 @@ export interface NetworkOptions {
   readonly caName?: string;
   /** All agents in this many processes; one each by default. */
   readonly agentProcesses?: number;
+  /** NATS over TLS, by a private CA. */
+  readonly natsTls?: boolean;
   /** Called as each part comes up. */
   readonly progress?: (what: string) => void;
 }
@@ -124,7 +126,19 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     for (const end of stops.toReversed()) await end();
   };
   try {
-    const nats = await startNatsServer({ directory: at('nats'), users });
+    const { natsTls = false } = options;
+    const natsCertificate = serverCertificate(workshop.internalCa, { dns: ['localhost'] });
+    const nats = await startNatsServer({
+      directory: at('nats'),
+      users,
+      ...(natsTls && {
+        tls: {
+          certificate: write('nats.pem', pem(natsCertificate)),
+          key: write('nats.key', keyPem(natsCertificate), 0o600),
+        },
+      }),
+    });
+    const natsServers = { servers: [nats.url], ...(natsTls && { ca: workshop.internalCaFile }) };
     stops.push(() => nats.stop());
     progress(`nats-server with ${users.length} nkeys on ${nats.url}`);
 
@@ -173,7 +187,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         listen: '127.0.0.1:0',
         tls: httpsFiles,
         admin: '127.0.0.1:0',
-        nats: { servers: [nats.url], seedFile: coordinatorSeed },
+        nats: { ...natsServers, seedFile: coordinatorSeed },
         signers: [{ address: signer.ready['grpc'], id: signerId.id, tls: coordinatorId.files }],
         registry,
         operators: { listen: '127.0.0.1:0', tls: coordinatorId.files, identities: [operatorId.id] },
@@ -194,7 +208,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       file: write(`${city.name}.json`, {
         name: city.name,
         admin: '127.0.0.1:0',
-        nats: { servers: [nats.url], seedFile },
+        nats: { ...natsServers, seedFile },
         keyFile,
         location: {
           city: city.city,
@@ -239,7 +253,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       ? await run('analytics', 'analytics/src/main.ts', [
           '--config',
           write('analytics.json', {
-            nats: { servers: [nats.url], seedFile: analyticsSeed, name: 'analytics-1' },
+            nats: { ...natsServers, seedFile: analyticsSeed, name: 'analytics-1' },
             registry,
             store: { kind: 'embedded', directory: at('analytics') },
             admin: '127.0.0.1:0',
@@ -256,7 +270,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
             '--config',
             write('campaigns.json', {
               admin: '127.0.0.1:0',
-              nats: { servers: [nats.url], seedFile: campaignsSeed },
+              nats: { ...natsServers, seedFile: campaignsSeed },
               analytics: { url: analytics.ready['api'], tokenFile },
             }),
           ])

@@ -29,12 +29,12 @@ export class Workshop {
   /** Whom NATS knows, as they were made. */
   readonly users: NatsUser[] = [];
   readonly internalCa: TestCa = rootCa('Internal CA');
-  readonly #internalCaFile: string;
+  readonly internalCaFile: string;
 
   constructor(directory: string, folders: readonly string[]) {
     this.directory = directory;
     for (const name of folders) mkdirSync(this.at(name), { recursive: true });
-    this.#internalCaFile = this.write('internal-ca.pem', pem(this.internalCa));
+    this.internalCaFile = this.write('internal-ca.pem', pem(this.internalCa));
   }
 
   at(...parts: string[]): string {
@@ -57,7 +57,7 @@ export class Workshop {
       files: {
         certificate: this.write(`${name}.pem`, pem(certificate)),
         key: this.write(`${name}.key`, keyPem(certificate), 0o600),
-        ca: this.#internalCaFile,
+        ca: this.internalCaFile,
       },
     };
   }

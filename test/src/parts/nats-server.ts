@@ -17,6 +17,8 @@ export interface NatsServerOptions {
   readonly directory: string;
   /** Absent: anybody may do everything. */
   readonly users?: readonly NatsUser[];
+  /** PEM files; with it everything is over TLS. */
+  readonly tls?: { readonly certificate: string; readonly key: string };
   /** 0, the default: a free one, kept over restarts. */
   readonly port?: number;
   /** Bytes the streams may reserve on disk, 16 GiB by default; nothing is allocated ahead. */
@@ -55,7 +57,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   let running = await start(options, port, syncs);
   port = running.port;
   return {
-    url: `nats://127.0.0.1:${port}`,
+    url: `nats://${options.tls ? 'localhost' : '127.0.0.1'}:${port}`,
     port,
     get pid() {
       return running.child.pid!;
@@ -107,7 +109,11 @@ async function start(options: NatsServerOptions, port: number, syncs: boolean): 
 
 const rule = (allowed: readonly string[]) => (allowed.length > 0 ? { allow: allowed } : { deny: ['>'] });
 
-function configuration({ directory, users, jetstream }: NatsServerOptions, port: number, syncs: boolean) {
+function configuration(
+  { directory, users, jetstream, tls }: NatsServerOptions,
+  port: number,
+  syncs: boolean,
+) {
   return {
     host: '127.0.0.1',
     port: port === 0 ? -1 : port,
@@ -116,6 +122,7 @@ function configuration({ directory, users, jetstream }: NatsServerOptions, port:
       max_file_store: jetstream?.maxFile ?? 16 * 2 ** 30,
       ...(syncs && { sync_interval: 'always' }),
     },
+    ...(tls && { tls: { cert_file: tls.certificate, key_file: tls.key } }),
     ...(users && {
       authorization: {
         users: users.map(({ publicNkey, publish, subscribe }) => ({
