@@ -31,6 +31,11 @@ beforeAll(async () => {
     { hostile, markup },
   );
   await incident('f'.repeat(32), markup);
+  await served.store.command(
+    `INSERT INTO client_reports SETTINGS insert_deduplicate = 0 SELECT * REPLACE ('hostile' AS id, now64(3) AS received_at,
+        {markup:String} AS server_name, [{markup:String}] AS codes, [{markup:String}] AS vas) FROM client_reports LIMIT 1`,
+    { markup },
+  );
   const [voucher] = await served.store.query<{ leaf: string }>('SELECT leaf FROM vouchers LIMIT 1');
   vouched = voucher!.leaf;
   const ordered = await fetch(`${served.url}/api/v1/campaigns`, {
@@ -138,6 +143,7 @@ const pages = () =>
     endpoint,
     certificates: '/certificates',
     certificate: `/certificates/${vouched}`,
+    clients: '/clients',
     campaigns: '/campaigns',
     campaign: `/campaigns/${campaign}`,
     sql: '/sql',
@@ -163,7 +169,7 @@ describe('every page', () => {
   it('is for everybody', { timeout: 120_000 }, () => all({}, open));
   // With every colour there is.
   it('is for everybody in the dark', { timeout: 120_000 }, () =>
-    all({ dark: true }, open, ['overview', 'incident', 'campaign']),
+    all({ dark: true }, open, ['overview', 'incident', 'clients', 'campaign']),
   );
 
   it('fits a narrow screen', { timeout: 60_000 }, () =>
@@ -184,6 +190,7 @@ it('leaves markup in certificates, incidents and names of campaigns the text tha
     '/incidents',
     `/incidents/${'f'.repeat(32)}`,
     '/certificates',
+    '/clients',
     `/certificates/${hostile}`,
     `/campaigns/${campaign}`,
   ]) {
@@ -302,6 +309,22 @@ it('looks again whether a certificate is still served', async () => {
   await page.getByText('waiting').first().waitFor();
   await page.getByRole('button', { name: 'Stop' }).click();
   await page.getByText('stopped').waitFor();
+});
+
+it('shows what clients reported, by code and name, and what came of their checks', async () => {
+  const page = await look('/clients?code=other-leaf');
+  const table = page.getByRole('region', { name: 'Failed checks that clients reported, newest first' });
+  await table.getByRole('link', { name: 'www.site3.example' }).first().waitFor();
+  expect(await table.getByText('other intermediates').count()).toBeGreaterThan(0);
+  await page.getByRole('searchbox', { name: 'Code' }).fill('no-voucher');
+  await page.keyboard.press('Enter');
+  await page.getByText('No report like this.').waitFor();
+  expect(new URL(page.url()).search).toBe('?code=no-voucher');
+  await page
+    .getByRole('img', { name: /^Share of checks that failed, by day and code: [\d.]+ % of [\d,]+ checks/ })
+    .waitFor();
+  await page.getByText('As a table').click();
+  await page.getByRole('region', { name: 'Checks over the whole time' }).getByText('no voucher').waitFor();
 });
 
 it('runs a query and shows why another is not run', async () => {

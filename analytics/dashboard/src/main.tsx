@@ -5,6 +5,7 @@ import { token } from './api.ts';
 import { textOf } from './format.ts';
 import { CampaignView, Campaigns } from './pages/campaigns.tsx';
 import { CertificateView, Certificates } from './pages/certificates.tsx';
+import { Clients } from './pages/clients.tsx';
 import { EndpointView, Endpoints } from './pages/endpoints.tsx';
 import { IncidentView } from './pages/incident.tsx';
 import { Incidents } from './pages/incidents.tsx';
@@ -18,6 +19,7 @@ const sections = [
   ['incidents', 'Incidents'],
   ['endpoints', 'Endpoints'],
   ['certificates', 'Certificates'],
+  ['clients', 'Clients'],
   ['campaigns', 'Campaigns'],
   ['sql', 'SQL'],
 ] as const;
@@ -34,6 +36,8 @@ function View({ route }: { route: Route }) {
       return named ? <EndpointView {...route} /> : <Endpoints {...route} />;
     case 'certificates':
       return named ? <CertificateView {...route} /> : <Certificates {...route} />;
+    case 'clients':
+      return <Clients {...route} />;
     case 'campaigns':
       return named ? <CampaignView {...route} /> : <Campaigns {...route} />;
     case 'sql':

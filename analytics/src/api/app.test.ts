@@ -33,7 +33,7 @@ describe('a list', () => {
     const { body: document } = await json('/api/openapi.json');
     const { status, body } = await json(`/api/v1/${name}?limit=5`);
     expect(status).toBe(200);
-    if (name !== 'client-reports' && name !== 'campaigns') expect(body.items.length).toBeGreaterThan(0);
+    if (name !== 'campaigns') expect(body.items.length).toBeGreaterThan(0);
     const schema = document.paths[`/api/v1/${name}`]!.get.responses[200].content['application/json'].schema;
     for (const row of body.items) {
       expect(Object.keys(row)).toEqual(Object.keys(schema.properties.items.items.properties));

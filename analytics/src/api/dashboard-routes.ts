@@ -18,7 +18,15 @@ export function dashboardRoutes(app: Api, directory: string | undefined): void {
     onFound: (_, context) => context.header('cache-control', 'no-cache'),
   });
   app.get('/', page);
-  for (const view of ['incidents', 'endpoints', 'certificates', 'campaigns', 'sql', 'perspectives']) {
+  for (const view of [
+    'incidents',
+    'endpoints',
+    'certificates',
+    'clients',
+    'campaigns',
+    'sql',
+    'perspectives',
+  ]) {
     app.get(`/${view}`, page).get(`/${view}/*`, page);
   }
 }

@@ -1,3 +1,4 @@
+import { clientReports, clientStatistics } from './client-listings.ts';
 import { columns } from './columns.ts';
 import { type Filter, type Listing, address, between, equals } from './listing.ts';
 
@@ -167,24 +168,6 @@ const incidents: Listing = {
   },
 };
 
-const clientReports: Listing = {
-  name: 'client-reports',
-  summary: 'Failed checks that clients reported; unsigned',
-  from: 'client_reports AS t',
-  time: 'received_at',
-  id: 'id',
-  byHour: true,
-  columns: columns(`
-    id received_at:time seen_at:time coordinator report times:integer mode codes:texts address:address port:integer
-    server_name start_tls chain:texts leaf vas:texts vouchers:texts`),
-  filters: {
-    ...between('received_at'),
-    ...equals('coordinator report mode port:integer server_name leaf'),
-    code: { kind: 'text', sql: 'has(t.codes, {value:String})', description: 'Failure code' },
-    ...address,
-  },
-};
-
 const campaigns: Listing = {
   name: 'campaigns',
   summary: 'Scheduled looks at chosen endpoints',
@@ -206,5 +189,6 @@ export const listings: readonly Listing[] = [
   endpoints,
   incidents,
   clientReports,
+  clientStatistics,
   campaigns,
 ];

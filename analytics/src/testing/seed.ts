@@ -3,6 +3,7 @@
  * endpoints of several CAs, and for a while some are intercepted on the way from Kazakhstan.
  */
 import type { Store } from '../store.ts';
+import { seedClients } from './seed-clients.ts';
 
 export interface SeedOptions {
   /** Observations. */
@@ -172,4 +173,5 @@ export async function seed(store: Store, { rows, endpoints, until, spanMs }: See
   await store.command(vouchers);
   await store.command(incidents, { incident: seededIncident });
   await store.command(evidence, { incident: seededIncident });
+  await seedClients(store, until);
 }
