@@ -6,10 +6,12 @@ import { join } from 'node:path';
 import { Decision, Mismatch, Observation, SignedObservation, inboxPrefix, streams } from '@mecai/proto';
 import { parseSignedVoucher } from '@mecai/voucher';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
-import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
+import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import type { Network } from '../network/index.ts';
 
 export interface AuditLine {
+  /** SPIFFE ID. */
+  readonly signer: string;
   readonly sequence: number;
   readonly event: string;
   readonly serial?: string;
@@ -29,30 +31,40 @@ export interface Books {
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 const repository = join(import.meta.dirname, '../../..');
 
-/** Reads everything, and has the signer's own command check the chain of the audit log. */
+/** Where the books are. */
+export interface Shelves {
+  /** As the operator. */
+  readonly nats: NatsConnection;
+  readonly signers: readonly {
+    /** SPIFFE ID. */
+    readonly id: string;
+    readonly config: string;
+    readonly auditLog: string;
+  }[];
+}
+
 export async function readBooks(network: Network): Promise<Books> {
   const nats = await connect({
     servers: network.nats.url,
     authenticator: nkeyAuthenticator(readFileSync(network.files.operatorSeed)),
     inboxPrefix: inboxPrefix('operator'),
   });
+  const at = (name: string) => join(network.directory, name);
+  const signers = [
+    { id: 'spiffe://mecai.test/signer', config: at('signer.json'), auditLog: at('audit.jsonl') },
+  ];
+  try {
+    return await readShelves({ nats, signers });
+  } finally {
+    await nats.close();
+  }
+}
+
+/** Reads everything, and has the signer's own command check the chain of each audit log. */
+export async function readShelves({ nats, signers }: Shelves): Promise<Books> {
   const jsm = await jetstreamManager(nats);
   const records = await all(jsm, streams.records.name);
   const observations = await all(jsm, streams.observations.name);
-  await nats.close();
-  execFileSync(
-    process.execPath,
-    [
-      join(repository, 'signer/src/main.ts'),
-      'verify-audit-log',
-      '--config',
-      join(network.directory, 'signer.json'),
-    ],
-    { stdio: 'pipe' },
-  );
-  const lines = readFileSync(join(network.directory, 'audit.jsonl'), 'utf8')
-    .split('\n')
-    .filter((line) => line !== '');
   const of = (kind: string) => records.filter(({ subject }) => subject.startsWith(kind));
   return {
     decisions: of('mecai.decision.').map(({ data }) => Decision.decode(data)),
@@ -61,9 +73,16 @@ export async function readBooks(network: Network): Promise<Books> {
       const signed = SignedObservation.decode(data);
       return { hash: sha256(signed.observation), observation: Observation.decode(signed.observation) };
     }),
-    audit: lines.map((line) => {
-      const record: AuditLine = JSON.parse(line);
-      return record;
+    audit: signers.flatMap(({ id, config, auditLog }) => {
+      execFileSync(
+        process.execPath,
+        [join(repository, 'signer/src/main.ts'), 'verify-audit-log', '--config', config],
+        { stdio: 'pipe' },
+      );
+      const lines = readFileSync(auditLog, 'utf8').split('\n');
+      return lines
+        .filter((line) => line !== '')
+        .map((line): AuditLine => ({ ...(JSON.parse(line) as Omit<AuditLine, 'signer'>), signer: id }));
     }),
   };
 }
@@ -101,7 +120,8 @@ export function discrepancies(
     const decision = recorded.get(sha256(voucher));
     if (!line) found.push(`voucher ${serial} has no line in the audit log`);
     if (decision?.status !== 'issued') found.push(`voucher ${serial} has no decision on record`);
-    else if (decision.auditSequence !== line?.sequence) found.push(`voucher ${serial}: another audit line`);
+    else if (decision.auditSequence !== line?.sequence || decision.signer !== line.signer)
+      found.push(`voucher ${serial}: another audit line`);
   }
   const nonces = decisions.map(({ nonce }) => Buffer.from(nonce).toString('hex'));
   if (new Set(nonces).size < nonces.length) found.push('a decision is stored twice');

@@ -115,11 +115,11 @@ export function serverCertificate(
 }
 
 /** An X.509-SVID (SPIFFE) for both ends of internal connections. */
-export const svid = (issuer: TestCertificate, id: string): TestCertificate =>
+export const svid = (issuer: TestCertificate, id: string, names: Omit<Names, 'uri'> = {}): TestCertificate =>
   issue({
     subject: id.split('/').at(-1)!,
     issuer,
-    names: { uri: [id] },
+    names: { ...names, uri: [id] },
     keyUsage: keyUsages.digitalSignature,
     extendedKeyUsage: [serverAuth, clientAuth],
   });

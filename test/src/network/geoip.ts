@@ -2,14 +2,10 @@ import { join } from 'node:path';
 import { uint16, writeMmdb } from '../parts/mmdb-writer.ts';
 import type { City } from './cities.ts';
 
-/** Databases in which each city's network of so many bits is where the city is. */
-export function writeGeoip(
-  directory: string,
-  cities: readonly City[],
-  bits: 24 | 32 = 24,
-): { city: string; asn: string } {
+/** Databases in which each city's loopback network is where the city is. */
+export function writeGeoip(directory: string, cities: readonly City[]): { city: string; asn: string } {
   const [city, asn] = [join(directory, 'city.mmdb'), join(directory, 'asn.mmdb')];
-  const prefix = ({ address }: City) => (bits === 32 ? `${address}/32` : address.replace(/\.\d+$/, '.0/24'));
+  const prefix = ({ address }: City) => address.replace(/\.\d+$/, '.0/24');
   writeMmdb(
     city,
     cities.map((one) => ({

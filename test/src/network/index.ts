@@ -1,6 +1,7 @@
 export * from './certificates.ts';
 export * from './cities.ts';
 export * from './crl-server.ts';
+export * from './geoip.ts';
 export * from './internet.ts';
 export * from './managed-process.ts';
 export * from './network.ts';

@@ -157,7 +157,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     const signerId = workshop.identity('signer');
     const coordinatorId = workshop.identity('coordinator');
     const operatorId = workshop.identity('operator');
-    const hsm = prepareSigner({ at, write, vaRoot: pki.vaRoot }, 'signer', {
+    const hsm = await prepareSigner({ at, write, vaRoot: pki.vaRoot }, 'signer', {
       listen: '127.0.0.1:0',
       tls: signerId.files,
       coordinators: [coordinatorId.id],

@@ -1,12 +1,14 @@
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { TestCa } from './certificates.ts';
 import { softHsmModule } from './soft-hsm.ts';
 import { vaCertificate } from './va-certificate.ts';
 import type { Workshop } from './workshop.ts';
 
+const run = promisify(execFile);
 const repository = join(import.meta.dirname, '../../..');
 
 export interface SignerToken {
@@ -21,11 +23,11 @@ export interface SignerToken {
  * @param name of the signer's files; a prefix of those that each signer has
  * @param config of the signer without what concerns the HSM and the VA's certificate
  */
-export function prepareSigner(
+export async function prepareSigner(
   { at, write, ...workshop }: Pick<Workshop, 'at' | 'write'> & { readonly vaRoot: TestCa },
   name: string,
   config: object,
-): SignerToken {
+): Promise<SignerToken> {
   const prefix = name === 'signer' ? '' : `${name}.`;
   const tokens = `${prefix}tokens`;
   mkdirSync(at(tokens), { recursive: true });
@@ -37,10 +39,10 @@ export function prepareSigner(
   };
   const pin = randomBytes(8).toString('hex');
   const soPin = randomBytes(8).toString('hex');
-  execFileSync(
+  await run(
     'softhsm2-util',
     ['--init-token', '--free', '--label', 'mecai', '--pin', pin, '--so-pin', soPin],
-    { env: { ...process.env, ...environment }, stdio: 'pipe' },
+    { env: { ...process.env, ...environment } },
   );
   const file = write(`${name}.json`, {
     hsm: { module: softHsmModule(), token: 'mecai', key: 'va', pinFile: write(`${prefix}pin`, pin, 0o600) },
@@ -48,14 +50,13 @@ export function prepareSigner(
     ...config,
   });
   const ceremony = (...args: string[]) =>
-    execFileSync(process.execPath, [join(repository, 'signer/src/main.ts'), ...args, '--config', file], {
+    run(process.execPath, [join(repository, 'signer/src/main.ts'), ...args, '--config', file], {
       env: { ...process.env, ...environment },
-      encoding: 'utf8',
     });
   const csr = at(`${prefix}va.csr`);
-  ceremony('keygen');
-  ceremony('csr', '--subject', 'O=Second Opinion CA,CN=Second Opinion VA', '--out', csr);
+  await ceremony('keygen');
+  await ceremony('csr', '--subject', 'O=Second Opinion CA,CN=Second Opinion VA', '--out', csr);
   const certificate = write(`${prefix}va.pem`, vaCertificate(workshop.vaRoot, csr));
-  ceremony('install-certificate', '--certificate', certificate);
+  await ceremony('install-certificate', '--certificate', certificate);
   return { config: file, environment };
 }

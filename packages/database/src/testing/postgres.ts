@@ -2,8 +2,16 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import {
+  appendFileSync,
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -25,6 +33,12 @@ export interface PostgresServerOptions {
   readonly fsync?: boolean;
   /** Further settings for the server. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Where it listens, what starts it there (such as `ip netns exec <name>`, as root), and who may connect. */
+  readonly place?: {
+    readonly address: string;
+    readonly command: readonly string[];
+    readonly clients: string;
+  };
 }
 
 const versions = '/usr/lib/postgresql';
@@ -47,19 +61,25 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
     ]),
     { stdio: 'pipe', ...user },
   );
-  const port = await freePort();
+  const { address, command, clients } = options.place ?? { address: '127.0.0.1', command: [] };
+  if (clients !== undefined) {
+    appendFileSync(join(data, 'pg_hba.conf'), `host all all ${clients} scram-sha-256\n`);
+  }
+  // In a place of its own the port is free.
+  const port = command.length > 0 ? 5432 : await freePort(address);
   const settings = {
-    listen_addresses: '127.0.0.1',
+    listen_addresses: address,
     port: String(port),
     unix_socket_directories: '',
     fsync: options.fsync ? 'on' : 'off',
     ...options.settings,
   };
   const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  let server = await start(join(bin, 'postgres'), ['-D', data, ...args], user);
+  const launch = () => start([...command, join(bin, 'postgres'), '-D', data, ...args], user);
+  let server = await launch();
   const configOf = (name: string): DatabaseConfig => ({
     engine: 'postgres',
-    url: `postgres://mecai@127.0.0.1:${port}/${name}`,
+    url: `postgres://mecai@${address}:${port}/${name}`,
     passwordFile,
     connections: 10,
   });
@@ -75,7 +95,7 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
       return server.pid!;
     },
     async fresh() {
-      const client = new pg.Client(withPassword(`postgres://mecai@127.0.0.1:${port}/postgres`, password));
+      const client = new pg.Client(withPassword(`postgres://mecai@${address}:${port}/postgres`, password));
       await client.connect();
       const name = `fresh_${++made}`;
       await client.query(`create database ${name}`);
@@ -85,7 +105,7 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
     kill: () => end('SIGKILL'),
     async restart() {
       await end('SIGINT');
-      server = await start(join(bin, 'postgres'), ['-D', data, ...args], user);
+      server = await launch();
     },
     async stop() {
       // "Fast shutdown": does not wait for clients.
@@ -96,11 +116,14 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
 }
 
 async function start(
-  program: string,
-  args: readonly string[],
+  words: readonly string[],
   user: { uid: number; gid: number } | undefined,
 ): Promise<ChildProcess> {
-  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], ...user });
+  // Only root enters a place, and becomes another there.
+  const enters = user !== undefined && words[0] === 'ip';
+  const become = ['setpriv', `--reuid=${user?.uid}`, `--regid=${user?.gid}`, '--clear-groups'];
+  const [program, ...args] = enters ? words.toSpliced(4, 0, ...become) : words;
+  const child = spawn(program!, args, { stdio: ['ignore', 'ignore', 'pipe'], ...(!enters && user) });
   const killed = () => void child.kill('SIGQUIT');
   process.once('exit', killed);
   child.once('exit', () => process.off('exit', killed));
@@ -132,11 +155,11 @@ function unprivileged(): { uid: number; gid: number } | undefined {
   return { uid: id('-u'), gid: id('-g') };
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
+async function freePort(address: string): Promise<number> {
+  const server = createServer().listen(0, address);
   await once(server, 'listening');
-  const address = server.address();
+  const { port } = server.address() as AddressInfo;
   server.close();
   await once(server, 'close');
-  return (address as { port: number }).port;
+  return port;
 }

@@ -1,0 +1,111 @@
+/** Whether anything was lost: what requesters hold against decisions, audit lines, observations and rows. */
+import { readFileSync } from 'node:fs';
+import { inboxPrefix, streams } from '@mecai/proto';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
+import { type Books, discrepancies, lostEvidence, readShelves } from '../faults/books.ts';
+import type { Regions } from './regions.ts';
+
+export interface Accounts {
+  readonly vouchers: number;
+  readonly decisions: number;
+  readonly auditLines: number;
+  /** Ever stored in the stream. */
+  readonly observations: number;
+  /** Of all sinks together; absent without any. */
+  readonly rows?: number;
+  /** Observations that vouchers rest on, and that no stream had: of agents that were killed before they were acknowledged. */
+  readonly unacknowledged?: number;
+  /** What does not add up, in words. */
+  readonly wrong: readonly string[];
+}
+
+export const asOperator = ({ operator: { servers, ca, seedFile } }: Regions): Promise<NatsConnection> =>
+  connect({
+    servers: [...servers],
+    tls: { ca },
+    authenticator: nkeyAuthenticator(readFileSync(seedFile)),
+    inboxPrefix: inboxPrefix('operator'),
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 100,
+    timeout: 5_000,
+  });
+
+/** Waits until everything is acknowledged and stored, and compares. */
+export async function settle(
+  regions: Regions,
+  vouchers: readonly Uint8Array[],
+  { withinMs, killedAgents }: { withinMs: number; killedAgents: boolean },
+): Promise<Accounts> {
+  const nats = await asOperator(regions);
+  try {
+    const jsm = await jetstreamManager(nats, { timeout: 10_000 });
+    const until = performance.now() + withinMs;
+    while (!(await isSettled(regions, jsm))) {
+      if (performance.now() > until) throw new Error(`records are not all stored after ${withinMs} ms`);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    const books: Books = await readShelves({ nats, signers: regions.signers });
+    const observations = (await jsm.streams.info(streams.observations.name)).state.last_seq;
+    const counted = {
+      vouchers: vouchers.length,
+      decisions: books.decisions.length,
+      auditLines: books.audit.length,
+      observations,
+    };
+    const wrong = discrepancies(books, vouchers);
+    if (regions.sinks.length === 0) {
+      const lost = lostEvidence(books);
+      if (!killedAgents) wrong.push(...lost.map((hash) => `observation ${hash} is lost`));
+      return { ...counted, unacknowledged: lost.length, wrong };
+    }
+    const rows = await rowsOf(regions);
+    // A sink that was killed may have stored what another stored again.
+    if (rows.observations < observations) {
+      wrong.push(`${observations} observations were acknowledged, and ${rows.observations} are stored`);
+    }
+    if (rows.decisions < books.decisions.length) {
+      wrong.push(`${books.decisions.length} decisions are on record, and ${rows.decisions} are stored`);
+    }
+    return { ...counted, rows: rows.observations, wrong };
+  } finally {
+    await nats.close();
+  }
+}
+
+async function rowsOf({ sinks }: Regions): Promise<{ observations: number; decisions: number }> {
+  const all = await Promise.all(
+    sinks.map(async (url) => (await (await fetch(`${url}/counts`)).json()) as Record<string, number>),
+  );
+  const sum = (table: string) => all.reduce((so, one) => so + (one[table] ?? 0), 0);
+  return { observations: sum('observations'), decisions: sum('decisions') };
+}
+
+async function isSettled(
+  { agentUrls, coordinators, sinks }: Regions,
+  jsm: Awaited<ReturnType<typeof jetstreamManager>>,
+): Promise<boolean> {
+  const status = async (url: string) =>
+    (await (await fetch(`${url}/status`, { signal: AbortSignal.timeout(5_000) })).json()) as Record<
+      string,
+      unknown
+    >;
+  try {
+    const agents = await Promise.all(agentUrls.map(status));
+    const deciders = await Promise.all(coordinators.map(({ adminUrl }) => status(adminUrl)));
+    const waiting =
+      sinks.length === 0
+        ? 0
+        : (await jsm.streams.info(streams.observations.name)).state.messages +
+          (await jsm.consumers.info(streams.records.name, 'analytics')).num_pending +
+          (await jsm.consumers.info(streams.records.name, 'analytics')).num_ack_pending;
+    return (
+      waiting === 0 &&
+      agents.every(({ unconfirmed, probesInFlight }) => unconfirmed === 0 && probesInFlight === 0) &&
+      deciders.every(({ recordsUnconfirmed, listening }) => recordsUnconfirmed === 0 && listening === 0)
+    );
+  } catch {
+    // One of them is not ready to answer; it is asked again.
+    return false;
+  }
+}
