@@ -1,8 +1,9 @@
 /** What a network has left behind: its streams and the signer's audit log, to be held against each other. */
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { Decision, Mismatch, Observation, SignedObservation, inboxPrefix, streams } from '@mecai/proto';
 import { parseSignedVoucher } from '@mecai/voucher';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
@@ -29,6 +30,7 @@ export interface Books {
 }
 
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+const run = promisify(execFile);
 const repository = join(import.meta.dirname, '../../..');
 
 /** Where the books are. */
@@ -73,18 +75,21 @@ export async function readShelves({ nats, signers }: Shelves): Promise<Books> {
       const signed = SignedObservation.decode(data);
       return { hash: sha256(signed.observation), observation: Observation.decode(signed.observation) };
     }),
-    audit: signers.flatMap(({ id, config, auditLog }) => {
-      execFileSync(
-        process.execPath,
-        [join(repository, 'signer/src/main.ts'), 'verify-audit-log', '--config', config],
-        { stdio: 'pipe' },
-      );
-      const lines = readFileSync(auditLog, 'utf8').split('\n');
-      return lines
-        .filter((line) => line !== '')
-        .map((line): AuditLine => ({ ...(JSON.parse(line) as Omit<AuditLine, 'signer'>), signer: id }));
-    }),
+    audit: (await Promise.all(signers.map(readAudit))).flat(),
   };
+}
+
+async function readAudit({ id, config, auditLog }: Shelves['signers'][number]): Promise<AuditLine[]> {
+  await run(process.execPath, [
+    join(repository, 'signer/src/main.ts'),
+    'verify-audit-log',
+    '--config',
+    config,
+  ]);
+  const lines = readFileSync(auditLog, 'utf8').split('\n');
+  return lines
+    .filter((line) => line !== '')
+    .map((line): AuditLine => ({ ...(JSON.parse(line) as Omit<AuditLine, 'signer'>), signer: id }));
 }
 
 async function all(jsm: JetStreamManager, stream: string): Promise<{ subject: string; data: Uint8Array }[]> {

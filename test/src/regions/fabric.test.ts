@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Fabric, openFabric } from './fabric.ts';
 
 const run = promisify(execFile);
@@ -23,7 +23,7 @@ it('places have addresses of their own, reach each other and us, and can be cut 
       s.setTimeout(${within}, () => s.destroy(new Error('silence')));
       s.on('data', (d) => process.stdout.write(d)).on('error', (e) => { console.error(e.message); process.exitCode = 1; });`;
     const [program, ...words] = [...command, process.execPath, '-e', script];
-    return run(program!, words).then(
+    return run(program, words).then(
       ({ stdout }) => stdout,
       (error: { stderr: string }) => error.stderr.trim(),
     );
@@ -36,11 +36,4 @@ it('places have addresses of their own, reach each other and us, and can be cut 
     expect(await ask(20_000)).toBe(address);
   }
   server.close();
-});
-
-describe('as root on Linux', () => {
-  it('there are namespaces', () => {
-    // Elsewhere faults are killed and paused processes only.
-    expect(fabric.place('two').wire === undefined).toBe(process.getuid?.() !== 0);
-  });
 });

@@ -56,8 +56,11 @@ function generator(seed: number): () => number {
   };
 }
 
-/** After a fault so many vouchers in a row count as service as usual. */
-const asUsual = 10;
+/** So many vouchers in a row count as service as usual. */
+const usualRow = 10;
+
+export const asUsual = (endings: readonly Ending[]): boolean =>
+  endings.length >= usualRow && endings.slice(-usualRow).every(({ status }) => status === 'issued');
 
 export interface Patience {
   /** How long the fault lasts; for a killed process, until its supervisor starts it again. */
@@ -100,8 +103,7 @@ export async function suffer(
   const mended = performance.now();
   for (;;) {
     const since = load.endings.filter(({ began }) => began >= mended);
-    const usual = since.length >= asUsual && since.slice(-asUsual).every(({ status }) => status === 'issued');
-    if (usual && balancer.allReady && (await isWell(part, regions))) break;
+    if (asUsual(since) && balancer.allReady && (await isWell(part, regions))) break;
     if (performance.now() - mended > recoveryMs) {
       const latest = since.slice(-3).map(({ status, detail }) => `${status} ${detail}`);
       throw new Error(

@@ -82,7 +82,7 @@ export async function natsPart(options: {
   let child: ChildProcess;
   const start = async () => {
     const [program, ...words] = [...place.command, 'nats-server', '-c', config];
-    child = spawn(program!, words, { stdio: ['ignore', 'ignore', 'pipe'] });
+    child = spawn(program, words, { stdio: ['ignore', 'ignore', 'pipe'] });
     const own = child;
     const killed = () => own.kill('SIGKILL');
     process.once('exit', killed);

@@ -1,0 +1,98 @@
+/** A short run; the long one is `npm run bench -- faults`. Nothing here is about speed: machines are busy. */
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { requestVoucher } from '@mecai/client';
+import { parseSignedVoucher } from '@mecai/voucher';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { asOperator, settle } from './accounts.ts';
+import { type Deed, type Fault, isPossible } from './faults.ts';
+import { type Regions, startRegions } from './regions.ts';
+import { type Site, openSite } from './site.ts';
+import { type Theatre, openTheatre } from './theatre.ts';
+
+const patience = { faultMs: 2_000, recoveryMs: 120_000 };
+let directory: string;
+let regions: Regions;
+let theatre: Theatre;
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'mecai-regions-'));
+  regions = await startRegions({ directory, sinks: 0, agentsTogether: true });
+  theatre = await openTheatre(regions, { perSecond: 5, deadlineMs: 120_000 });
+}, 300_000);
+afterAll(async () => {
+  await theatre.close();
+  await regions.stop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const part = (name: string) => regions.parts.find((one) => one.name === name)!;
+
+/** On a busy machine perspectives may be late: it is asked again until there is a voucher. */
+async function voucherOf(vrpUrl: string, { request }: Site): Promise<Uint8Array> {
+  for (;;) {
+    const { results } = await requestVoucher(vrpUrl, request, { ca: regions.httpsCa, timeoutMs: 60_000 });
+    const { status, voucher } = results[0]!;
+    if (voucher) return voucher;
+    expect(status).toBe('inconclusive');
+  }
+}
+
+it('vouchers through each coordinator, from each signer under one name', { timeout: 240_000 }, async () => {
+  await theatre.untilUsual(200_000);
+  const site = await openSite(regions, 'www.each.test');
+  for (const { vrpUrl } of regions.coordinators) {
+    const names = new Set<string>();
+    const serials = new Set<string>();
+    while (serials.size < regions.signers.length) {
+      const voucher = await voucherOf(vrpUrl, site);
+      const { subject, serialNumber } = new X509Certificate(parseSignedVoucher(voucher).vaCertificate);
+      names.add(subject);
+      serials.add(serialNumber);
+    }
+    expect(names.size).toBe(1);
+  }
+  await site.endpoint.close();
+});
+
+it('streams have three replicas, and agents are behind the leaf node of their region', async () => {
+  const nats = await asOperator(regions);
+  const { config, cluster } = await (await jetstreamManager(nats)).streams.info('RECORDS');
+  expect([config.num_replicas, cluster?.replicas?.length]).toEqual([3, 2]);
+  await nats.close();
+  for (const leaf of regions.parts.filter(({ kind }) => kind === 'leaf')) {
+    const connections = await (await fetch(`http://${leaf.place.address}:8222/connz`)).json();
+    expect(connections).toMatchObject({ num_connections: leaf.name === 'leaf-asia' ? 2 : 3 });
+  }
+});
+
+describe('under load', () => {
+  it.each<[string, Deed]>([
+    ['nats-2', 'killed'],
+    ['signer-1', 'paused'],
+    ['coordinator-2', 'cut off'],
+    ['postgres', 'killed'],
+  ])('%s %s: recovery without hands', { timeout: 240_000 }, async (name, deed) => {
+    const fault: Fault = { part: part(name), deed };
+    if (!isPossible(fault)) {
+      console.log(`${name} cannot be cut off here: that takes root on Linux`);
+      return;
+    }
+    console.log(JSON.stringify(await theatre.suffer(fault, patience)));
+  });
+
+  it('no acknowledged record is lost, and every request has had a clear answer', {
+    timeout: 240_000,
+  }, async () => {
+    await theatre.closeLoad();
+    const { vouchers } = theatre;
+    expect(theatre.unclear).toEqual([]);
+    expect(new Set(theatre.endings.map(({ status }) => status))).not.toContain('mismatch');
+    const accounts = await settle(regions, vouchers, { withinMs: 120_000, killedAgents: false });
+    expect(accounts).toMatchObject({ vouchers: vouchers.length, wrong: [] });
+    expect(accounts.vouchers).toBeGreaterThan(50);
+  });
+});
