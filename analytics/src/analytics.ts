@@ -13,6 +13,7 @@ import { rules } from './detection/rules.ts';
 import { lookAgain } from './detection/look-again.ts';
 import { Follower, type FollowerStatus } from './follower.ts';
 import { Geo } from './geo.ts';
+import { ObservationDecoder } from './observation-decoder.ts';
 import { Perspectives } from './perspectives.ts';
 import { startHttp } from './http.ts';
 import { readObservation } from './read-observation.ts';
@@ -79,6 +80,7 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
     }),
   });
   const { matchesStored, unverifiedBeyond } = config;
+  const decoder = new ObservationDecoder();
   const { streamReplicas } = config.nats;
   const common = {
     name,
@@ -94,7 +96,15 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
       ...common,
       stream: streams.observations.name,
       read: (arrival) =>
-        readObservation(arrival, { agents, certificates, geo, detection, matchesStored, unverifiedBeyond }),
+        readObservation(arrival, {
+          decoder,
+          agents,
+          certificates,
+          geo,
+          detection,
+          matchesStored,
+          unverifiedBeyond,
+        }),
     }),
     records: new Follower({
       ...common,

@@ -11,7 +11,7 @@ import { type Status, startClickHouse } from './testing/process.ts';
 
 const bed = new Bed();
 
-it('counts exactly though it is killed again and again', { timeout: 120_000 }, async () => {
+it('counts exactly though it is killed again and again', { timeout: 300_000 }, async () => {
   const perRound = 600;
   const rounds = 7;
   let published = 0;
@@ -44,7 +44,7 @@ it('counts exactly though it is killed again and again', { timeout: 120_000 }, a
   expect(await analytics.stop()).toBe(0);
 });
 
-it('counts exactly though nats-server is killed and restarted', { timeout: 120_000 }, async () => {
+it('counts exactly though nats-server is killed and restarted', { timeout: 300_000 }, async () => {
   const analytics = await bed.start();
   await analytics.until('/readyz', (_, code) => code === 200);
   const total = 5000;

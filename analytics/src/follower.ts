@@ -48,11 +48,25 @@ const retryMs = 500;
 /** How often the limit of messages under way is looked after. */
 const roomMs = 5000;
 const consumerNotFound = 10014;
+/** Ack of JetStream's protocol. */
+const acknowledgement = '+ACK';
+
+/** A stream as created once; one of the same name may follow it. */
+interface Incarnation {
+  readonly name: string;
+  /** Sequences taken and not acknowledged: NATS may hand out the same again meanwhile. */
+  readonly underWay: Set<number>;
+}
 
 interface Item {
-  readonly message: JsMsg;
+  /** Where its acknowledgement goes. */
+  readonly reply: string;
+  /** Only of what is put aside: what waits for the store in thousands is kept small. */
+  readonly message?: JsMsg;
+  readonly sequence: number;
+  readonly redelivered: boolean;
   readonly read: Read;
-  readonly incarnation: string;
+  readonly incarnation: Incarnation;
 }
 
 /**
@@ -62,12 +76,13 @@ interface Item {
 export class Follower {
   readonly #options: FollowerOptions;
   readonly #batcher: Batcher<Item>;
-  /** Sequences taken and not acknowledged: NATS may hand out the same again meanwhile. */
-  readonly #underWay = new Set<string>();
+  #incarnation: Incarnation = { name: '', underWay: new Set() };
+  #underWay = 0;
   readonly #drained: Promise<void>;
   readonly #stopping = new AbortController();
   #messages: ConsumerMessages | undefined;
   #jetstream: JetStreamClient | undefined;
+  #nats: NatsConnection | undefined;
   #stored = 0;
   #repeated = 0;
   #deadLetters = 0;
@@ -85,7 +100,7 @@ export class Follower {
       stored: this.#stored,
       repeated: this.#repeated,
       deadLetters: this.#deadLetters,
-      underWay: this.#underWay.size,
+      underWay: this.#underWay,
       behind: this.#behind,
       newestAt: this.#newestAt,
     };
@@ -101,6 +116,7 @@ export class Follower {
     const { stream, name, batch, log } = this.#options;
     const { signal } = this.#stopping;
     this.#jetstream = jetstream;
+    this.#nats = nats;
     while (!signal.aborted && !nats.isClosed()) {
       let watch: NodeJS.Timeout | undefined;
       try {
@@ -140,21 +156,27 @@ export class Follower {
     await this.#drained;
   }
 
-  #take(message: JsMsg, incarnation: string): void {
-    const { streamSequence, timestampNanos, pending } = message.info;
+  #take(message: JsMsg, incarnation: Incarnation): void {
+    const { streamSequence: sequence, timestampNanos, pending, redelivered } = message.info;
     this.#behind = pending;
-    const key = `${incarnation} ${streamSequence}`;
-    if (this.#underWay.has(key)) return;
-    this.#underWay.add(key);
+    if (incarnation.underWay.has(sequence)) return;
+    incarnation.underWay.add(sequence);
+    this.#underWay++;
     const read = this.#options.read({
       subject: message.subject,
       data: message.data,
       receivedAt: Math.floor(timestampNanos / 1e6),
-      stream: incarnation,
-      sequence: streamSequence,
+      stream: incarnation.name,
+      sequence,
       waiting: pending,
     });
-    this.#batcher.push({ message, read, incarnation });
+    const reply = replyOf(message);
+    const aside = 'fault' in read && { message };
+    this.#batcher.push({ reply, sequence, redelivered, read, incarnation, ...aside });
+  }
+
+  #leave({ incarnation, sequence }: Item): void {
+    if (incarnation.underWay.delete(sequence)) this.#underWay--;
   }
 
   async #drain(): Promise<void> {
@@ -165,7 +187,7 @@ export class Follower {
         await this.#settle(items);
       } catch (error) {
         // Not acknowledged, so NATS hands it out again, to this process or the next.
-        for (const item of items) this.#underWay.delete(keyOf(item));
+        for (const item of items) this.#leave(item);
         if (this.#stopping.signal.aborted) return;
         this.#options.fail(error);
       }
@@ -174,14 +196,14 @@ export class Follower {
 
   async #settle(items: readonly Item[]): Promise<void> {
     const candidates: Candidate[] = [];
-    for (const { message, read } of items) {
-      if ('table' in read) candidates.push({ event: read, redelivered: message.redelivered });
+    for (const { read, redelivered } of items) {
+      if ('table' in read) candidates.push({ event: read, redelivered });
     }
     const { stored, repeated } = await this.#options.writer.write(candidates);
     await this.#bury(items);
     for (const item of items) {
-      item.message.ack();
-      this.#underWay.delete(keyOf(item));
+      this.#nats!.publish(item.reply, acknowledgement);
+      this.#leave(item);
     }
     this.#stored += stored;
     this.#repeated += repeated;
@@ -193,10 +215,10 @@ export class Follower {
   async #bury(items: readonly Item[]): Promise<void> {
     const { name, log } = this.#options;
     for (const { message, read, incarnation } of items) {
-      if (!('fault' in read)) continue;
+      if (!('fault' in read) || !message) continue;
       for (;;) {
         try {
-          await bury(this.#jetstream!, name, message, read.fault, incarnation);
+          await bury(this.#jetstream!, name, message, read.fault, incarnation.name);
           break;
         } catch (error) {
           log.warn(
@@ -211,8 +233,7 @@ export class Follower {
     }
   }
 
-  /** @returns what tells this stream from an earlier one of the same name */
-  async #ensure(manager: JetStreamManager): Promise<string> {
+  async #ensure(manager: JetStreamManager): Promise<Incarnation> {
     const { stream, name, batch, redeliverMs, replicas } = this.#options;
     await ensureStreams(manager, {
       limits: { replicas },
@@ -230,7 +251,10 @@ export class Follower {
         max_ack_pending: 2 * batch.rows,
       });
     }
-    return `${stream}@${(await manager.streams.info(stream)).created}`;
+    const incarnation = `${stream}@${(await manager.streams.info(stream)).created}`;
+    if (this.#incarnation.name !== incarnation)
+      this.#incarnation = { name: incarnation, underWay: new Set() };
+    return this.#incarnation;
   }
 
   /**
@@ -240,7 +264,7 @@ export class Follower {
   async #makeRoom(manager: JetStreamManager): Promise<void> {
     const { stream, name, batch, redeliverMs } = this.#options;
     const { config, num_ack_pending: pending } = await manager.consumers.info(stream, name);
-    const elsewhere = Math.max(0, pending - this.#underWay.size);
+    const elsewhere = Math.max(0, pending - this.#underWay);
     const limit = config.max_ack_pending ?? 0;
     const fits = limit >= batch.rows + elsewhere && limit <= 3 * batch.rows + elsewhere;
     const ack_wait = redeliverMs * 1_000_000;
@@ -255,4 +279,8 @@ export class Follower {
   }
 }
 
-const keyOf = ({ message, incarnation }: Item) => `${incarnation} ${message.info.streamSequence}`;
+/** Where a message wants its acknowledgement; the library's type leaves it out. */
+function replyOf(message: JsMsg): string {
+  if ('reply' in message && typeof message.reply === 'string') return message.reply;
+  throw new TypeError('a message of JetStream without a reply subject');
+}

@@ -1,5 +1,5 @@
 import { type Agent, failureClassOf, verifyObservationSignature } from '@mecai/corroboration';
-import { Observation, SignedObservation } from '@mecai/proto';
+import type { Observation, SignedObservation } from '@mecai/proto';
 import type { Agents } from './agents.ts';
 import type { Arrival } from './arrival.ts';
 import type { CertificateCache } from './certificate-cache.ts';
@@ -7,20 +7,36 @@ import type { LiveDetection } from './detection/live.ts';
 import type { Sighting } from './detection/sighting.ts';
 import { Unfit, atMost, cut, few, hex, maxCertificates, rowId, short, targetFields, time } from './fields.ts';
 import type { Geo } from './geo.ts';
+import type { Decoded, ObservationDecoder } from './observation-decoder.ts';
 import type { ObservationRow, Read } from './rows.ts';
 
+interface Addressed {
+  readonly agent?: string;
+  readonly asker?: string;
+  readonly campaign: boolean;
+}
+
+const subjects = new Map<string, Addressed>();
+
 /** Who answers whom; without an asker when it is no subject of ours. */
-function addressed(subject: string): { agent?: string; asker?: string; campaign: boolean } {
-  const [, , agent = '', ...rest] = subject.split('.');
-  const campaign = rest[0] === 'campaign' && rest.length === 2;
-  const asker = campaign ? rest[1] : rest[0];
-  return asker && (campaign || rest.length === 1) ? { agent, asker, campaign } : { campaign: false };
+function addressed(subject: string): Addressed {
+  let found = subjects.get(subject);
+  if (!found) {
+    const [, , agent = '', ...rest] = subject.split('.');
+    const campaign = rest[0] === 'campaign' && rest.length === 2;
+    const asker = campaign ? rest[1] : rest[0];
+    found = asker && (campaign || rest.length === 1) ? { agent, asker, campaign } : { campaign: false };
+    if (subjects.size > 10_000) subjects.clear();
+    subjects.set(subject, found);
+  }
+  return found;
 }
 
 /** How far the clock of an agent may be ahead before its repetitions are only searched for among late ones. */
 const clockToleranceMs = 30_000;
 
 export interface ReadContext {
+  readonly decoder: ObservationDecoder;
   readonly agents: Agents;
   readonly certificates: CertificateCache;
   readonly geo: Geo;
@@ -40,14 +56,13 @@ export function readObservation(
   context: ReadContext,
 ): Read {
   const { agent: subjectAgent, asker, campaign } = addressed(subject);
-  let evidence: SignedObservation;
-  let observation: Observation;
+  let decoded: Decoded;
   try {
-    evidence = SignedObservation.decode(data);
-    observation = Observation.decode(evidence.observation);
+    decoded = context.decoder.decode(data);
   } catch {
     return { fault: 'malformed' };
   }
+  const { evidence, observation } = decoded;
   if (!asker || observation.agent !== subjectAgent) return { fault: 'other-sender' };
   const agent = context.agents.find(observation.agent);
   if (!agent) return { fault: 'unknown-agent' };

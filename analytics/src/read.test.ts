@@ -22,6 +22,7 @@ import { CertificateCache } from './certificate-cache.ts';
 import { LiveDetection } from './detection/live.ts';
 import { rules } from './detection/rules.ts';
 import { Geo } from './geo.ts';
+import { ObservationDecoder } from './observation-decoder.ts';
 import { countRows } from './queries.ts';
 import { type ReadContext, readObservation } from './read-observation.ts';
 import { readRecord } from './read-record.ts';
@@ -37,6 +38,7 @@ let key: KeyObject;
 let agents: Agents;
 let sequence = 0;
 const certificates = new CertificateCache();
+const decoder = new ObservationDecoder();
 
 beforeAll(() => {
   const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -71,6 +73,7 @@ beforeAll(async () => {
   geo = await Geo.open({});
 });
 const context = (): ReadContext => ({
+  decoder,
   agents,
   certificates,
   geo,

@@ -2,7 +2,8 @@ import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { RecentIds } from './recent-ids.ts';
 
-const id = (n: number) => n.toString(16).padStart(32, '0');
+/** Few of them begin differently, so that most meet in the table. */
+const id = (n: number) => `${(n % 3).toString(16).padStart(8, 'a')}${n.toString(16).padStart(24, '0')}`;
 
 it('knows what it was given, and says from when on it knows all', () => {
   const recent = new RecentIds([{ id: id(1), receivedAt: 100 }], 50, 2);
@@ -35,4 +36,13 @@ it('never calls new what was stored, however rows come and whatever it has forgo
       },
     ),
   );
+});
+
+it('keeps no more than it may, and those that came last', () => {
+  const recent = new RecentIds([], 0, 1000);
+  for (let n = 0; n < 5000; n++) recent.add(id(n), n);
+  expect(recent.size).toBe(1000);
+  for (let n = 0; n < 5000; n++) expect(recent.has(id(n))).toBe(n >= 4000);
+  expect(recent.mayHaveForgotten(3999)).toBe(true);
+  expect(recent.mayHaveForgotten(4000)).toBe(false);
 });

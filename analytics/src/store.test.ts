@@ -11,6 +11,7 @@ import { migrations } from './migrations.ts';
 import { countRows, observationsOf } from './queries.ts';
 import type { ObservationRow, StoredEvent } from './rows.ts';
 import { Store } from './store.ts';
+import { observationColumns } from './observation-columns.ts';
 import { describeSchema } from './testing/describe-schema.ts';
 import { startClickHouse } from './testing/process.ts';
 import { Writer } from './writer.ts';
@@ -147,6 +148,17 @@ describe('schema', () => {
 });
 
 describe('rows', () => {
+  it('are inserted with the types that the schema has', async () => {
+    const store = await open(embedded("it's here"));
+    const columns = await store.query<{ name: string; type: string }>(
+      "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = 'observations' AND name != 'stored_at'",
+    );
+    expect(Object.fromEntries(columns.map(({ name, type }) => [name, type]))).toEqual(observationColumns);
+    await insert(store, [row(), row()]);
+    expect(await countRows(store)).toMatchObject({ observations: 2 });
+    await store.close();
+  });
+
   it('come back as they went in, whatever the texts', { timeout: 120_000 }, async () => {
     const store = await open(embedded('texts'));
     const hostile = fc.oneof(

@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { Readable } from 'node:stream';
+import { unlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import {
   type ClickHouseClient,
   type ClickHouseClientConfigOptions,
@@ -11,6 +14,8 @@ import { type ChdbConnection, createChdbConnection } from 'chdb/connection';
 import type { StoreConfig } from './config.ts';
 import { AnalyticsError } from './error.ts';
 import { migrationTable, migrations } from './migrations.ts';
+import { nativeBlock } from './native-block.ts';
+import { observationColumns } from './observation-columns.ts';
 import {
   type AlertRow,
   type CertificateRow,
@@ -18,6 +23,7 @@ import {
   type EvidenceRow,
   type IncidentEvidenceRow,
   type IncidentRow,
+  type ObservationRow,
   type StoredEvent,
   type VerdictRow,
   type VoucherRow,
@@ -34,6 +40,7 @@ export interface StoreOptions {
   readonly insertMs: number;
 }
 
+type InsertSettings = Readonly<Record<string, string | number>>;
 type Connection = NonNullable<ClickHouseClientConfigOptions['connection']>;
 /** Rows of the tables that do not have one row for each message. */
 interface OtherRows {
@@ -58,12 +65,14 @@ export class Store {
   #turn: Promise<void> = Promise.resolve();
   readonly #cluster: Cluster | undefined;
   readonly #embedded: ChdbConnection | undefined;
+  readonly #directory: string | undefined;
 
-  private constructor({ client, embedded }: Connected, insertMs: number, cluster: Cluster | undefined) {
+  private constructor({ client, embedded }: Connected, { store, insertMs }: StoreOptions) {
     this.#client = client;
     this.#embedded = embedded;
     this.#insertMs = insertMs;
-    this.#cluster = cluster;
+    this.#cluster = store.kind === 'server' ? store.cluster : undefined;
+    this.#directory = store.kind === 'embedded' ? store.directory : undefined;
   }
 
   /**
@@ -72,7 +81,7 @@ export class Store {
    * @throws AnalyticsError `store-absent`; `newer-schema`
    */
   static async open(options: StoreOptions, log: Logger): Promise<Store> {
-    const store = new Store(await connect(options.store), options.insertMs, clusterOf(options.store));
+    const store = new Store(await connect(options.store), options);
     try {
       await store.#migrate(log);
       for (const table of [...eventTables, 'evidence', 'verdicts']) {
@@ -128,9 +137,6 @@ export class Store {
     keys: readonly string[],
   ): Promise<void> {
     if (rows.length === 0) return Promise.resolve();
-    type Column = keyof RowOf<T> & string;
-    const columns = Object.keys(rows[0]!) as [Column, ...Column[]];
-    const values = rows.map((row) => columns.map((column) => row[column]));
     // Named with each insert: a setting of the embedded session lasts until the next.
     const settings = {
       insert_deduplication_token: createHash('sha256').update(keys.join()).digest('hex'),
@@ -138,6 +144,11 @@ export class Store {
       async_insert: 0,
       max_execution_time: Math.ceil(this.#insertMs / 1000),
     } as const;
+    if (table === 'observations')
+      return this.#insertObservations(rows as readonly ObservationRow[], settings);
+    type Column = keyof RowOf<T> & string;
+    const columns = Object.keys(rows[0]!) as [Column, ...Column[]];
+    const values = rows.map((row) => columns.map((column) => row[column]));
     const format = 'JSONCompactEachRow';
     return this.#inTurn(async () => {
       if (this.#embedded) {
@@ -150,11 +161,31 @@ export class Store {
     });
   }
 
-  /** Rows as JSONCompactEachRow, into the embedded engine: what the benches hold ingest against. */
-  async insertText(table: Table, columns: readonly string[], text: Uint8Array): Promise<void> {
-    const values = Buffer.from(text.buffer, text.byteOffset, text.length);
-    await this.#inTurn(async () => {
-      await this.#embedded?.chdb.rawInsert({ table, columns, values, format: 'JSONCompactEachRow' });
+  /** In the engine's own format, since there are so many. */
+  #insertObservations(rows: readonly ObservationRow[], settings: InsertSettings): Promise<void> {
+    const block = nativeBlock(observationColumns, rows);
+    return this.#inTurn(async () => {
+      const insert = `INSERT INTO observations (${Object.keys(observationColumns).join()})`;
+      if (this.#directory === undefined) {
+        const { stream } = await this.#client.exec({
+          query: `${insert} FORMAT Native`,
+          values: Readable.from([block], { objectMode: false }),
+          clickhouse_settings: settings,
+        });
+        await finished(stream.resume());
+        return;
+      }
+      // The embedded engine takes text only from memory; a file that is gone again soon is never written to the disk.
+      const file = join(this.#directory, 'insert.native');
+      await writeFile(file, block);
+      try {
+        const named = Object.entries(settings).map(([name, value]) => `${name} = '${value}'`);
+        await this.#client.command({
+          query: `${insert} FROM INFILE ${quoted(file)} SETTINGS ${named.join()} FORMAT Native`,
+        });
+      } finally {
+        await unlink(file);
+      }
     });
   }
 
@@ -211,8 +242,7 @@ export class Store {
   }
 }
 
-const clusterOf = (store: StoreConfig): Cluster | undefined =>
-  store.kind === 'server' ? store.cluster : undefined;
+const quoted = (text: string) => `'${text.replaceAll(/[\\']/g, '\\$&')}'`;
 
 // Failures are thrown, and logged where they are caught.
 const log = { level: ClickHouseLogLevel.OFF };

@@ -89,9 +89,11 @@ export class Writer {
     await storeCertificates(store, certificates, candidates);
     await storeVouchers(store, candidates);
     await storeEvidence(store, candidates);
+    const byTable = Map.groupBy(candidates, ({ event }) => event.table);
     for (const table of eventTables) {
       const ids = recent.get(table)!;
-      const ofTable = candidates.filter(({ event }) => event.table === table);
+      const ofTable = byTable.get(table);
+      if (!ofTable) continue;
       const present = await findPresent(store, table, ids, ofTable, again);
       const fresh: StoredEvent[] = [];
       for (const { event } of ofTable) {

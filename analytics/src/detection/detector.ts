@@ -42,6 +42,8 @@ export class Detector {
   readonly #clocks = new Clocks();
   readonly #followUps = new FollowUps();
   readonly #ledger: Ledger;
+  #last: Sighting | undefined;
+  #lastKey = '';
 
   constructor({ rules, maxEndpoints = 50_000 }: DetectorOptions) {
     this.#rules = rules;
@@ -76,13 +78,14 @@ export class Detector {
   /** Whether a sighting only repeats what this agent saw before, where all agree; or has seen nothing. */
   expects(sighting: Sighting): boolean {
     if (!sighting.proven) return true;
-    const endpoint = this.#endpoints.get(endpointKey(sighting));
+    const endpoint = this.#endpoints.get(this.#keyOf(sighting));
     return endpoint?.keys.size === 1 && endpoint.views.get(sighting.agent)?.spki === sighting.spki;
   }
 
   /** Whether agents see different keys at the endpoint, and not for a reason that is benign. */
   contested(sighting: Sighting): boolean {
-    const endpoint = this.#endpoints.get(endpointKey(sighting));
+    if (this.#differences.size === 0) return false;
+    const endpoint = this.#endpoints.get(this.#keyOf(sighting));
     const differences = endpoint && this.#differences.get(endpoint);
     return differences?.some(({ benign }) => !benign || benign === 'rotation') ?? false;
   }
@@ -90,7 +93,7 @@ export class Detector {
   /** Takes in what an agent saw, and gives the first opinion about it. */
   add(sighting: Sighting): Verdict {
     this.#clocks.add(sighting, this.#rules.clockMs);
-    const key = endpointKey(sighting);
+    const key = this.#keyOf(sighting);
     let endpoint = this.#endpoints.get(key);
     if (!sighting.proven || sighting.spki === '') {
       if (endpoint && sighting.error !== '') this.#fail(sighting, endpoint);
@@ -161,6 +164,15 @@ export class Detector {
     if (answers < sighting.at - 600_000) return;
     this.#outages.add(sighting, true, this.#rules);
     this.#ledger.noteFailure(endpoint, sighting);
+  }
+
+  /** Asked for up to three times about the same sighting. */
+  #keyOf(sighting: Sighting): string {
+    if (this.#last !== sighting) {
+      this.#last = sighting;
+      this.#lastKey = endpointKey(sighting);
+    }
+    return this.#lastKey;
   }
 
   #forgetOne(): void {

@@ -5,10 +5,12 @@
  */
 import { type IncomingMessage, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { text } from 'node:stream/consumers';
+import { rmSync, writeFileSync } from 'node:fs';
+import { buffer } from 'node:stream/consumers';
 import { Session } from 'chdb';
 
-const session = new Session(process.argv[2]);
+const directory = process.argv[2]!;
+const session = new Session(directory);
 const login = process.argv[4];
 let dying = false;
 process.on('message', (message) => (dying = message === 'die-after-insert'));
@@ -26,15 +28,21 @@ const escapes: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', b
 
 async function run(request: IncomingMessage): Promise<Uint8Array> {
   const { searchParams } = new URL(request.url!, 'http://server');
-  const body = await text(request);
+  const body = await buffer(request);
   const parameters: Record<string, string> = {};
   const before: string[] = [`USE ${searchParams.get('database') ?? 'default'}`];
   for (const [name, value] of searchParams) {
     if (name.startsWith('param_')) parameters[name.slice('param_'.length)] = unescaped(value);
     else if (!own.has(name) && !httpOnly.test(name)) before.push(`SET ${name} = '${value}'`);
   }
-  const query = [searchParams.get('query'), body].filter(Boolean).join('\n');
+  const asked = searchParams.get('query') ?? '';
+  // Text follows the statement; binary data it can read from a file only.
+  const file = asked.endsWith(' FORMAT Native') ? `${directory}/body.native` : undefined;
+  const query = file
+    ? asked.replace(/FORMAT Native$/, `FROM INFILE '${file}' FORMAT Native`)
+    : [asked, body.toString()].filter(Boolean).join('\n');
   const mine = turn.then(async () => {
+    if (file) writeFileSync(file, body);
     for (const statement of before) await session.queryAsync(statement);
     const bound = Object.keys(parameters).length > 0;
     const options = { format: searchParams.get('default_format') ?? 'TabSeparated' };
@@ -42,7 +50,7 @@ async function run(request: IncomingMessage): Promise<Uint8Array> {
       ? session.queryBindAsync(query, parameters, options)
       : session.queryAsync(query, options));
   });
-  turn = mine.catch(() => {});
+  turn = mine.catch(() => {}).finally(() => file && rmSync(file));
   const result = await mine;
   if (dying && query.startsWith('INSERT INTO observations')) process.kill(process.pid, 'SIGKILL');
   return result.bytes();

@@ -1,0 +1,93 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createChdbConnection } from 'chdb/connection';
+import * as fc from 'fast-check';
+import { afterAll, expect, it } from 'vitest';
+import { type Columns, nativeBlock } from './native-block.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'mecai-native-'));
+const engine = createChdbConnection({ path: ':memory:' });
+afterAll(async () => {
+  await engine.close();
+  rmSync(directory, { recursive: true });
+});
+
+interface Row {
+  readonly text: string;
+  readonly word: string;
+  readonly list: readonly string[];
+  readonly yes: boolean;
+  readonly maybe: number | null;
+  readonly small: number;
+  readonly large: number;
+  readonly at: number;
+  readonly address: string;
+}
+
+const columns: Columns<Row> = {
+  text: 'String',
+  word: 'LowCardinality(String)',
+  list: 'Array(String)',
+  yes: 'Bool',
+  maybe: 'Nullable(UInt8)',
+  small: 'UInt16',
+  large: 'UInt32',
+  at: "DateTime64(3, 'UTC')",
+  address: 'IPv6',
+};
+
+const text = fc.oneof(
+  fc.string({ unit: 'grapheme', maxLength: 60 }),
+  // Around the lengths where the octets or their number take more room.
+  fc
+    .tuple(fc.integer({ min: 40, max: 400 }), fc.constantFrom('x', 'é', '☃'))
+    .map(([n, one]) => one.repeat(n)),
+);
+const row: fc.Arbitrary<Row> = fc.record({
+  text,
+  word: fc.oneof(fc.constantFrom('', 'a', 'b'), text),
+  list: fc.array(text, { maxLength: 3 }),
+  yes: fc.boolean(),
+  maybe: fc.option(fc.nat(255)),
+  small: fc.nat(0xffff),
+  large: fc.integer({ min: 0, max: 0xffff_ffff }),
+  at: fc.integer({ min: 0, max: Date.UTC(2299, 0) }),
+  address: fc.constantFrom('::ffff:192.0.2.1', '2001:db8:0:0:0:0:0:1', '0:0:0:0:0:0:0:0'),
+});
+
+it('is read by the engine as the same rows', async () => {
+  const file = join(directory, 'block');
+  await fc.assert(
+    fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 40 }), async (rows) => {
+      writeFileSync(file, nativeBlock(columns, rows));
+      const result = await engine.chdb.queryAsync(
+        `SELECT * REPLACE (toUnixTimestamp64Milli(at) AS at) FROM file('${file}', Native)
+         SETTINGS output_format_json_quote_64bit_integers = 0`,
+        { format: 'JSONEachRow' },
+      );
+      const read = result
+        .text()
+        .trimEnd()
+        .split('\n')
+        .map((line): unknown => JSON.parse(line));
+      expect(read).toEqual(
+        rows.map((one) => ({
+          ...one,
+          address: one.address.replace('0:0:0:0:0:0:0:0', '::').replace(':0:0:0:0:0:', '::'),
+        })),
+      );
+    }),
+    { numRuns: 40 },
+  );
+});
+
+it('writes U+FFFD for half a surrogate pair, which is no text', async () => {
+  const file = join(directory, 'surrogate');
+  writeFileSync(file, nativeBlock({ text: 'String' }, [{ text: 'a\uD800' }, { text: '\uDC00'.repeat(90) }]));
+  const result = await engine.chdb.queryAsync(`SELECT text FROM file('${file}', Native)`, {
+    format: 'JSONEachRow',
+  });
+  expect(result.text()).toContain('"a\uFFFD"');
+  expect(result.text()).toContain('\uFFFD'.repeat(90));
+});
