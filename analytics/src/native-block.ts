@@ -113,7 +113,10 @@ class Block {
 
   numbers(values: Uint16Array | Uint32Array): void {
     const octets = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
-    if (bigEndian) values.BYTES_PER_ELEMENT === 2 ? octets.swap16() : octets.swap32();
+    if (bigEndian) {
+      if (values.BYTES_PER_ELEMENT === 2) octets.swap16();
+      else octets.swap32();
+    }
     this.put(octets);
   }
 
