@@ -125,8 +125,8 @@ describe('cloud-init', () => {
       place,
       nats_servers: ['nats://leaf:4222', 'nats://nats-1:4222'],
       archive,
-      join_command: [['join']],
-      files: { '/etc/mecai/nats-ca.pem': 'it\'s a "certificate"\n${not} a template' },
+      coordinator_url: 'https://va.example',
+      nats_ca: 'it\'s a "certificate"\n${not} a template',
     });
     expect(refused).toEqual([]);
     expect(outputs['perspective']).toEqual({ sydney: place });
@@ -134,7 +134,8 @@ describe('cloud-init', () => {
     expect(config.runcmd).toEqual([
       ['/usr/local/sbin/mecai-install', archive.url, archive.sha256],
       ['/usr/local/sbin/mecai-fetch-secret', 'join-token', '/etc/mecai/secrets/join-token'],
-      ['join'],
+      ['systemctl', 'enable', 'mecai-probe-agent-join'],
+      ['systemctl', 'start', '--no-block', 'mecai-probe-agent-join'],
       ['systemctl', 'daemon-reload'],
       ['systemctl', 'enable', 'mecai-probe-agent'],
       ['systemctl', 'restart', 'mecai-probe-agent'],
@@ -145,6 +146,8 @@ describe('cloud-init', () => {
       name: 'sydney',
       location: { asn: 64496, rir: 'apnic' },
       keyFile: '/run/credentials/x/observation-key',
+      nats: { ca: '/etc/mecai/nats-ca.pem' },
+      join: { url: 'https://va.example', tokenFile: '/etc/mecai/secrets/join-token' },
     });
   });
 

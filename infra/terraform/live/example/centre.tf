@@ -62,7 +62,7 @@ module "coordinator" {
   nats_servers      = module.nats.servers
   signers           = module.signer.signers
   registry          = module.geography.registry
-  files             = local.agent_files
+  nats_ca           = var.nats_ca
 }
 
 module "analytics_machine" {
@@ -71,9 +71,9 @@ module "analytics_machine" {
   archive      = var.archives["analytics"]
   secret_store = "aws"
   secrets      = module.analytics.secrets
-  files        = merge(local.agent_files, { "/etc/mecai/registry.json" = module.geography.registry })
+  files        = { "/etc/mecai/nats-ca.pem" = var.nats_ca, "/etc/mecai/registry.json" = module.geography.registry }
   config = {
-    nats     = { servers = module.nats.servers, seedFile = "by the unit", name = "analytics-1", streamReplicas = 3 }
+    nats     = { servers = module.nats.servers, seedFile = "by the unit", ca = "/etc/mecai/nats-ca.pem", name = "analytics-1", streamReplicas = 3 }
     registry = "/etc/mecai/registry.json"
     store    = { kind = "server", url = module.clickhouse.url, user = "mecai", passwordFile = "by the unit", cluster = { name = "mecai" } }
     admin    = "0.0.0.0:7480"

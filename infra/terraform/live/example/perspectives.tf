@@ -1,9 +1,8 @@
 # Eight perspectives in five RIR regions and four networks: AWS and Google Cloud, and machines of two other hosters.
 
 locals {
-  agent_files = { "/etc/mecai/nats-ca.pem" = var.nats_ca }
-  aws_asn     = 16509
-  google_asn  = 396982
+  aws_asn    = 16509
+  google_asn = 396982
 }
 
 module "frankfurt" {
@@ -14,8 +13,8 @@ module "frankfurt" {
   archive          = var.archives["probe-agent"]
   vpc_id           = module.network.vpc_id
   subnet_id        = module.network.public_subnets[0]
-  join_command     = var.join_command
-  files            = local.agent_files
+  coordinator_url  = var.public_url
+  nats_ca          = var.nats_ca
   monitoring_cidrs = [module.network.cidr]
 }
 
@@ -45,8 +44,8 @@ module "tokyo" {
   archive          = var.archives["probe-agent"]
   vpc_id           = module.network_tokyo.vpc_id
   subnet_id        = module.network_tokyo.public_subnets[0]
-  join_command     = var.join_command
-  files            = local.agent_files
+  coordinator_url  = var.public_url
+  nats_ca          = var.nats_ca
   monitoring_cidrs = ["${module.monitoring.address}/32"]
 }
 
@@ -58,8 +57,8 @@ module "johannesburg" {
   zone             = "africa-south1-a"
   nats_servers     = module.nats.servers
   archive          = var.archives["probe-agent"]
-  join_command     = var.join_command
-  files            = local.agent_files
+  coordinator_url  = var.public_url
+  nats_ca          = var.nats_ca
   monitoring_cidrs = ["${module.monitoring.address}/32"]
 }
 
@@ -71,20 +70,20 @@ module "santiago" {
   zone             = "southamerica-west1-a"
   nats_servers     = module.nats.servers
   archive          = var.archives["probe-agent"]
-  join_command     = var.join_command
-  files            = local.agent_files
+  coordinator_url  = var.public_url
+  nats_ca          = var.nats_ca
   monitoring_cidrs = ["${module.monitoring.address}/32"]
 }
 
 module "hosts" {
-  source       = "../../modules/perspective-host"
-  for_each     = var.host_places
-  name         = each.key
-  place        = each.value
-  nats_servers = module.nats.servers
-  archive      = var.archives["probe-agent"]
-  join_command = var.join_command
-  files        = local.agent_files
+  source          = "../../modules/perspective-host"
+  for_each        = var.host_places
+  name            = each.key
+  place           = each.value
+  nats_servers    = module.nats.servers
+  archive         = var.archives["probe-agent"]
+  coordinator_url = var.public_url
+  nats_ca         = var.nats_ca
 }
 
 module "geography" {

@@ -55,12 +55,6 @@ variable "registry_version" {
   default     = 1
 }
 
-variable "join_command" {
-  description = "Makes an agent's keys on its machine and shows their public halves."
-  type        = list(list(string))
-  default     = [["mecai-probe-agent", "join", "--config", "/etc/mecai/probe-agent.json"]]
-}
-
 variable "host_places" {
   description = "Perspectives on machines of other hosters, by name: two in each of two networks here."
   type = map(object({

@@ -14,7 +14,7 @@ module "machine" {
   archive      = var.archive
   secret_store = "aws"
   secrets      = module.instance[count.index].secrets
-  files        = merge(var.files, { "/etc/mecai/registry.json" = var.registry, "/etc/mecai/https.pem" = var.https_certificate })
+  files        = merge(var.files, { "/etc/mecai/registry.json" = var.registry, "/etc/mecai/https.pem" = var.https_certificate, "/etc/mecai/nats-ca.pem" = var.nats_ca })
   commands     = [for name in ["svid.pem", "svid.key", "bundle.pem"] : ["install", "-D", "-o", "mecai-coordinator", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/mecai/svid/${name}"]]
   config = merge(
     {
@@ -24,7 +24,7 @@ module "machine" {
       tls       = { certificate = "/etc/mecai/https.pem", key = "by the unit" }
       admin     = "0.0.0.0:9101"
       database  = { engine = "postgres", url = var.database_url, passwordFile = "by the unit" }
-      nats      = { servers = var.nats_servers, seedFile = "by the unit", streamReplicas = 3 }
+      nats      = { servers = var.nats_servers, seedFile = "by the unit", ca = "/etc/mecai/nats-ca.pem", streamReplicas = 3 }
       signers = [for signer in var.signers : {
         address = signer.address
         id      = signer.id

@@ -64,6 +64,11 @@ variable "registry" {
   type        = string
 }
 
+variable "nats_ca" {
+  description = "Certificate of the CA of the NATS servers, PEM."
+  type        = string
+}
+
 variable "files" {
   type    = map(string)
   default = {}

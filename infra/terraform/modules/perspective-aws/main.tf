@@ -8,17 +8,18 @@ terraform {
 }
 
 module "host" {
-  source       = "../perspective-host"
-  name         = var.name
-  place        = var.place
-  nats_servers = var.nats_servers
-  archive      = var.archive
-  secret_store = "aws"
-  join_token   = module.instance.secrets["join-token"]
-  join_command = var.join_command
-  files        = var.files
-  telemetry    = var.telemetry
-  config       = var.config
+  source          = "../perspective-host"
+  name            = var.name
+  place           = var.place
+  nats_servers    = var.nats_servers
+  archive         = var.archive
+  secret_store    = "aws"
+  join_token      = module.instance.secrets["join-token"]
+  coordinator_url = var.coordinator_url
+  nats_ca         = var.nats_ca
+  files           = var.files
+  telemetry       = var.telemetry
+  config          = var.config
 }
 
 module "instance" {

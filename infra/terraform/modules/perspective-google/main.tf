@@ -12,17 +12,18 @@ locals {
 }
 
 module "host" {
-  source       = "../perspective-host"
-  name         = var.name
-  place        = var.place
-  nats_servers = var.nats_servers
-  archive      = var.archive
-  secret_store = "google"
-  join_token   = google_secret_manager_secret.join_token.name
-  join_command = var.join_command
-  files        = var.files
-  telemetry    = var.telemetry
-  config       = var.config
+  source          = "../perspective-host"
+  name            = var.name
+  place           = var.place
+  nats_servers    = var.nats_servers
+  archive         = var.archive
+  secret_store    = "google"
+  join_token      = google_secret_manager_secret.join_token.name
+  coordinator_url = var.coordinator_url
+  nats_ca         = var.nats_ca
+  files           = var.files
+  telemetry       = var.telemetry
+  config          = var.config
 }
 
 resource "google_service_account" "machine" {

@@ -11,14 +11,16 @@ module "machine" {
   archive      = var.archive
   secret_store = var.secret_store
   secrets      = { "join-token" = var.join_token }
-  files        = var.files
-  commands     = var.join_command
+  files        = merge(var.files, { "/etc/mecai/nats-ca.pem" = var.nats_ca })
+  # It makes the keys, waits until an operator approves, and starts the agent; the machine need not wait for it.
+  commands = [["systemctl", "enable", "mecai-probe-agent-join"], ["systemctl", "start", "--no-block", "mecai-probe-agent-join"]]
   config = merge(
     {
       name      = var.name
       admin     = "0.0.0.0:9102"
-      nats      = { servers = var.nats_servers, seedFile = "by the unit" }
+      nats      = { servers = var.nats_servers, seedFile = "by the unit", ca = "/etc/mecai/nats-ca.pem" }
       keyFile   = "by the unit"
+      join      = { url = var.coordinator_url }
       location  = { for member in ["city", "country", "latitude", "longitude", "rir", "asn"] : member => var.place[member] }
       telemetry = var.telemetry
     },

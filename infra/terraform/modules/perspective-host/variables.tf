@@ -38,14 +38,18 @@ variable "join_token" {
   default     = "join-token"
 }
 
-variable "join_command" {
-  description = "Makes the agent's keys on its machine and shows their public halves, once; the token is in /etc/mecai/secrets/join-token."
-  type        = list(list(string))
-  default     = []
+variable "coordinator_url" {
+  description = "Where the agent joins: the coordinators' public URL."
+  type        = string
+}
+
+variable "nats_ca" {
+  description = "Certificate of the CA of the NATS servers, PEM."
+  type        = string
 }
 
 variable "files" {
-  description = "Other files by path, such as the CA of the NATS servers. No secrets."
+  description = "Other files by path. No secrets."
   type        = map(string)
   default     = {}
 }
