@@ -1,7 +1,15 @@
 /** Archives as they are made for machines: unpacked, installed, run. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, generateKeyPairSync } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { natsPermissions } from '@mecai/proto';
@@ -96,6 +104,31 @@ describe('probe agent', () => {
       cwd: '/',
     });
     expect(help).toMatch(/^usage: probe-agent --config/);
+    const join_ = execFileSync(join(installed, 'bin/mecai-probe-agent'), ['join', '--help'], {
+      encoding: 'utf8',
+    });
+    expect(join_).toMatch(/^usage: probe-agent join --config/);
+    expect(readFileSync(at('root/etc/systemd/system/mecai-probe-agent-join.service'), 'utf8')).toBe(
+      new Unit('mecai-probe-agent-join').text,
+    );
+
+    // As the image has it: nobody's user, its entry point in the archive's folder.
+    const image = readFileSync(join(infra, 'container/Containerfile'), 'utf8').replaceAll('\\\n', ' ');
+    const said = (word: string) => image.match(new RegExp(`(?<=^${word} ).*`, 'gm')) ?? [];
+    const words = [...image.matchAll(/^([A-Z]+) /gm)].map(([, word]) => word!);
+    const known = ['ARG', 'FROM', 'COPY', 'RUN', 'USER', 'WORKDIR', 'STOPSIGNAL', 'ENTRYPOINT'];
+    expect(words.filter((word) => !known.includes(word))).toEqual([]);
+    const user = Number(/^(\d+):\1$/.exec(said('USER')[0]!)![1]);
+    const [program, ...args] = (JSON.parse(said('ENTRYPOINT')[0]!) as string[]).map((one) =>
+      one.replace(/^\/mecai\//, `${here}/`),
+    );
+    chmodSync(directory, 0o755);
+    const inImage = spawnSync(program!, [...args, '--help'], {
+      encoding: 'utf8',
+      ...(process.getuid?.() === 0 && { uid: user, gid: user }),
+      cwd: '/',
+    });
+    expect([inImage.status, inImage.stdout]).toEqual([0, expect.stringMatching(/^usage: probe-agent/)]);
   }, 120_000);
 });
 

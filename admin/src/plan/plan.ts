@@ -133,6 +133,7 @@ function place(values: Values): void {
     throw misused('--as-rel or --synthetic, not both');
   }
   try {
+    const [began, busyBefore] = [performance.now(), process.cpuUsage()];
     const answer = placement(
       {
         graph: values['as-rel'] ?? number(values, 'synthetic', 50, 200_000, 70_000, true),
@@ -146,6 +147,10 @@ function place(values: Values): void {
         if (!values.json) console.error(line);
       },
     );
+    const { user, system } = process.cpuUsage(busyBefore);
+    const [seconds, busy] = [(performance.now() - began) / 1_000, (user + system) / 1e6];
+    const all = answer.kinds.length * answer.attacks;
+    console.error(`${all} attacks in ${seconds.toFixed(1)} s, ${busy.toFixed(1)} s of CPU`);
     console.log(values.json ? JSON.stringify(answer) : placementWords(answer));
   } catch (error) {
     if (error instanceof PlacementError) throw new AdminError('wrong-usage', error.message, { cause: error });
