@@ -1,5 +1,6 @@
 /** The commands of docs/operate, as they stand there, against a network of real parts. */
 import { execFile, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -124,12 +125,56 @@ it('key ceremony: a second key, its certificate, a trial', async () => {
   expect((await run(verify)).out).toMatch(/the chain holds; last line's SHA-256 [0-9a-f]{64}/);
 });
 
+it('an agent joins, with the place and the key that were announced', async () => {
+  const [invite, approve, terraform] = blocks('agent-joins');
+  const { name, city, country, latitude, longitude, rir, asn } = eightCities[7]!;
+  const place = { city, country, latitude, longitude, rir, asn };
+  writeFileSync(at('place.json'), JSON.stringify({ name, ...place }));
+  const invited = await run(invite);
+  expect([invited.code, invited.err]).toEqual([0, expect.stringContaining(`${name} is invited until`)]);
+  const join_ = {
+    url: new URL(network.vrpUrl).origin,
+    ca: network.files.httpsCa,
+    tokenFile: 'join-token',
+    askEveryMs: 500,
+  };
+  const config = { name, admin: '127.0.0.1:0', nats: { servers: [network.nats.url], seedFile: 'new-seed' } };
+  const own = { keyFile: 'new-key', location: place, join: join_ };
+  writeFileSync(at('joining.json'), JSON.stringify({ ...config, ...own }));
+  const program = join(repository, 'probe-agent/src/main.ts');
+  const joining = execFile(process.execPath, [program, 'join', '--config', at('joining.json')]);
+  let log = '';
+  joining.stdout!.on('data', (text: string) => (log += text));
+  const ended = new Promise((resolve) => joining.once('exit', resolve));
+  await expect.poll(() => log, { timeout: 60_000 }).toContain('waits for the operator');
+  writeFileSync(at('nats-others.json'), '[]');
+  const key = /"key":"([0-9a-f]{64})"/.exec(log)![1]!;
+  const approved = await run(approve, { AGENT: name, AGENT_KEY: key });
+  expect([approved.code, approved.err]).toEqual([0, '']);
+  expect(approved.out).toContain('is in force at 1 of 1 signers');
+  expect(readFileSync(at('users.conf'), 'utf8')).toContain(`# ${name}\n`);
+  expect(await ended).toBe(0);
+  expect((await run(terraform)).err).toBe('');
+  const joined = JSON.parse(readFileSync(at('joined.auto.tfvars.json'), 'utf8')) as {
+    keys: Record<string, { public_key: string; nats_key: string }>;
+  };
+  const spki = Buffer.from(joined.keys[name]!.public_key, 'base64');
+  expect(createHash('sha256').update(spki).digest('hex')).toBe(key);
+  expect(joined.keys[name]!.nats_key).toMatch(/^U/);
+  // The others go on with the registry that they know.
+  const left = await run(
+    'mecai-admin agents remove "$AGENT" --config "$CONFIG" --key "$KEY" --reason over --author Ada',
+    { AGENT: name, CONFIG: network.files.admin, KEY: network.files.registryKey },
+  );
+  expect(left.code).toBe(0);
+}, 120_000);
+
 it('agent captured: out of the registry, out of NATS', async () => {
   const [remove, users] = blocks('agent-captured');
   const agent = cities[2]!.name;
   const removed = await run(remove, { AGENT: agent });
   expect([removed.code, removed.err]).toEqual([0, '']);
-  expect(removed.out).toContain('registry 2 is in force at 1 of 1 signers');
+  expect(removed.out).toContain('registry 4 is in force at 1 of 1 signers');
   writeFileSync(
     at('nats-others.json'),
     JSON.stringify([{ name: 'coordinator-1', role: 'coordinator', natsKey: createUser().getPublicKey() }]),

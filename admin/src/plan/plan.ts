@@ -150,7 +150,7 @@ function place(values: Values): void {
     const { user, system } = process.cpuUsage(busyBefore);
     const [seconds, busy] = [(performance.now() - began) / 1_000, (user + system) / 1e6];
     const all = answer.kinds.length * answer.attacks;
-    console.error(`${all} attacks in ${seconds.toFixed(1)} s, ${busy.toFixed(1)} s of CPU`);
+    if (!values.json) console.error(`${all} attacks in ${seconds.toFixed(1)} s, ${busy.toFixed(1)} s of CPU`);
     console.log(values.json ? JSON.stringify(answer) : placementWords(answer));
   } catch (error) {
     if (error instanceof PlacementError) throw new AdminError('wrong-usage', error.message, { cause: error });
