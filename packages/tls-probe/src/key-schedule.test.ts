@@ -1,8 +1,11 @@
-import { describe, expect, it } from 'vitest';
+import { createHmac } from 'node:crypto';
+import * as fc from 'fast-check';
+import { describe, expect, it, test } from 'vitest';
 import {
   expandLabel,
   finishedMac,
   handshakeSecret,
+  hmac,
   masterSecret,
   prf,
   trafficKeys,
@@ -10,6 +13,16 @@ import {
 } from './key-schedule.ts';
 
 const hex = (text: string) => Buffer.from(text.replace(/\s+/g, ''), 'hex');
+
+test('HMAC is that of OpenSSL, for keys and messages of any size', () => {
+  const bytes = fc.uint8Array({ maxLength: 1_100, size: 'max' }).map((array) => Buffer.from(array));
+  fc.assert(
+    fc.property(fc.constantFrom('sha256' as const, 'sha384' as const), bytes, bytes, (hash, key, data) => {
+      expect(hmac(hash, key, data)).toEqual(createHmac(hash, key).update(data).digest());
+    }),
+    { examples: [64, 65, 128, 129].map((size) => ['sha256', Buffer.alloc(size, 7), Buffer.alloc(960)]) },
+  );
+});
 
 describe('TLS 1.3 key schedule, values of RFC 8448 section 3', () => {
   const handshake = handshakeSecret(

@@ -2,8 +2,8 @@
  * Vouchers through the whole network on this machine: HTTPS request, draw, six TLS probes of a stock nginx, quorum,
  * HSM signature, lint, audit log, JetStream. Everything shares the machine's cores with the load itself.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { once } from 'node:events';
 import { Agent, request } from 'node:https';
 import { type AddressInfo, connect, createServer } from 'node:net';
@@ -15,18 +15,14 @@ import { probe } from '@mecai/tls-probe';
 import { decodeVoucherResponse, encodeVoucherRequest, mediaTypes } from '@mecai/voucher';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect as connectNats, nkeyAuthenticator } from '@nats-io/transport-node';
-import {
-  type Network,
-  type TestCertificate,
-  keyPem,
-  pem,
-  serverCertificate,
-  startNetwork,
-} from '../network/index.ts';
+import { type Network, type TestCertificate, serverCertificate, startNetwork } from '../network/index.ts';
 import { median, reporter } from './figures.ts';
+import { floorsOf } from './network-floors.ts';
+import { startNginx } from './target-nginx.ts';
 
 const report = reporter('network');
 const secondsPerRun = 8;
+const secondsOfWarmUp = 10;
 const ticksPerSecond = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
 const serverName = 'www.shop.test';
 const port = 18443;
@@ -34,16 +30,21 @@ const port = 18443;
 const addresses = Array.from({ length: 64 }, (_, i) => `127.20.0.${i + 1}`);
 
 const unlimited = { perMinute: 100_000_000, burst: 100_000_000 };
+const settings = [
+  { setting: 'six agents in one process', agentProcesses: 1, stopEarly: false },
+  { setting: 'the same stopping early', agentProcesses: 1, stopEarly: true },
+  { setting: 'six agents in six processes', agentProcesses: 6, stopEarly: false },
+] as const;
 const limits = { authenticated: unlimited, unauthenticated: unlimited, target: unlimited, global: unlimited };
 
-for (const agentProcesses of [1, 6]) {
+for (const { setting, agentProcesses, stopEarly } of settings) {
   const directory = mkdtempSync(join(tmpdir(), 'mecai-bench-'));
-  const network = await startNetwork({ directory, agentProcesses, coordinator: { limits } });
+  const network = await startNetwork({ directory, agentProcesses, stopEarly, coordinator: { limits } });
   const chain = [
     serverCertificate(network.pki.webIntermediate, { dns: [serverName] }),
     network.pki.webIntermediate,
   ] as const;
-  const nginx = await startNginx(directory, chain);
+  const nginx = await startNginx(directory, addresses[0]!, port, chain);
   const agent = new Agent({ keepAlive: true, maxSockets: 64, ca: readFileSync(network.files.httpsCa) });
   const bodies = addresses.map((address) =>
     encodeVoucherRequest({
@@ -53,9 +54,9 @@ for (const agentProcesses of [1, 6]) {
       chains: [chain.map(({ der }) => der)],
     }),
   );
-  const setting = agentProcesses === 1 ? 'six agents in one process' : 'six agents in six processes';
   try {
-    await load(network, agent, bodies, 64, 2);
+    // A voucher authority runs for weeks: what is measured has been compiled.
+    await load(network, agent, bodies, 64, secondsOfWarmUp);
     const alone = await load(network, agent, bodies, 1, 3);
     report(`${setting}, 1 outstanding: median latency`, median(alone.latencies), 'ms');
     const before = cpuOf(network, nginx.pids());
@@ -64,13 +65,17 @@ for (const agentProcesses of [1, 6]) {
     report(`${setting}, 64 outstanding: vouchers`, full.vouchers / full.seconds, 'per s');
     report(`${setting}, 64 outstanding: median latency`, median(full.latencies), 'ms');
     report(`${setting}, 64 outstanding: 99th percentile`, percentile(full.latencies, 0.99), 'ms');
+    const floors = await floorsOf(addresses[0]!, port, () => cpuOf(network, nginx.pids())['nginx (target)']!);
+    const { name: handshakes, value: byOpenssl } = floors['openssl']!;
+    report(`${handshakes}, user CPU of openssl`, byOpenssl, 'µs');
+    let total = 0;
     for (const [name, seconds] of Object.entries(after)) {
-      report(
-        `${setting}: CPU of ${name}`,
-        ((seconds - before[name]!) * 1e6) / full.vouchers,
-        'µs per voucher',
-      );
+      const each = ((seconds - before[name]!) * 1e6) / full.vouchers;
+      total += each;
+      report(`${setting}: CPU of ${name}`, each, 'µs per voucher', floors[name]);
     }
+    report(`${setting}: CPU of all of them`, total, 'µs per voucher');
+    report(`${setting}: vouchers at that, on two cores that do nothing else`, 2e6 / total, 'per s');
     if (agentProcesses === 6) await reportOctets(network, directory, chain);
     if (full.failures > 0) report(`${setting}: failures`, full.failures, 'requests');
   } finally {
@@ -196,42 +201,4 @@ function cpuSeconds(pid: number): number {
   // Fields 14 and 15 of proc(5), utime and stime; field 2 may hold spaces, so count from its closing parenthesis.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
-}
-
-async function startNginx(directory: string, chain: readonly [TestCertificate, ...TestCertificate[]]) {
-  writeFileSync(join(directory, 'target.pem'), pem(...chain));
-  writeFileSync(join(directory, 'target.key'), keyPem(chain[0]));
-  writeFileSync(
-    join(directory, 'nginx.conf'),
-    `daemon off; worker_processes 1; pid ${directory}/nginx.pid; error_log stderr crit;
-events { worker_connections 4096; }
-http {
-  access_log off;
-  client_body_temp_path ${directory}; proxy_temp_path ${directory}; fastcgi_temp_path ${directory};
-  uwsgi_temp_path ${directory}; scgi_temp_path ${directory};
-  server {
-    listen ${port} ssl;
-    ssl_certificate ${directory}/target.pem; ssl_certificate_key ${directory}/target.key;
-    ssl_protocols TLSv1.2 TLSv1.3;
-  }
-}
-`,
-  );
-  const child = spawn('nginx', ['-c', join(directory, 'nginx.conf')], { stdio: 'inherit' });
-  for (;;) {
-    const socket = connect(port, addresses[0]);
-    const up = await new Promise<boolean>((resolve) =>
-      socket.once('connect', () => resolve(true)).once('error', () => resolve(false)),
-    );
-    socket.destroy();
-    if (up) break;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  return {
-    pids: () => [
-      child.pid!,
-      ...readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim().split(' ').map(Number),
-    ],
-    stop: () => void child.kill('SIGTERM'),
-  };
 }

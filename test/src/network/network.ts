@@ -39,6 +39,8 @@ export interface NetworkOptions {
   readonly agentProcesses?: number;
   /** NATS over TLS, by a private CA. */
   readonly natsTls?: boolean;
+  /** Agents stop TLS 1.3 handshakes once the key is proven. */
+  readonly stopEarly?: boolean;
   /** Called as each part comes up. */
   readonly progress?: (what: string) => void;
 }
@@ -221,7 +223,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         geoip: { publicAddress: city.address, ...geoip },
         // All cities are on this machine, and light would have to wait.
         roundTrips: { everyMs: 0 },
-        probe: { bindIpv4: city.address },
+        probe: { bindIpv4: city.address, stopEarly: options.stopEarly ?? false },
         allowedTargets: testNetworks,
         ...options.agent,
       }),
