@@ -107,8 +107,11 @@ export async function withdraw(service: Service, name: string): Promise<number> 
 
 const time = (at: number) => new Date(at).toISOString().slice(0, 16);
 
+/** What a coordinator shows may be anything; it does not write to the terminal. */
+const plain = (text: string): string => text.replace(/\p{C}/gu, '?');
+
 export const joiningLine = ({ invitation: { agent, expires }, enrolment, enrolledAt }: Joining): string =>
-  `  ${agent.name.padEnd(20)} ${`${agent.city} ${agent.country}`.padEnd(24)} ${agent.rir.padEnd(8)} AS${agent.asn}  ` +
+  `  ${agent.name.padEnd(20)} ${plain(`${agent.city} ${agent.country}`).padEnd(24)} ${agent.rir.padEnd(8)} AS${agent.asn}  ` +
   (enrolment
     ? `key ${enrolment.agent.keyId.slice(0, 16)}, waits for approval since ${time(enrolledAt!)}`
     : `invited until ${time(expires)}, not enrolled`);
@@ -128,7 +131,7 @@ function read<T>(action: () => T): T {
   try {
     return action();
   } catch (error) {
-    if (error instanceof CorroborationError) throw misused(error.message);
+    if (error instanceof CorroborationError) throw misused(plain(error.message));
     throw error;
   }
 }

@@ -116,3 +116,14 @@ it('is not published unless it is on record', async () => {
   expect(read(directories)).toBeUndefined();
   expect(() => restarted([{ sequence: 9, event: 'directory-published', payload: '{}' }])).toThrow(/record 9/);
 });
+
+it('before the first agent has joined there is no directory, and afterwards the last one stays', async () => {
+  const { records, audit } = log();
+  const directories = new Directories();
+  expect(await directories.publish(published(1, 0), now, audit)).toBe(0);
+  expect(read(directories)).toBeUndefined();
+  expect(records).toEqual([]);
+  expect(await directories.publish(published(2), now, audit)).toBe(2);
+  expect(await directories.publish(published(3, 0), now, audit)).toBe(2);
+  expect(read(directories)!.directory.version).toBe(2);
+});

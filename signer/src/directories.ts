@@ -45,7 +45,7 @@ export class Directories {
    * Puts a new version on record if anything in it has changed: a version never changes once it was published,
    * since vouchers name it. It is that of the registry where that has risen too.
    *
-   * @returns the version in force
+   * @returns the version in force; 0 while there is none
    * @throws SignerError `unusable-configuration`
    */
   async publish(
@@ -54,6 +54,8 @@ export class Directories {
     audit: (record: AuditRecord) => Promise<unknown>,
   ): Promise<number> {
     const latest = this.#latest;
+    // Before the first agent has joined there is nothing to tell, and no voucher to name it.
+    if (published.registry.agents.size === 0) return latest?.version ?? 0;
     if (latest && Buffer.compare(encoded(published, latest), this.#payloads.get(latest.version)!) === 0) {
       return latest.version;
     }

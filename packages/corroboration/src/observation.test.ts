@@ -169,5 +169,11 @@ describe('registry', () => {
   it('holds each name and each key once', () => {
     expect(() => registryOf(entry, { ...entry, name: 'paris' })).toThrow(/key of paris twice/);
     expect(() => registryOf(entry, entry)).toThrow(/name frankfurt twice/);
+    const natsKey = `U${'A'.repeat(55)}`;
+    const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const other = publicKey.export({ format: 'der', type: 'spki' }).toString('base64');
+    const paris = { ...entry, name: 'paris', publicKey: other };
+    expect(registryOf({ ...entry, natsKey }, paris).agents.size).toBe(2);
+    expect(() => registryOf({ ...entry, natsKey }, { ...paris, natsKey })).toThrow(/key of paris twice/);
   });
 });

@@ -45,9 +45,11 @@ export function parseRegistry(text: string): Registry {
   for (const [index, entry] of root['agents'].entries()) {
     const agent = parseAgent(entry, `agents[${index}]`);
     if (agents.has(agent.name)) throw bad(`agents[${index}]: name ${agent.name} twice`);
-    if (keys.has(agent.keyId)) throw bad(`agents[${index}]: key of ${agent.name} twice`);
     agents.set(agent.name, agent);
-    keys.add(agent.keyId);
+    for (const key of [agent.keyId, ...(agent.natsKey === undefined ? [] : [agent.natsKey])]) {
+      if (keys.has(key)) throw bad(`agents[${index}]: key of ${agent.name} twice`);
+      keys.add(key);
+    }
   }
   return { version: version as number, agents };
 }
