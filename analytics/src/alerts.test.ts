@@ -60,7 +60,6 @@ const portOf = (server: { address(): unknown }) => (server.address() as AddressI
 const started = () => {
   const alerts = new Alerts({
     config: {
-      kinds: ['regional-interception'],
       webhook: { url: `http://127.0.0.1:${portOf(receiver)}/hook`, secretFile: '' },
       mail: {
         server: `smtp://127.0.0.1:${portOf(postOffice.server)}`,
@@ -68,6 +67,7 @@ const started = () => {
         to: ['ops@va.example'],
       },
     },
+    kinds: () => ['regional-interception'],
     secret,
     store: () => store,
     now: Date.now,

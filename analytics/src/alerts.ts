@@ -16,7 +16,9 @@ interface Pending {
 }
 
 export interface AlertOptions {
-  readonly config: AlertConfig;
+  readonly config: Omit<AlertConfig, 'kinds'>;
+  /** Of what incidents is told, now. */
+  readonly kinds: () => AlertConfig['kinds'];
   /** Key of the webhook's signatures. */
   readonly secret: Uint8Array | undefined;
   readonly store: () => Store | undefined;
@@ -67,7 +69,7 @@ export class Alerts {
   /** Called with each incident that was stored. */
   tell(incident: IncidentRow): void {
     const { config } = this.#options;
-    if (!config.kinds.includes(incident.kind)) return;
+    if (!this.#options.kinds().includes(incident.kind)) return;
     const channels: Channel[] = [];
     if (config.webhook) channels.push('webhook');
     if (config.mail) channels.push('mail');

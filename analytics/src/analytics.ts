@@ -1,6 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { inboxPrefix, streams } from '@mecai/proto';
-import { type Logger, type Running, Telemetry, readText, untilItWorks } from '@mecai/runtime';
+import {
+  type Logger,
+  type Running,
+  type Settings,
+  Telemetry,
+  readText,
+  untilItWorks,
+} from '@mecai/runtime';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { Agents } from './agents.ts';
@@ -36,7 +43,11 @@ const drainMs = 10_000;
  *
  * @throws RuntimeError when seed, registry or password cannot be read
  */
-export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }: Context): Promise<Running> {
+export async function startAnalytics(
+  settings: Settings<AnalyticsConfig>,
+  { log, fail, now }: Context,
+): Promise<Running> {
+  const config = settings.current;
   const { name } = config.nats;
   const seed = new TextEncoder().encode(readText(config.nats.seedFile));
   // Opening the store is tried again and again; what will not heal is told now.
@@ -58,6 +69,7 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
   const geo = await Geo.open(config.geoip);
   const alerts = new Alerts({
     config: config.alerts,
+    kinds: () => settings.current.alerts.kinds,
     secret: config.alerts.webhook && webhookSecret(config.alerts.webhook.secretFile),
     store: () => writer.store,
     now,
@@ -79,7 +91,6 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
       lookAgain: lookAgain({ store: () => writer.store, now, log }),
     }),
   });
-  const { matchesStored, unverifiedBeyond } = config;
   const decoder = new ObservationDecoder();
   const { streamReplicas } = config.nats;
   const common = {
@@ -95,16 +106,11 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
     observations: new Follower({
       ...common,
       stream: streams.observations.name,
-      read: (arrival) =>
-        readObservation(arrival, {
-          decoder,
-          agents,
-          certificates,
-          geo,
-          detection,
-          matchesStored,
-          unverifiedBeyond,
-        }),
+      read: (arrival) => {
+        const { matchesStored, unverifiedBeyond } = settings.current;
+        const parts = { decoder, agents, certificates, geo, detection, matchesStored, unverifiedBeyond };
+        return readObservation(arrival, parts);
+      },
     }),
     records: new Follower({
       ...common,
@@ -121,6 +127,7 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
   const http = await startHttp(config.admin, {
     metrics: () => telemetry.metrics(),
     missing: () => [
+      ...(stopping.signal.aborted ? ['stopping'] : []),
       ...(writer.store ? [] : ['store']),
       ...(followers.observations.following && followers.records.following ? [] : ['nats']),
     ],
@@ -143,7 +150,7 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
     }),
   });
 
-  const api = await openApi(config, { store: () => writer.store, perspectives, now, log });
+  const api = await openApi(settings, { store: () => writer.store, perspectives, now, log });
 
   const following = (async () => {
     while (!stopping.signal.aborted) {
@@ -174,6 +181,7 @@ export async function startAnalytics(config: AnalyticsConfig, { log, fail, now }
 
   return {
     ready: { admin: http.url, ...(api && { api: api.url }) },
+    reload: () => settings.reload(),
     async stop() {
       stopping.abort();
       const drained = Promise.all(Object.values(followers).map((follower) => follower.stop()));

@@ -1,10 +1,11 @@
-import { hostPort, loadConfig, path, telemetryConfig } from '@mecai/runtime';
+import { hostPort, loadConfig, logLevel, path, telemetryConfig } from '@mecai/runtime';
 import { isName } from '@mecai/proto';
 import * as z from 'zod';
 import { apiConfig } from './api/config.ts';
 
 /** The default TCP ports are those of the programs at the far end. */
 export const configSchema = z.strictObject({
+  logLevel: logLevel(),
   nats: z.strictObject({
     servers: z.array(z.string().regex(/^(nats|tls):\/\/\S+$/, 'expected nats://host:port')).min(1),
     /** Seed (`SU…`) of the nkey that nats-server knows with `natsPermissions.analytics(name)`. */
@@ -101,6 +102,16 @@ export const configSchema = z.strictObject({
 });
 
 export type AnalyticsConfig = z.output<typeof configSchema>;
+
+/** What may change while it runs. */
+export const changeable = [
+  'matchesStored',
+  'unverifiedBeyond',
+  'alerts.kinds',
+  'api.anonymousRead',
+  'api.requestsPerMinute',
+] as const;
+
 export type StoreConfig = AnalyticsConfig['store'];
 
 /** @throws RuntimeError like loadConfig */

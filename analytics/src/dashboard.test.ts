@@ -284,7 +284,7 @@ it('says what is wrong when the store is away, and when there is no such thing',
 it('asks for a token where one is needed, and takes it', async () => {
   const closed = await serve({
     on: served,
-    anonymousRead: false,
+    limits: () => ({ anonymousRead: false, requestsPerMinute: 100_000 }),
     dashboard: dashboardDirectory(),
     now: () => seededAt,
   });

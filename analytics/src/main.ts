@@ -1,7 +1,7 @@
-import { runProcess } from '@mecai/runtime';
+import { Settings, runProcess } from '@mecai/runtime';
 import { startAnalytics } from './analytics.ts';
-import { loadAnalyticsConfig } from './config.ts';
+import { changeable, configSchema } from './config.ts';
 
-await runProcess('analytics', ({ config, environment, log, fail }) =>
-  startAnalytics(loadAnalyticsConfig(config, environment), { log, fail, now: Date.now }),
+await runProcess('analytics', ({ fail, ...start }) =>
+  startAnalytics(Settings.load(configSchema, start, changeable), { log: start.log, fail, now: Date.now }),
 );

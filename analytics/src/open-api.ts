@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type AdminServer, type Logger, readText } from '@mecai/runtime';
+import { type AdminServer, type Logger, type Settings, readText } from '@mecai/runtime';
 import type { Readable } from 'node:stream';
 import { startApi } from './api/server.ts';
 import { Tokens } from './api/tokens.ts';
@@ -25,16 +25,19 @@ interface Parts {
  *
  * @throws RuntimeError when tokens or password cannot be read
  */
-export async function openApi(config: AnalyticsConfig, parts: Parts): Promise<AdminServer | undefined> {
+export async function openApi(
+  settings: Pick<Settings<AnalyticsConfig>, 'current'>,
+  parts: Parts,
+): Promise<AdminServer | undefined> {
+  const config = settings.current;
   if (!config.api) return undefined;
-  const { listen, tokens, anonymousRead, requestsPerMinute } = config.api;
+  const { listen, tokens } = config.api;
   const sql = openReader(config, config.api, parts);
   const server = await startApi(listen, {
     ...parts,
     sql,
     tokens: new Tokens(tokens, parts.log),
-    anonymousRead,
-    requestsPerMinute,
+    limits: () => settings.current.api ?? { anonymousRead: false, requestsPerMinute: 1 },
     campaigns: new CampaignBook({ now: parts.now, newId: () => randomBytes(16).toString('hex') }),
     dashboard: dashboardDirectory(),
   });

@@ -34,6 +34,7 @@ it('knows who lives, who fell silent, who was never heard, and whose clock is ah
       locationCheck: 'agrees',
       contradictions: [],
       roundTrip: undefined,
+      stopping: false,
     };
     agent.publish(subjects.agentStatus(name), AgentStatus.encode({ ...whole, ...status }).finish());
     agent.publish(subjects.agentStatus(name), Uint8Array.of(0xff));

@@ -13,6 +13,8 @@ export class Perspectives {
   readonly #name: string;
   readonly #listeners = new Map<string, Listener>();
   readonly #lastHeard = new Map<string, number>();
+  /** Those that said they stop. */
+  readonly #stopping = new Set<string>();
   readonly #now: () => number;
   #connectedSince: number | undefined;
   #quiet: (() => void) | undefined;
@@ -63,8 +65,12 @@ export class Perspectives {
     return this.#lastHeard.has(agent);
   }
 
-  /** Milliseconds since the agent's last sign of life; since NATS is there if that is later. */
+  /**
+   * Milliseconds since the agent's last sign of life; since NATS is there if that is later. Infinite for one that
+   * has said that it stops.
+   */
   silentMs(agent: string): number {
+    if (this.#stopping.has(agent)) return Number.POSITIVE_INFINITY;
     const now = this.#now();
     return now - Math.max(this.#lastHeard.get(agent) ?? 0, this.#connectedSince ?? now);
   }
@@ -128,8 +134,10 @@ export class Perspectives {
     const agent = agentOf(message);
     this.#lastHeard.set(agent, this.#now());
     let status: AgentStatus;
+    this.#stopping.delete(agent);
     try {
       status = AgentStatus.decode(message.data);
+      if (status.stopping) this.#stopping.add(agent);
     } catch {
       // A sign of life all the same.
       return;

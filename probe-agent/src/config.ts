@@ -1,7 +1,7 @@
 import { AddressError, parsePrefix } from '@mecai/addresses';
 import { rirs } from '@mecai/corroboration';
 import { isName } from '@mecai/proto';
-import { hostPort, path, telemetryConfig } from '@mecai/runtime';
+import { hostPort, logLevel, path, telemetryConfig } from '@mecai/runtime';
 import * as z from 'zod';
 
 const count = (min: number, max: number) => z.number().int().min(min).max(max);
@@ -19,6 +19,7 @@ function isPrefix(text: string): boolean {
 }
 
 export const agentConfig = z.strictObject({
+  logLevel: logLevel(),
   /** Name in the registry, and last token of the agent's NATS subjects. */
   name: z.string().refine(isName, 'expected lower-case letters, digits and hyphens'),
   admin: hostPort(),
@@ -95,3 +96,6 @@ export const agentConfig = z.strictObject({
 });
 
 export type AgentConfig = z.output<typeof agentConfig>;
+
+/** What may change while it runs. */
+export const changeable = ['probe', 'allowedTargets'] as const;

@@ -7,7 +7,7 @@ import { KeyType, Observation, type Target, Task } from '@mecai/proto';
 import { type ProbeResult, type Prober, probe } from '@mecai/tls-probe';
 import { testKey } from '@mecai/voucher/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Observer, type ObserverParts } from './observe.ts';
+import { Observer, type ObserverParts, type ProbeRules } from './observe.ts';
 import { type TestServer, ecdsa, rsa, silentServer, tlsServer } from './testing/servers.ts';
 
 const key = testKey();
@@ -27,15 +27,13 @@ const task = (targets: Target[], rest: Partial<Task> = {}): Task => ({
   coordinator: 'va1',
   ...rest,
 });
-const observer = (rest: Partial<ObserverParts> = {}) =>
+const observer = ({ prober = probe, now, ...rules }: Partial<ObserverParts & ProbeRules> = {}) =>
   new Observer({
     name: 'oslo',
     key: key.privateKey,
-    prober: probe,
-    allowedTargets: loopback,
-    maxInFlight: 100,
-    now: () => 1_700_000_000_000,
-    ...rest,
+    prober,
+    now: now ?? (() => 1_700_000_000_000),
+    rules: { allowedTargets: loopback, maxInFlight: 100, ...rules },
   });
 const seen: ProbeResult = {
   chain: [Uint8Array.of(1)],

@@ -14,6 +14,13 @@ export interface ObserverParts {
   readonly name: string;
   readonly key: KeyObject;
   readonly prober: Prober;
+  readonly rules: ProbeRules;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** What may be probed, how, and how much at once. */
+export interface ProbeRules {
   readonly allowedTargets: readonly Prefix[];
   readonly bindIpv4?: string | undefined;
   readonly bindIpv6?: string | undefined;
@@ -22,8 +29,6 @@ export interface ObserverParts {
   readonly maxInFlight: number;
   /** What campaigns may take; nothing when absent. */
   readonly campaigns?: CampaignLimits;
-  /** Milliseconds since 1970. */
-  readonly now: () => number;
 }
 
 /** What campaigns may take of an agent whose first duty are vouchers. */
@@ -51,7 +56,9 @@ const keyTypes: Readonly<Record<number, ProbeKeyType>> = {
 const maxTimeoutMs = 60_000;
 
 export class Observer {
-  readonly #parts: ObserverParts;
+  /** May be changed at any time. */
+  rules: ProbeRules;
+  readonly #parts: Omit<ObserverParts, 'rules'>;
   #inFlight = 0;
   #campaignsInFlight = 0;
   /** When the next probe for a campaign may begin, at the earliest. */
@@ -59,7 +66,8 @@ export class Observer {
   /** Answers promised and not given yet, probed or not. */
   readonly #open = new Set<Promise<Answer>>();
 
-  constructor(parts: ObserverParts) {
+  constructor({ rules, ...parts }: ObserverParts) {
+    this.rules = rules;
     this.#parts = parts;
   }
 
@@ -90,7 +98,8 @@ export class Observer {
   }
 
   async #observe(task: Task, target: Target, campaign: boolean): Promise<Observation> {
-    const { name, now, allowedTargets, maxInFlight } = this.#parts;
+    const { name, now } = this.#parts;
+    const { allowedTargets, maxInFlight } = this.rules;
     const observation = { ...blank, nonce: task.nonce, agent: name, target, observedAt: now() };
     const failed = (cause: FailureClass, detail: string): Observation => ({
       ...observation,
@@ -118,11 +127,11 @@ export class Observer {
 
   /** Why a probe for a campaign has to stand back; undefined: it need not. */
   #postpone(): string | undefined {
-    const { maxInFlight, now, campaigns = { inFlight: 0, perSecond: 0 } } = this.#parts;
+    const { maxInFlight, campaigns = { inFlight: 0, perSecond: 0 } } = this.rules;
     const { inFlight, perSecond } = campaigns;
     if (this.#campaignsInFlight >= inFlight) return `${inFlight} probes for campaigns are in flight`;
     if (this.#inFlight * 2 > maxInFlight) return 'coordinators need the agent';
-    const at = now();
+    const at = this.#parts.now();
     // Up to a second's worth may come at once.
     if (perSecond === 0 || this.#campaignAt > at + 1000) return `${perSecond} probes a second for campaigns`;
     this.#campaignAt = Math.max(this.#campaignAt, at) + 1000 / perSecond;
@@ -130,12 +139,12 @@ export class Observer {
   }
 
   #probe(target: Target, timeoutMs: number): Promise<ProbeResult> {
-    const { prober, bindIpv4, bindIpv6, stopEarly = false } = this.#parts;
+    const { bindIpv4, bindIpv6, stopEarly = false } = this.rules;
     const localAddress = target.address.length === 4 ? bindIpv4 : bindIpv6;
     const startTls = startTlsProtocols.find((protocol) => protocol === target.startTls);
     // The phases follow one another; together they stay within the task's time.
     const share = Math.floor(timeoutMs / (startTls === undefined ? 2 : 3));
-    return prober(
+    return this.#parts.prober(
       {
         address: formatAddress(target.address),
         port: target.port,

@@ -297,15 +297,13 @@ describe('an agent', () => {
     expect(heard).toEqual([]);
   });
 
-  it('that is stopped answers what it has accepted, and nothing new', async () => {
+  it('that is stopped answers what it has accepted, and keeps it', async () => {
     const silent = await silentServer();
     const one = await start();
     await ask({ port: silent.port }, 1_000);
     await silent.connected;
     const stopped = one.stop();
     running = undefined;
-    await va1.flush();
-    await ask({ port: server.port });
     await stopped;
     await silent.close();
     expect(heard.map(({ observation }) => observation.failure?.class)).toEqual(['timeout-handshake']);
@@ -333,4 +331,37 @@ describe('an agent', () => {
     await nats.server.restart();
     expect(failures).toEqual([]);
   });
+});
+
+it('reloads its limits while it runs; a name is for good', async () => {
+  await start({ probe: { inFlight: 1 } });
+  configFile({ probe: { inFlight: 5 }, allowedTargets: [] });
+  expect(await running!.reload!()).toEqual(['probe.inFlight', 'allowedTargets']);
+  const asked = await ask();
+  expect((await asked.answer()).observation.failure).toMatchObject({ class: 'forbidden-target' });
+  configFile({ name: 'bergen' });
+  await expect(running!.reload!()).rejects.toMatchObject({
+    code: 'needs-restart',
+    message: expect.stringContaining(': name; ') as string,
+  });
+  configFile({ allowedTargets: ['127.0.0.0/33'] });
+  await expect(running!.reload!()).rejects.toMatchObject({
+    code: 'bad-configuration',
+    message: expect.stringMatching(/allowedTargets\.0: expected a prefix.*, in line 1$/) as string,
+  });
+});
+
+it('says that it stops before it takes no more, and answers what comes until then', async () => {
+  await start();
+  const { admin } = running!.ready;
+  await until(() => statuses.length > 0);
+  const stopped = running!.stop();
+  running = undefined;
+  await until(() => statuses.some(({ status }) => status.stopping));
+  // Whoever asks before it has heard is answered.
+  const asked = await ask();
+  const readiness = await fetch(`${String(admin)}/readyz`);
+  expect([readiness.status, await readiness.json()]).toEqual([503, { ready: false, missing: ['stopping'] }]);
+  expect((await asked.answer()).observation.possessionProven).toBe(true);
+  await stopped;
 });

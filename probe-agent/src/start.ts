@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { jetstream } from '@nats-io/jetstream';
 import { parsePrefix } from '@mecai/addresses';
 import { loadObservationKey } from '@mecai/corroboration';
 import { AgentStatus, inboxPrefix, subjects } from '@mecai/proto';
 import {
   type Running,
+  Settings,
   type Start,
   Telemetry,
-  loadConfig,
   readText,
   splitHostPort,
   startAdminServer,
@@ -15,17 +16,19 @@ import {
 } from '@mecai/runtime';
 import { probe } from '@mecai/tls-probe';
 import { type NatsConnection, type Subscription, connect, nkeyAuthenticator } from '@nats-io/transport-node';
-import { type AgentConfig, agentConfig } from './config.ts';
+import { type AgentConfig, agentConfig, changeable } from './config.ts';
 import { AgentError } from './error.ts';
 import { checkLocation } from './location-check.ts';
 import { Measures } from './measures.ts';
-import { type Answer, Observer } from './observe.ts';
+import { type Answer, Observer, type ProbeRules } from './observe.ts';
 import { Outbox } from './outbox.ts';
 import { RoundTrips } from './round-trips.ts';
 
 const statusEveryMs = 2_000;
 const connectWithinMs = 2_000;
 const drainWithinMs = 5_000;
+/** From the word that it stops until it takes no more tasks: what the word needs to get around. */
+const leaveMs = 250;
 const closeWithinMs = 2_000;
 
 interface Link {
@@ -33,11 +36,14 @@ interface Link {
   readonly outbox: Outbox;
   readonly tasks: readonly Subscription[];
   readonly beats: readonly NodeJS.Timeout[];
+  /** Tells that no task is taken any more, in a moment. */
+  readonly leave: () => void;
 }
 
 /** Puts the agent together. NATS may be absent at the start, come, go and come back. */
-export async function startAgent({ log, config: file, environment, fail }: Start): Promise<Running> {
-  const config = loadConfig(agentConfig, file, environment);
+export async function startAgent({ log, fail, ...start }: Start): Promise<Running> {
+  const settings = Settings.load(agentConfig, { log, ...start }, changeable);
+  const config = settings.current;
   const check = await checkLocation(config);
   if (check.result === 'contradicts') {
     log.warn({ contradictions: check.contradictions }, 'GeoIP contradicts the declared location');
@@ -52,13 +58,14 @@ export async function startAgent({ log, config: file, environment, fail }: Start
     name: config.name,
     key,
     prober: probe,
-    allowedTargets: config.allowedTargets.map(parsePrefix),
-    bindIpv4: config.probe.bindIpv4,
-    bindIpv6: config.probe.bindIpv6,
-    stopEarly: config.probe.stopEarly,
-    maxInFlight: config.probe.inFlight,
-    campaigns: { inFlight: config.probe.campaignInFlight, perSecond: config.probe.campaignPerSecond },
+    rules: rulesOf(config),
     now: Date.now,
+  });
+  settings.onReload((next) => {
+    const rules = rulesOf(next);
+    return () => {
+      observer.rules = rules;
+    };
   });
 
   const ending = new AbortController();
@@ -68,6 +75,7 @@ export async function startAgent({ log, config: file, environment, fail }: Start
   };
   let link: Link | undefined;
   let connected = false;
+  let stopping = false;
   const connecting = untilItWorks('NATS', () => openNats(config), { log, signal }).then((nats) => {
     link = serve(nats);
     connected = true;
@@ -103,8 +111,8 @@ export async function startAgent({ log, config: file, environment, fail }: Start
       randomBytes,
     });
     const askOthers = () => connected && roundTrips.ask();
-    const sayAlive = () => {
-      if (!connected) return;
+    const sayAlive = (stopping = false) => {
+      if (!connected || nats.isClosed()) return;
       const alive: AgentStatus = {
         sentAt: Date.now(),
         probesInFlight: observer.inFlight,
@@ -112,6 +120,7 @@ export async function startAgent({ log, config: file, environment, fail }: Start
         locationCheck: check.result,
         contradictions: [...check.contradictions],
         roundTrip: roundTrips.next(),
+        stopping,
       };
       nats.publish(subjects.agentStatus(config.name), AgentStatus.encode(alive).finish());
     };
@@ -134,9 +143,9 @@ export async function startAgent({ log, config: file, environment, fail }: Start
     nats.closed().then((error) => failUnlessEnding(error ?? new Error('NATS closed the connection')), fail);
     connected = true;
     sayAlive();
-    const beats = [setInterval(sayAlive, statusEveryMs)];
+    const beats = [setInterval(() => sayAlive(stopping), statusEveryMs)];
     if (everyMs > 0) beats.push(setInterval(askOthers, everyMs));
-    return { nats, outbox, tasks, beats };
+    return { nats, outbox, tasks, beats, leave: () => sayAlive(true) };
   }
 
   telemetry.gauge('probes.in.flight', 'Probes under way.', () => observer.inFlight);
@@ -151,7 +160,7 @@ export async function startAgent({ log, config: file, environment, fail }: Start
   );
   const admin = await startAdminServer(splitHostPort(config.admin), {
     metrics: () => telemetry.metrics(),
-    missing: () => (connected ? [] : ['NATS']),
+    missing: () => [...(stopping ? ['stopping'] : []), ...(connected ? [] : ['NATS'])],
     status: () => ({
       name: config.name,
       location: config.location,
@@ -163,10 +172,15 @@ export async function startAgent({ log, config: file, environment, fail }: Start
   });
   return {
     ready: { admin: admin.url },
+    reload: () => settings.reload(),
     async stop() {
+      stopping = true;
       ending.abort(new Error('stopping'));
       await connecting;
       if (link) {
+        // Whoever has not heard yet may still ask.
+        link.leave();
+        await delay(leaveMs);
         // No new tasks; what has been accepted is answered, and confirmed.
         for (const tasks of link.tasks) tasks.unsubscribe();
         await observer.idle();
@@ -179,6 +193,15 @@ export async function startAgent({ log, config: file, environment, fail }: Start
     },
   };
 }
+
+const rulesOf = ({ allowedTargets, probe: { bindIpv4, bindIpv6, ...limits } }: AgentConfig): ProbeRules => ({
+  allowedTargets: allowedTargets.map(parsePrefix),
+  bindIpv4,
+  bindIpv6,
+  stopEarly: limits.stopEarly,
+  maxInFlight: limits.inFlight,
+  campaigns: { inFlight: limits.campaignInFlight, perSecond: limits.campaignPerSecond },
+});
 
 const openNats = ({ name, nats: { servers, seedFile, ca } }: AgentConfig): Promise<NatsConnection> =>
   connect({

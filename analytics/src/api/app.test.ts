@@ -265,7 +265,7 @@ describe('tokens', () => {
   });
 
   it('are needed for reading unless the configuration says otherwise', async () => {
-    const closed = await serve({ on: served, anonymousRead: false });
+    const closed = await serve({ on: served, limits: () => ({ anonymousRead: false, requestsPerMinute: 100_000 }) });
     const read = (token?: string) =>
       fetch(`${closed.url}/api/v1/totals`, { headers: token === undefined ? {} : bearer(token) });
     expect((await read()).status).toBe(401);
@@ -276,7 +276,11 @@ describe('tokens', () => {
 
   it('and addresses have a rate each', async () => {
     let time = seededAt;
-    const limited = await serve({ on: served, requestsPerMinute: 3, now: () => time });
+    const limited = await serve({
+      on: served,
+      limits: () => ({ anonymousRead: true, requestsPerMinute: 3 }),
+      now: () => time,
+    });
     const codes = async (token?: string) => {
       const found: number[] = [];
       for (let i = 0; i < 4; i++) {

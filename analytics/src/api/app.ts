@@ -66,7 +66,7 @@ export function createApp(parts: ApiParts): Api {
 }
 
 /** Who asks, with what scopes, and not too often. */
-function authenticate(app: Api, { tokens, anonymousRead, requestsPerMinute, now }: ApiParts): void {
+function authenticate(app: Api, { tokens, limits, now }: ApiParts): void {
   const limit = new RateLimit();
   app.use('/api/v1/*', async (context, next) => {
     const header = context.req.header('authorization');
@@ -74,6 +74,7 @@ function authenticate(app: Api, { tokens, anonymousRead, requestsPerMinute, now 
     const token = given === undefined ? undefined : tokens.find(given);
     if (header !== undefined && !token) throw new Problem('unauthenticated', 'this token is not known');
     const caller = token ? `token ${token.name}` : `address ${getConnInfo(context).remote.address ?? ''}`;
+    const { anonymousRead, requestsPerMinute } = limits();
     const wait = limit.take(caller, token?.requestsPerMinute ?? requestsPerMinute, now());
     if (wait > 0) throw new Problem('rate-limited', `again in ${wait} s`, { 'retry-after': String(wait) });
     const scopes = new Set<Scope>(token?.scopes ?? (anonymousRead ? ['read'] : []));

@@ -15,8 +15,8 @@ export interface ApiParts {
   readonly perspectives: Pick<Perspectives, 'list'>;
   readonly campaigns: CampaignBook;
   readonly tokens: Pick<Tokens, 'find'>;
-  readonly anonymousRead: boolean;
-  readonly requestsPerMinute: number;
+  /** Looked at with each request. */
+  readonly limits: () => { readonly anonymousRead: boolean; readonly requestsPerMinute: number };
   /** Directory of the built dashboard. */
   readonly dashboard: string | undefined;
   /** Milliseconds since 1970. */

@@ -1,8 +1,9 @@
 import { isName } from '@mecai/proto';
-import { hostPort, path } from '@mecai/runtime';
+import { hostPort, logLevel, path } from '@mecai/runtime';
 import * as z from 'zod';
 
 export const campaignsConfig = z.strictObject({
+  logLevel: logLevel(),
   /** Name of this process: last token of the subject that agents answer on. */
   name: z.string().refine(isName, 'lower-case letters, digits and hyphens').default('campaigns'),
   admin: hostPort(),
@@ -24,5 +25,8 @@ export const campaignsConfig = z.strictObject({
   /** Milliseconds an agent has for one probe. */
   timeoutMs: z.int().min(1000).max(60_000).default(10_000),
 });
+
+/** What may change while it runs. */
+export const changeable = ['maxPerMinute', 'timeoutMs'] as const;
 
 export type CampaignsConfig = z.output<typeof campaignsConfig>;

@@ -58,6 +58,7 @@ beforeAll(async () => {
     locationCheck: 'agrees',
     contradictions: [],
     roundTrip: undefined,
+    stopping: false,
   }).finish();
   beat = setInterval(() => agent.publish(subjects.agentStatus('lima'), alive), 100);
 }, 60_000);

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { Task, inboxPrefix, subjects } from '@mecai/proto';
 import {
   type Running,
+  Settings,
   type Start,
-  loadConfig,
   readText,
   reasonOf,
   splitHostPort,
@@ -11,7 +11,7 @@ import {
   untilItWorks,
 } from '@mecai/runtime';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
-import { campaignsConfig } from './config.ts';
+import { campaignsConfig, changeable } from './config.ts';
 import { ordersOf } from './orders.ts';
 import { CampaignRunner } from './runner.ts';
 
@@ -21,8 +21,9 @@ const refreshMs = 2000;
 const aliveMs = 10_000;
 
 /** The process that runs campaigns. NATS and analytics may be absent, at the start or later. */
-export async function startCampaigns({ log, config: file, environment, fail }: Start): Promise<Running> {
-  const config = loadConfig(campaignsConfig, file, environment);
+export async function startCampaigns({ log, fail, ...start }: Start): Promise<Running> {
+  const settings = Settings.load(campaignsConfig, { log, ...start }, changeable);
+  const config = settings.current;
   const { name } = config;
   const seed = new TextEncoder().encode(readText(config.nats.seedFile));
   const heard = new Map<string, number>();
@@ -43,8 +44,12 @@ export async function startCampaigns({ log, config: file, environment, fail }: S
         .filter(([, at]) => Date.now() - at < aliveMs)
         .map(([agent]) => agent)
         .sort(),
-    maxPerMinute: config.maxPerMinute,
-    timeoutMs: config.timeoutMs,
+    get maxPerMinute() {
+      return settings.current.maxPerMinute;
+    },
+    get timeoutMs() {
+      return settings.current.timeoutMs;
+    },
     now: Date.now,
     randomBytes,
   });
@@ -97,11 +102,12 @@ export async function startCampaigns({ log, config: file, environment, fail }: S
   })();
 
   const admin = await startAdminServer(splitHostPort(config.admin), {
-    missing: () => [...(nats ? [] : ['NATS']), ...(analytics ? [] : ['analytics'])],
+    missing: () => [...(signal.aborted ? ['stopping'] : []), ...(nats ? [] : ['NATS']), ...(analytics ? [] : ['analytics'])],
     status: () => ({ name, running: runner.running, sent, agents: heard.size }),
   });
   return {
     ready: { admin: admin.url },
+    reload: () => settings.reload(),
     async stop() {
       ending.abort(new Error('stopping'));
       await connecting;

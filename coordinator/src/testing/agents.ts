@@ -107,7 +107,7 @@ export class ScriptedAgent {
     return this.tasks[0]!;
   }
 
-  sayAlive(): void {
+  sayAlive(stopping = false): void {
     this.#nats.publish(
       subjects.agentStatus(this.name),
       AgentStatus.encode({
@@ -117,6 +117,7 @@ export class ScriptedAgent {
         locationCheck: 'not-checked',
         contradictions: [],
         roundTrip: undefined,
+        stopping,
       }).finish(),
     );
   }

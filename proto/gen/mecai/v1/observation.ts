@@ -126,7 +126,11 @@ export interface AgentStatus {
   locationCheck: string;
   contradictions: string[];
   /** The shortest to one other agent; of all of them in turn. */
-  roundTrip: RoundTrip | undefined;
+  roundTrip:
+    | RoundTrip
+    | undefined;
+  /** Takes no new task in a moment: it need not be waited for. */
+  stopping: boolean;
 }
 
 /** On `mecai.echo.<asker>`, to all agents: the nonce of 32 octets as it is. On `mecai.echoed.<asker>.<agent>`: an Echo. */
@@ -838,7 +842,15 @@ export const ProbeFailure: MessageFns<ProbeFailure> = {
 };
 
 function createBaseAgentStatus(): AgentStatus {
-  return { sentAt: 0, probesInFlight: 0, unconfirmed: 0, locationCheck: "", contradictions: [], roundTrip: undefined };
+  return {
+    sentAt: 0,
+    probesInFlight: 0,
+    unconfirmed: 0,
+    locationCheck: "",
+    contradictions: [],
+    roundTrip: undefined,
+    stopping: false,
+  };
 }
 
 export const AgentStatus: MessageFns<AgentStatus> = {
@@ -860,6 +872,9 @@ export const AgentStatus: MessageFns<AgentStatus> = {
     }
     if (message.roundTrip !== undefined) {
       RoundTrip.encode(message.roundTrip, writer.uint32(50).fork()).join();
+    }
+    if (message.stopping !== false) {
+      writer.uint32(56).bool(message.stopping);
     }
     return writer;
   },
@@ -923,6 +938,14 @@ export const AgentStatus: MessageFns<AgentStatus> = {
             }
 
             message.roundTrip = RoundTrip.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.stopping = reader.bool();
             continue;
           }
         }
