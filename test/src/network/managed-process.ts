@@ -8,8 +8,10 @@ export interface ManagedProcess {
   readonly ready: Readonly<Record<string, string>>;
   /** Log so far. */
   log(): string;
-  /** SIGKILL, SIGSTOP, SIGCONT: at once. SIGKILL resolves when it is gone. */
+  /** At once. SIGKILL resolves when it is gone. */
   signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<void>;
+  /** SIGHUP; resolves with what it says of the configuration that it reads again. */
+  reload(): Promise<{ readonly msg: string; readonly changed?: readonly string[] }>;
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number | null>;
   /** Starts it again with the same arguments. */
@@ -43,6 +45,17 @@ export async function startProcess(options: ProcessOptions): Promise<ManagedProc
       running.child.kill(signal);
       if (signal === 'SIGKILL') await running.exited;
     },
+    async reload() {
+      const told = () => readFileSync(options.logFile, 'utf8').split('\n').filter(isReload);
+      const before = told().length;
+      running.child.kill('SIGHUP');
+      for (let waited = 0; waited < 30_000; waited += 25) {
+        const line = told()[before];
+        if (line !== undefined) return JSON.parse(line) as { msg: string; changed?: string[] };
+        await new Promise((resolve) => setTimeout(resolve, 25));
+      }
+      throw new Error(`${options.name} does not reload`);
+    },
     stop() {
       running.child.kill('SIGTERM');
       return running.exited;
@@ -54,6 +67,9 @@ export async function startProcess(options: ProcessOptions): Promise<ManagedProc
     },
   };
 }
+
+/** A whole line of the log. */
+const isReload = (line: string) => /"msg":"(not reloaded|configuration reloaded).*\}$/.test(line);
 
 interface RunningProcess {
   readonly child: ChildProcess;
