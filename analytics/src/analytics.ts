@@ -1,13 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { inboxPrefix, streams } from '@mecai/proto';
-import {
-  type Logger,
-  type Running,
-  type Settings,
-  Telemetry,
-  readText,
-  untilItWorks,
-} from '@mecai/runtime';
+import { type Logger, type Running, type Settings, Telemetry, readText, untilItWorks } from '@mecai/runtime';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { Agents } from './agents.ts';

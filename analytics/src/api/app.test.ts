@@ -265,7 +265,10 @@ describe('tokens', () => {
   });
 
   it('are needed for reading unless the configuration says otherwise', async () => {
-    const closed = await serve({ on: served, limits: () => ({ anonymousRead: false, requestsPerMinute: 100_000 }) });
+    const closed = await serve({
+      on: served,
+      limits: () => ({ anonymousRead: false, requestsPerMinute: 100_000 }),
+    });
     const read = (token?: string) =>
       fetch(`${closed.url}/api/v1/totals`, { headers: token === undefined ? {} : bearer(token) });
     expect((await read()).status).toBe(401);

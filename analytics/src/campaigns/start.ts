@@ -102,7 +102,11 @@ export async function startCampaigns({ log, fail, ...start }: Start): Promise<Ru
   })();
 
   const admin = await startAdminServer(splitHostPort(config.admin), {
-    missing: () => [...(signal.aborted ? ['stopping'] : []), ...(nats ? [] : ['NATS']), ...(analytics ? [] : ['analytics'])],
+    missing: () => [
+      ...(signal.aborted ? ['stopping'] : []),
+      ...(nats ? [] : ['NATS']),
+      ...(analytics ? [] : ['analytics']),
+    ],
     status: () => ({ name, running: runner.running, sent, agents: heard.size }),
   });
   return {
