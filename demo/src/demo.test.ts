@@ -13,7 +13,7 @@ function run(...args: string[]): Promise<{ code: number | null; stdout: string; 
 }
 
 describe('demo', () => {
-  it('tells its eight scenes, each as it should come out', { timeout: 180_000 }, async () => {
+  it('tells its nine scenes, each as it should come out', { timeout: 600_000 }, async () => {
     const { code, stdout, stderr } = await run('--exit', '--json');
     const steps = stdout
       .trimEnd()
@@ -46,6 +46,11 @@ describe('demo', () => {
     expect(find('renewal')).toMatchObject({ status: 'issued' });
     expect(find('objection')).toMatchObject({ status: 'refused', reason: 'objected' });
     expect(find('cleared')).toMatchObject({ status: 'issued' });
+    expect(find('reported')).toMatchObject({ codes: expect.arrayContaining(['no-voucher']) });
+    expect(find('client-report')).toMatchObject({
+      codes: expect.arrayContaining(['no-voucher']),
+      checks: { accepted: 41, 'no-voucher': 1 },
+    });
     expect(find('clickhouse')).toMatchObject({ counts: { mismatches: 10 } });
   });
 

@@ -15,6 +15,7 @@ import {
   setStage,
 } from './story.ts';
 import { certificateLog, sceneCertificateLog } from './scenes/certificate-log.ts';
+import { sceneClientReport } from './scenes/client-report.ts';
 import { sceneRevocationAndDistrust } from './scenes/revocation-and-distrust.ts';
 import { summarize } from './summary.ts';
 import { sceneCampaign } from './scenes/dashboard.ts';
@@ -22,7 +23,7 @@ import { sceneStapling } from './scenes/stapling.ts';
 
 const usage = `usage: npm run demo [-- options]
 
-Runs a whole MECAI network on this machine and tells its story in eight scenes. It stays up until Ctrl-C.
+Runs a whole MECAI network on this machine and tells its story in nine scenes. It stays up until Ctrl-C.
 
   --exit              end after the story; exit code 0 only if each step went as it should
   --json              one JSON object a step, on standard output
@@ -101,6 +102,7 @@ async function tell(print: Printer): Promise<boolean> {
     await sceneCampaign(stage),
     await sceneStapling(stage),
     await sceneCertificateLog(stage, post),
+    await sceneClientReport(stage),
   ];
   const good = outcomes.every(Boolean) && (await summarize(print, network, stage.expected, storyAt));
   return good;

@@ -20,7 +20,7 @@ interface Campaign {
 }
 
 /** Asks until the answer is as wished, a minute at most. */
-async function eventually<T>(ask: () => Promise<T>, wished: (answer: T) => boolean): Promise<T> {
+export async function eventually<T>(ask: () => Promise<T>, wished: (answer: T) => boolean): Promise<T> {
   const until = performance.now() + 60_000;
   for (;;) {
     const answer = await ask();

@@ -1,18 +1,16 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { generateKeyPairSync } from 'node:crypto';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { signVaList } from '@mecai/client';
 import { keyPem, pem, type TestCertificate } from '@mecai/test/network';
 import { type Stage, serverName } from '../story.ts';
+import { mecai, writeVaList } from './vendor.ts';
 
 const nginx = '/usr/sbin/nginx';
 const shopAddress = '127.20.0.3';
 /** Where the victim's connections end. */
 const middleAddress = '127.20.0.4';
-const mecaiMain = join(import.meta.dirname, '../../../client/src/main.ts');
 
 /** A stock nginx gets its voucher by `mecai staple`; a client accepts it, and refuses the man in the middle. */
 export async function sceneStapling(stage: Stage): Promise<boolean> {
@@ -124,45 +122,6 @@ events { worker_connections 64; }
 http { access_log off; ${temporary.join(' ')}
   server { listen ${listen} ssl; server_name ${serverName};
     ssl_certificate ${certificate}; ssl_certificate_key ${key}; ${info} } }`;
-}
-
-/** A client vendor's list with this network's VA. */
-function writeVaList({ network }: Stage, file: (name: string, content: string) => string) {
-  const vendor = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const issuedAt = new Date(Math.floor(Date.now() / 1_000) * 1_000 - 1_000);
-  const list = signVaList(
-    {
-      version: 1,
-      issuer: 'Example Browser',
-      issuedAt,
-      expires: new Date(issuedAt.getTime() + 90 * 86_400_000),
-      vas: [
-        {
-          id: 'second-opinion',
-          name: 'Second Opinion VA',
-          operator: 'Second Opinion CA',
-          country: 'DE',
-          vrp: network.vrpUrl,
-          roots: [network.pki.vaRoot.der],
-          caKeys: [],
-          status: 'active',
-          codepoint: 65_300,
-        },
-      ],
-    },
-    'vendor',
-    vendor.privateKey,
-  );
-  const key = vendor.publicKey.export({ type: 'spki', format: 'pem' });
-  return { file: file('va-list.jws', list), key: file('vendor.pem', key) };
-}
-
-function mecai(...args: readonly string[]): Promise<{ code: number; out: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [mecaiMain, ...args], (error, out) => {
-      resolve({ code: typeof error?.code === 'number' ? error.code : error ? 1 : 0, out });
-    });
-  });
 }
 
 async function until(done: () => Promise<boolean>): Promise<void> {

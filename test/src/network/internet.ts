@@ -30,14 +30,11 @@ export async function route(
   genuine: Endpoint,
   interceptor: (from: string) => Endpoint | undefined,
 ): Promise<Endpoint> {
-  const sockets = new Set<Socket>();
   const server = createServer((client) => {
     const { port } = interceptor(client.remoteAddress ?? '') ?? genuine;
     const upstream = connect(port, '127.0.0.1');
     for (const socket of [client, upstream]) {
-      sockets.add(socket);
       socket.setNoDelay(true);
-      socket.on('close', () => sockets.delete(socket));
     }
     const reset = () => {
       client.destroy();
@@ -45,22 +42,26 @@ export async function route(
     };
     client.on('error', reset).pipe(upstream);
     upstream.on('error', reset).pipe(client);
+    client.on('close', () => upstream.end());
   });
-  const endpoint = await listen(server, host, 0);
-  return {
-    port: endpoint.port,
-    close: () => {
-      for (const socket of sockets) socket.destroy();
-      return endpoint.close();
-    },
-  };
+  return listen(server, host, 0);
 }
 
 async function listen(server: Server, host: string, port: number): Promise<Endpoint> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
   server.listen(port, host);
   await new Promise<void>((resolve, reject) => server.once('listening', resolve).once('error', reject));
   return {
     port: (server.address() as AddressInfo).port,
-    close: () => new Promise((resolve) => server.close(() => resolve())),
+    // Who has connected and said nothing would keep it open.
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        for (const socket of sockets) socket.destroy();
+      }),
   };
 }
