@@ -17,7 +17,7 @@ const longBenches = ['faults'];
 const usage = `usage: npm run <command> [-- arguments]
 
   setup                 install what is missing: npm packages, the pinned Node, system packages
-  demo                  the whole network on this machine, telling its story   (-- --exit, -- --json, -- --help)
+  demo                  the whole network on this machine, telling its story   (-- --regions 3, -- --exit, -- --help)
   test                  every test                                             (-- <name…> for some of them)
   bench                 figures, with a peer in the same run                   (-- ${benches.join(' ')}, -- --json;
                                                                                 by name only: ${longBenches.join(' ')})
@@ -34,7 +34,10 @@ switch (command) {
     await setUp(root, { forTests: true });
     break;
   case 'demo':
-    await setUp(root, { quiet: quiet || args.includes('--help') });
+    await setUp(root, {
+      quiet: quiet || args.includes('--help'),
+      also: args.some((arg) => arg.startsWith('--regions')) ? ['postgresql', 'iproute2'] : [],
+    });
     await run(node, [...plain, join(root, 'demo/src/main.ts'), ...args]);
     break;
   case 'test':

@@ -26,15 +26,21 @@ const testServers = JSON.parse(readFileSync(new URL('./test-servers.json', impor
 const startedAt = Date.now();
 const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
 
-/** @param quiet only errors; nothing on standard output, ever */
-export async function setUp(root, { forTests = false, quiet = false }) {
+/**
+ * @param quiet only errors; nothing on standard output, ever
+ * @param also Debian packages of test servers that are wanted without tests
+ */
+export async function setUp(root, { forTests = false, quiet = false, also = [] }) {
   const say = (text) => quiet || console.error(text);
   const [major] = process.versions.node.split('.').map(Number);
   if (major < 20) fail(`Node ${process.versions.node} is too old: 20 or later is needed to start`);
 
   /** @type {[what: string, action: () => Promise<void>][]} */
   const steps = [];
-  const missing = [...network, ...(forTests ? testServers : [])].filter(isMissing);
+  const missing = [
+    ...network,
+    ...testServers.filter(({ debian }) => forTests || also.includes(debian)),
+  ].filter(isMissing);
   const stamp = join(root, 'node_modules/.mecai-setup');
   const wanted = createHash('sha256')
     .update(readFileSync(join(root, 'package-lock.json')))

@@ -14,6 +14,7 @@ import {
   sceneWideAttack,
   setStage,
 } from './story.ts';
+import { tellRegions } from './regions.ts';
 import { certificateLog, sceneCertificateLog } from './scenes/certificate-log.ts';
 import { sceneClientReport } from './scenes/client-report.ts';
 import { sceneRevocationAndDistrust } from './scenes/revocation-and-distrust.ts';
@@ -25,6 +26,11 @@ const usage = `usage: npm run demo [-- options]
 
 Runs a whole MECAI network on this machine and tells its story in nine scenes. It stays up until Ctrl-C.
 
+  --regions 3         three regions instead: NATS cluster and leaf nodes, two coordinators on one Postgres, two
+                      signers, two sinks; and what happens when processes are killed, paused or cut off
+    --faults <n>      only so many of these faults
+    --seed <n>        which processes they happen to (default: 1)
+
   --exit              end after the story; exit code 0 only if each step went as it should
   --json              one JSON object a step, on standard output
   --directory <dir>   keep keys, logs and stores there (default: a temporary directory, removed at the end)`;
@@ -34,6 +40,9 @@ const { values } = parseArgs({
     exit: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     directory: { type: 'string' },
+    regions: { type: 'string' },
+    faults: { type: 'string' },
+    seed: { type: 'string', default: '1' },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
@@ -42,18 +51,28 @@ if (values.help) {
   process.exit(0);
 }
 
+const count = (text: string) => (/^\d{1,9}$/.test(text) ? Number(text) : Number.NaN);
+const faults = values.faults === undefined ? {} : { faults: count(values.faults) };
+const seed = count(values.seed);
+if ((values.regions ?? '3') !== '3' || Number.isNaN(seed) || Number.isNaN(faults.faults ?? 0)) {
+  console.error(`demo: --regions takes 3, --faults and --seed a number\n\n${usage}`);
+  process.exit(2);
+}
+
 const startedAt = performance.now();
 const printer = values.json ? jsonPrinter() : humanPrinter(startedAt);
 const directory = values.directory ?? mkdtempSync(join(tmpdir(), 'mecai-demo-'));
 let network: Network | undefined;
 let stage: Stage | undefined;
 let post: PostOffice | undefined;
+let closeRegions: (() => Promise<void>) | undefined;
 const interrupted = new Promise<'interrupted'>((resolve) => {
   process.once('SIGINT', () => resolve('interrupted'));
   process.once('SIGTERM', () => resolve('interrupted'));
 });
 
 async function end(): Promise<void> {
+  await closeRegions?.();
   await stage?.close();
   await network?.stop();
   await post?.close();
@@ -62,7 +81,7 @@ async function end(): Promise<void> {
 
 try {
   process.exitCode = (await Promise.race([tell(printer), interrupted])) === true ? 0 : 1;
-  if (!values.exit && network) {
+  if (!values.exit && (network ?? closeRegions)) {
     printer.line();
     printer.line('Everything stays up until Ctrl-C.');
     if ((await interrupted) === 'interrupted') process.exitCode = 0;
@@ -76,6 +95,9 @@ try {
 process.exit();
 
 async function tell(print: Printer): Promise<boolean> {
+  if (values.regions !== undefined) {
+    return tellRegions(print, { directory, seed, ...faults }, (close) => (closeRegions = close));
+  }
   print.scene(
     'A MECAI network on this machine',
     'Every part is real: NATS, an HSM (SoftHSM2), TLS, ClickHouse. Only the distances are made up.',

@@ -56,7 +56,6 @@ async function countsOf(admin: string, wanted: Counts): Promise<Counts> {
   }
 }
 
-/** Proportional: pages that processes share, such as Node's own code, count once in all. */
 function residentBytes({ nats, signer, coordinator, agents, analytics, campaigns }: Network): number {
   const pids = new Set([
     process.pid,
@@ -66,6 +65,11 @@ function residentBytes({ nats, signer, coordinator, agents, analytics, campaigns
     ...Array.from(agents.values(), ({ pid }) => pid),
   ]);
   for (const one of [analytics, campaigns]) if (one) pids.add(one.pid);
+  return proportionalBytes([...pids]);
+}
+
+/** Pages that processes share, such as Node's own code, count once in all. */
+export function proportionalBytes(pids: readonly number[]): number {
   let total = 0;
   for (const pid of pids) {
     const [, kilobytes] = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')) ?? [];

@@ -33,8 +33,12 @@ try {
   for (const fault of faults) {
     const { part, deed, ...figures } = await theatre.suffer(fault, patience);
     const about = (what: string) => `${part} ${deed}: ${what}`;
-    for (const [status, count] of Object.entries(figures.answers))
+    for (const [status, count] of Object.entries(figures.answers)) {
       report(about(`answers ${status}`), count, '');
+    }
+    for (const [reason, count] of Object.entries(figures.reasons)) {
+      report(about(`because ${reason}`), count, '');
+    }
     report(about('longest time without a voucher'), figures.longestGapMs, 'ms');
     report(about('longest wait for an answer'), figures.longestAnswerMs, 'ms');
     report(about('as before, after'), figures.recoveryMs, 'ms');

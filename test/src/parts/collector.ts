@@ -32,7 +32,7 @@ interface Export {
   }[];
 }
 
-export async function startCollector(): Promise<Collector> {
+export async function startCollector(host = '127.0.0.1'): Promise<Collector> {
   const spans: CollectedSpan[] = [];
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
@@ -58,10 +58,10 @@ export async function startCollector(): Promise<Collector> {
       }
     }
   }
-  server.listen(0, '127.0.0.1');
+  server.listen(0, host);
   await once(server, 'listening');
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://${host}:${(server.address() as AddressInfo).port}`,
     spans,
     close: () => {
       server.close();

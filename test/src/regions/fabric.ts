@@ -20,6 +20,8 @@ export interface Fabric {
   readonly host: string;
   /** All of its addresses. */
   readonly prefix: string;
+  /** Whether processes can be cut off. */
+  readonly cuts: boolean;
   place(name: string): Place;
   /** Once nothing runs there any more. */
   close(): void;
@@ -62,6 +64,7 @@ function namespaces(): Fabric {
   return {
     host: address(1),
     prefix: `${address(0)}/24`,
+    cuts: true,
     place(name) {
       const host = made.length + 2;
       const space = `${bridge}-${name}`;
@@ -118,6 +121,7 @@ function loopback(): Fabric {
   return {
     host: '127.0.0.1',
     prefix: '127.0.0.0/8',
+    cuts: false,
     place: () => ({ address: `${network}.${++made}`, command: [] }),
     close: () => undefined,
   };

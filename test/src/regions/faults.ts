@@ -19,6 +19,8 @@ export interface FaultFigures {
   /** Requests that ended from the fault to the recovery. */
   readonly requests: number;
   readonly answers: Readonly<Record<string, number>>;
+  /** Why there was no voucher, digits left out. */
+  readonly reasons: Readonly<Record<string, number>>;
   /** Longest time without a voucher, milliseconds. */
   readonly longestGapMs: number;
   readonly longestAnswerMs: number;
@@ -40,6 +42,17 @@ export function allFaults({ parts }: Regions, seed: number): Fault[] {
     [all[i], all[j]] = [all[j]!, all[i]!];
   }
   return all;
+}
+
+/** Of each kind of process one, chosen by the seed, and everything that can happen to it. */
+export function oneOfEach(regions: Regions, seed: number): Fault[] {
+  const all = allFaults(regions, seed);
+  return kinds.flatMap((kind) => {
+    const chosen = all.find(({ part }) => part.kind === kind)?.part;
+    return all
+      .filter(({ part }) => part === chosen)
+      .toSorted((a, b) => deeds.indexOf(a.deed) - deeds.indexOf(b.deed));
+  });
 }
 
 export const isPossible = ({ part, deed }: Fault): boolean =>
@@ -119,16 +132,19 @@ export async function suffer(
     kind: part.kind,
     deed,
     requests: during.length,
-    answers: Object.fromEntries(
-      Array.from(
-        Map.groupBy(during, ({ status }) => status),
-        ([status, all]) => [status, all.length],
-      ),
+    answers: countBy(during, ({ status }) => status),
+    reasons: countBy(
+      during.filter(({ voucher }) => !voucher),
+      ({ detail }) => detail.replaceAll(/[\d.:]+/g, '…'),
     ),
     longestGapMs: longestGap(last, until, during),
     longestAnswerMs: Math.round(Math.max(0, ...during.map(({ began, ended }) => ended - began))),
     recoveryMs: Math.round(until - mended),
   };
+}
+
+function countBy<T>(all: readonly T[], key: (one: T) => string): Record<string, number> {
+  return Object.fromEntries(Array.from(Map.groupBy(all, key), ([name, some]) => [name, some.length]));
 }
 
 function longestGap(from: number, until: number, endings: readonly Ending[]): number {

@@ -45,6 +45,10 @@ export interface RegionsOptions {
   readonly sinks?: number;
   /** The agents of a region in one process; one each by default. */
   readonly agentsTogether?: boolean;
+  /** Where processes live; the caller's to close. */
+  readonly fabric?: Fabric;
+  /** Of coordinators and agents. */
+  readonly telemetry?: object;
   /** Laid over the configuration of each coordinator. */
   readonly coordinator?: object;
   readonly progress?: (what: string) => void;
@@ -89,8 +93,8 @@ export async function startRegions(options: RegionsOptions): Promise<Regions> {
     for (const end of stops.toReversed()) await end();
   };
   try {
-    const fabric = openFabric();
-    stops.push(() => fabric.close());
+    const fabric = options.fabric ?? openFabric();
+    if (!options.fabric) stops.push(() => fabric.close());
     const web = await startWeb(fabric.host);
     stops.push(() => web.crls.close());
     return { ...(await layout(options, { fabric, web, cities, stops, progress })), directory, stop };
@@ -157,7 +161,7 @@ async function layout(
       script: join(repository, script),
       args,
       logFile: at('logs', `${name}.log`),
-      environment: { NODE_EXTRA_CA_CERTS: at('internal-ca.pem'), ...more },
+      environment: more,
       command: place.command,
       readyWithinMs: 120_000,
     });
@@ -173,7 +177,8 @@ async function layout(
     return value;
   };
   const postgresPlace = fabric.place('postgres');
-  const bus = async () => {
+  const bus = { ca: at('internal-ca.pem') };
+  const startBus = async () => {
     const nats = await startNats(workshop, fabric, names);
     const all = [...nats.nodes, ...nats.leaves.values()];
     parts.push(...all);
@@ -209,7 +214,7 @@ async function layout(
     return { id, address: `${place.address}:7443`, auditLog, ...token };
   };
   const [nats, database, signers] = await Promise.all([
-    started(`three NATS nodes, and leaf nodes for ${[...regions.keys()].join(', ')}`, bus()),
+    started(`three NATS nodes, and leaf nodes for ${[...regions.keys()].join(', ')}`, startBus()),
     started('Postgres', base()),
     started(
       `${signerPlaces.length} signers, each with a SoftHSM token and a certified VA key of its own`,
@@ -217,6 +222,7 @@ async function layout(
     ),
   ]);
 
+  const telemetry = options.telemetry && { telemetry: options.telemetry };
   const generous = { perMinute: 100_000_000, burst: 100_000_000 };
   const coordinators = await Promise.all(
     coordinatorPlaces.map(async ({ name, place }, i): Promise<Coordinator> => {
@@ -226,7 +232,7 @@ async function layout(
         listen: `${place.address}:8443`,
         tls: httpsFiles,
         admin: `${place.address}:9101`,
-        nats: { servers: nats.servers, seedFile: seeds[i], streamReplicas: 3 },
+        nats: { ...bus, servers: nats.servers, seedFile: seeds[i], streamReplicas: 3 },
         signers: signers.map(({ id, address }) => ({ id, address, tls })),
         registry,
         operators: { listen: `${place.address}:9443`, tls, identities: [operatorId.id] },
@@ -235,6 +241,7 @@ async function layout(
         certificateLog: { hold: { maxMs: 0 } },
         probe: { timeoutMs: 3_000, transitMs: 1_000, graceMs: 1_000 },
         limits: { authenticated: generous, unauthenticated: generous, target: generous, global: generous },
+        ...telemetry,
         ...options.coordinator,
       });
       const part = await run('coordinator', name, place, 'coordinator/src/main.ts', ['--config', config]);
@@ -261,7 +268,7 @@ async function layout(
             return write(`${city.name}.json`, {
               name: city.name,
               admin,
-              nats: { servers: [nats.leafServer(region), ...nats.servers], seedFile },
+              nats: { ...bus, servers: [nats.leafServer(region), ...nats.servers], seedFile },
               keyFile,
               location: (({ city: called, country, latitude, longitude, rir, asn }) => ({
                 city: called,
@@ -273,6 +280,7 @@ async function layout(
               }))(city),
               geoip: { publicAddress: city.address, ...geoip },
               probe: { bindIpv4: place.address },
+              ...telemetry,
               allowedTargets: [fabric.prefix],
             });
           });
@@ -296,7 +304,7 @@ async function layout(
       mkdirSync(at(name), { recursive: true });
       const config = write(`${name}.json`, {
         // One name: they share the durable consumer.
-        nats: { servers: nats.servers, seedFile: sinkSeed, name: 'analytics', streamReplicas: 3 },
+        nats: { ...bus, servers: nats.servers, seedFile: sinkSeed, name: 'analytics', streamReplicas: 3 },
         registry,
         store: { kind: 'embedded', directory: at(name) },
         admin: `${place.address}:7480`,

@@ -1,0 +1,48 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const main = join(import.meta.dirname, 'main.ts');
+
+function run(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
+}
+
+describe('demo --regions 3', () => {
+  it('comes up, issues, shows a trace, outlives a fault and loses nothing', {
+    timeout: 400_000,
+  }, async () => {
+    const { code, stdout, stderr } = await run('--regions', '3', '--exit', '--json', '--faults', '1');
+    const steps = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { step: string; ok: boolean });
+    expect(stderr).toBe('');
+    expect(steps.filter(({ ok }) => !ok)).toEqual([]);
+    expect(code).toBe(0);
+    const all = (step: string) => steps.filter((one) => one.step === step);
+    const vouchers = all('voucher') as unknown as { coordinator: string; serial: string }[];
+    expect(new Set(vouchers.map(({ coordinator }) => coordinator)).size).toBe(2);
+    expect(all('trace')).toMatchObject([{ traceId: expect.stringMatching(/^[0-9a-f]{32}$/) }]);
+    expect(all('fault')).toMatchObject([{ kind: 'nats', deed: 'killed' }]);
+    expect(all('answers')).toMatchObject([{ unclear: [] }]);
+    expect(all('accounts')).toMatchObject([{ wrong: [] }]);
+    expect(all('memory')).toMatchObject([
+      { processes: { nats: 3, leaf: 3, coordinator: 2, signer: 2, agent: 8 } },
+    ]);
+  });
+
+  it.each([
+    ['--regions', '2'],
+    ['--regions', '3', '--faults', 'some'],
+    ['--regions', '3', '--seed', '-1'],
+  ])('says what it takes instead of %s %s', async (...args) => {
+    const { code, stderr } = await run(...args);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/--regions takes 3[\s\S]*--exit/);
+  });
+});
