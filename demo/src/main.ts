@@ -30,6 +30,7 @@ Runs a whole MECAI network on this machine and tells its story in nine scenes. I
                       signers, two sinks; and what happens when processes are killed, paused or cut off
     --faults <n>      only so many of these faults
     --seed <n>        which processes they happen to (default: 1)
+    --small           the agents of a region in one process
 
   --exit              end after the story; exit code 0 only if each step went as it should
   --json              one JSON object a step, on standard output
@@ -43,6 +44,7 @@ const { values } = parseArgs({
     regions: { type: 'string' },
     faults: { type: 'string' },
     seed: { type: 'string', default: '1' },
+    small: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
@@ -96,7 +98,11 @@ process.exit();
 
 async function tell(print: Printer): Promise<boolean> {
   if (values.regions !== undefined) {
-    return tellRegions(print, { directory, seed, ...faults }, (close) => (closeRegions = close));
+    return tellRegions(
+      print,
+      { directory, seed, small: values.small, ...faults },
+      (close) => (closeRegions = close),
+    );
   }
   print.scene(
     'A MECAI network on this machine',

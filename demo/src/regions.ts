@@ -25,6 +25,8 @@ const patience = { faultMs: 4_000, recoveryMs: 120_000 };
 export interface RegionsDemoOptions {
   readonly directory: string;
   readonly seed: number;
+  /** The agents of a region in one process. */
+  readonly small: boolean;
   /** How many faults; all by default. */
   readonly faults?: number;
 }
@@ -54,6 +56,7 @@ export async function tellRegions(
   const regions = await startRegions({
     directory: options.directory,
     fabric,
+    agentsTogether: options.small,
     // Nothing but what is asked for explicitly.
     telemetry: { collector: collector.url, traceShare: 0 },
     progress: (what) => print.step({ step: 'start', ok: true, what }, what),
@@ -61,7 +64,7 @@ export async function tellRegions(
   closing.defer(() => regions.stop());
   const begun = performance.now();
   const ok = [await sceneVouchers(print, regions), await sceneTrace(print, regions, collector)];
-  const theatre = await openTheatre(regions, { perSecond: 15, deadlineMs: 60_000 });
+  const theatre = await openTheatre(regions, { perSecond: 15, deadlineMs: 120_000, outstanding: 60 });
   closing.defer(() => theatre.close());
   const faults = oneOfEach(regions, options.seed).slice(0, options.faults);
   ok.push(await sceneFaults(print, theatre, faults), await sceneAccounts(print, regions, theatre, begun));

@@ -69,17 +69,17 @@ function generator(seed: number): () => number {
   };
 }
 
-/** So many vouchers in a row count as service as usual. */
-const usualRow = 10;
-
-export const asUsual = (endings: readonly Ending[]): boolean =>
-  endings.length >= usualRow && endings.slice(-usualRow).every(({ status }) => status === 'issued');
+/** @param row so many vouchers in a row count as service as usual */
+export const asUsual = (endings: readonly Ending[], row = 10): boolean =>
+  endings.length >= row && endings.slice(-row).every(({ status }) => status === 'issued');
 
 export interface Patience {
   /** How long the fault lasts; for a killed process, until its supervisor starts it again. */
   readonly faultMs: number;
   /** After the fault. */
   readonly recoveryMs: number;
+  /** Vouchers in a row that count as service as usual. */
+  readonly row?: number;
 }
 
 /**
@@ -90,7 +90,7 @@ export interface Patience {
 export async function suffer(
   { part, deed }: Fault,
   { regions, load, balancer }: { regions: Regions; load: Load; balancer: Balancer },
-  { faultMs, recoveryMs }: Patience,
+  { faultMs, recoveryMs, row }: Patience,
 ): Promise<FaultFigures> {
   const from = performance.now();
   const last = load.endings.findLast(({ voucher }) => voucher)?.ended ?? from;
@@ -116,7 +116,7 @@ export async function suffer(
   const mended = performance.now();
   for (;;) {
     const since = load.endings.filter(({ began }) => began >= mended);
-    if (asUsual(since) && balancer.allReady && (await isWell(part, regions))) break;
+    if (asUsual(since, row) && balancer.allReady && (await isWell(part, regions))) break;
     if (performance.now() - mended > recoveryMs) {
       const latest = since.slice(-3).map(({ status, detail }) => `${status} ${detail}`);
       throw new Error(

@@ -10,8 +10,11 @@ export interface Ending {
   readonly voucher?: Uint8Array;
 }
 
-/** At most so many requests without an answer; beyond that requesters stay away. */
-const maxOutstanding = 500;
+export interface LoadOptions {
+  readonly perSecond: number;
+  readonly deadlineMs: number;
+  readonly outstanding: number;
+}
 
 /** A steady stream of requesters who do not wait for each other. */
 export class Load {
@@ -20,11 +23,14 @@ export class Load {
   readonly #outstanding = new Set<Promise<unknown>>();
   readonly #timer: NodeJS.Timeout;
 
-  /** @param deadlineMs after which a requester gives up: that is no clear answer */
+  /**
+   * @param deadlineMs after which a requester gives up: that is no clear answer
+   * @param outstanding requests without an answer at most; beyond that requesters stay away
+   */
   constructor(
     url: () => string,
     request: TbsVoucherRequest,
-    { ca, perSecond, deadlineMs }: { ca: string; perSecond: number; deadlineMs: number },
+    { ca, perSecond, deadlineMs, outstanding }: LoadOptions & { readonly ca: string },
   ) {
     this.#agent = vaAgent({ ca });
     const one = async (): Promise<Ending> => {
@@ -43,7 +49,7 @@ export class Load {
       }
     };
     this.#timer = setInterval(() => {
-      if (this.#outstanding.size >= maxOutstanding) return;
+      if (this.#outstanding.size >= outstanding) return;
       const asked = one()
         .then((ending) => this.endings.push(ending))
         .finally(() => this.#outstanding.delete(asked));

@@ -1,7 +1,7 @@
 /** Requesters behind a load balancer, with one site to ask about, while things happen to a layout. */
 import { Balancer } from './balancer.ts';
 import { type Fault, type FaultFigures, type Patience, asUsual, suffer } from './faults.ts';
-import { type Ending, Load } from './load.ts';
+import { type Ending, Load, type LoadOptions } from './load.ts';
 import type { Regions } from './regions.ts';
 import { openSite } from './site.ts';
 
@@ -11,24 +11,21 @@ export interface Theatre {
   /** Answers that say nothing: requesters who gave up, and connections that broke though no coordinator was touched. */
   readonly unclear: readonly string[];
   /** Resolves when a row of requests in succession got vouchers. */
-  untilUsual(withinMs: number): Promise<void>;
+  untilUsual(withinMs: number, row?: number): Promise<void>;
   suffer(fault: Fault, patience: Patience): Promise<FaultFigures>;
   /** Requests end; what is under way is waited for. */
   closeLoad(): Promise<void>;
   close(): Promise<void>;
 }
 
-export async function openTheatre(
-  regions: Regions,
-  { perSecond, deadlineMs }: { readonly perSecond: number; readonly deadlineMs: number },
-): Promise<Theatre> {
+export async function openTheatre(regions: Regions, options: LoadOptions): Promise<Theatre> {
   const site = await openSite(regions, 'www.example.test');
   const balancer = new Balancer(regions.coordinators);
-  const load = new Load(() => balancer.next(), site.request, { ca: regions.httpsCa, perSecond, deadlineMs });
+  const load = new Load(() => balancer.next(), site.request, { ca: regions.httpsCa, ...options });
   /** When connections may break. */
   const touched: { readonly from: number; readonly until: number }[] = [];
   const isUnclear = ({ status, began, ended }: Ending) =>
-    ended - began >= deadlineMs ||
+    ended - began >= options.deadlineMs ||
     (status === 'no-answer' && !touched.some(({ from, until }) => began <= until && ended >= from));
   return {
     get endings() {
@@ -40,9 +37,9 @@ export async function openTheatre(
     get unclear() {
       return load.endings.filter(isUnclear).map(({ status, detail }) => `${status}: ${detail}`);
     },
-    async untilUsual(withinMs) {
+    async untilUsual(withinMs, row) {
       const from = performance.now();
-      while (!asUsual(load.endings)) {
+      while (!asUsual(load.endings, row)) {
         if (performance.now() - from > withinMs) {
           throw new Error(`no vouchers within ${withinMs} ms: ${JSON.stringify(load.endings.slice(-3))}`);
         }
