@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import {
   accessSync,
   constants,
@@ -13,6 +13,8 @@ import {
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { bundled, ca, list, one, serve, voucher } from '../guard/guard-bed.ts';
+import { signedList, vendorKey } from '../testing/world.ts';
 import { oldestNode, type PackageSizes, writePackage } from './package.ts';
 
 // Compilers and other Nodes, on machines of any load.
@@ -138,9 +140,71 @@ test('the types are whole, for those who check theirs', () => {
   );
 });
 
+describe('installed into an empty folder', () => {
+  const folder = join(directory, 'empty');
+  const npm = (cwd: string, ...args: readonly string[]) =>
+    execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: 'pipe' });
+  beforeAll(() => {
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
+    const packed = npm(out, 'pack', '--json', '--pack-destination', directory);
+    const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
+    npm(folder, 'install', '--offline', '--no-audit', '--no-fund', join(directory, filename));
+  }, 300_000);
+
+  test('nothing else is installed with it', () => {
+    const modules = join(folder, 'node_modules');
+    expect(readdirSync(modules).filter((name) => !name.startsWith('.'))).toEqual(['@mecai']);
+    expect(readdirSync(join(modules, '@mecai'))).toEqual(['client']);
+  });
+
+  test('its command is there', () => {
+    const mecai = join(folder, 'node_modules', '.bin', 'mecai');
+    expect(execFileSync(mecai, ['--help'], { encoding: 'utf8' })).toContain('connect');
+    expect(execFileSync(mecai, ['connect', '--help'], { encoding: 'utf8' })).toContain('--list-key');
+  });
+
+  test('the code of the README refuses a server without a voucher, and accepts it with one', async () => {
+    const readme = readFileSync(join(folder, 'node_modules', '@mecai', 'client', 'README.md'), 'utf8');
+    const [, code = ''] = /```js\n([\s\S]*?)```/.exec(readme) ?? [];
+    const server = await serve();
+    const listed = { ...list, vas: [one!.entry], issuedAt: new Date(Date.now() - 3_600_000) };
+    writeFileSync(join(folder, 'list.jws'), signedList(listed));
+    writeFileSync(join(folder, 'vendor.pem'), vendorKey.publicKey.export({ type: 'spki', format: 'pem' }));
+    writeFileSync(join(folder, 'ca.pem'), ca);
+    // What the README leaves to the reader, and a name server that knows one name.
+    const before = `
+  import dns from 'node:dns';
+  import { readFileSync } from 'node:fs';
+  const vendorPem = readFileSync('vendor.pem');
+  const listBytes = readFileSync('list.jws');
+  const highestSeen = 0;
+  dns.lookup = (host, options, done) =>
+    options.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4);
+  `;
+    expect(code).toContain(`'https://www.example.org/'`);
+    const there = code.replace('https://www.example.org/', `https://www.example.org:${server.port}/`);
+    writeFileSync(join(folder, 'index.js'), before + there);
+    const run = () =>
+      new Promise<{ out: string; err: string }>((resolve) => {
+        const options = { cwd: folder, env: { ...process.env, NODE_EXTRA_CA_CERTS: 'ca.pem' } };
+        execFile(process.execPath, ['index.js'], options, (_, out, err) => resolve({ out, err }));
+      });
+    const refused = await run();
+    expect(refused.out).toMatch(/^www\.example\.org reject \[[\s\S]*code: 'no-voucher'/);
+    // Nobody listens to the error of the request.
+    expect(refused.err).toContain('www.example.org is refused');
+    expect(server.requests.filter(({ url }) => url === '/')).toEqual([]);
+
+    server.show({ bundle: bundled(voucher(server.port)) });
+    expect(await run()).toEqual({ out: 'www.example.org accept []\n', err: '' });
+    expect(server.requests.filter(({ url }) => url === '/')).toHaveLength(1);
+  });
+});
+
 /** Plain JavaScript for any Node: a server without vouchers, guarded by \`enforce\` and then by \`report-only\`. */
 const guarded = `
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { createPublicKey, randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { createServer, get } from 'node:https';
