@@ -24,7 +24,7 @@ const patience = { faultMs: 8_000, recoveryMs: 120_000 };
 
 const directory = mkdtempSync(join(tmpdir(), 'mecai-bench-'));
 const regions = await startRegions({ directory });
-const theatre = await openTheatre(regions, { perSecond: 20, deadlineMs: 60_000, outstanding: 200 });
+const theatre = await openTheatre(regions, { perSecond: 10, deadlineMs: 60_000, outstanding: 100 });
 try {
   await theatre.untilUsual(60_000);
   const faults = allFaults(regions, Number(values.seed)).filter(({ part }) =>

@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { DatabaseConfig } from '@mecai/database';
 import { startPostgres } from '@mecai/database/postgres-server';
 import { natsPermissions } from '@mecai/proto';
 import {
@@ -78,6 +79,8 @@ export interface Regions {
   readonly operator: { readonly servers: readonly string[]; readonly ca: string; readonly seedFile: string };
   /** Status pages of all agents. */
   readonly agentUrls: readonly string[];
+  /** The coordinators' database. */
+  readonly database: DatabaseConfig;
   /** Configuration of `mecai-admin`. */
   readonly admin: string;
   /** CA of the coordinators' certificates, PEM. */
@@ -340,6 +343,7 @@ async function layout(
     sinks: sinkPlaces.map(({ place }) => `http://${place.address}:7480`),
     operator: { servers: nats.servers, ca: pem(workshop.internalCa), seedFile: operatorSeed },
     agentUrls,
+    database,
     admin,
     httpsCa: pem(pki.vaRoot),
   };
