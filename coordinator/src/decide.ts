@@ -1,5 +1,5 @@
 /** One chain at one endpoint, from the draw to the voucher. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { DatabaseError } from '@mecai/database';
 import type { Decision, SignedObservation } from '@mecai/proto';
 import { type Drawn, type Issued, RefusalCode, type Refused, type Subject } from '@mecai/proto/signer';
@@ -349,4 +349,4 @@ function alarm(
 const isSignerAway = (error: unknown) =>
   error instanceof CoordinatorError && error.code === 'signer-unavailable';
 
-const sha256 = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest();
+const sha256 = (bytes: Uint8Array): Uint8Array => hash('sha256', bytes, 'buffer');

@@ -1,5 +1,5 @@
 /** One voucher request: who asks, whether they may, and a result for each chain. */
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { type Prefix, forbiddenTarget } from '@mecai/addresses';
 import { type Context, type Logger, traced } from '@mecai/runtime';
 import {
@@ -108,12 +108,12 @@ export class VrpHandler {
 
   /** What `checkVoucherRequest` finds. Servers ask about the same chains twice a day: good ones are remembered. */
   #problem(request: ReceivedVoucherRequest): string | undefined {
-    const hash = createHash('sha256').update(request.serverName);
+    const digest = createHash('sha256').update(request.serverName);
     for (const chain of request.chains) {
-      hash.update(` ${chain.length}`);
-      for (const der of chain) hash.update(` ${der.length} `).update(der);
+      digest.update(` ${chain.length}`);
+      for (const der of chain) digest.update(` ${der.length} `).update(der);
     }
-    const id = hash.digest('base64');
+    const id = digest.digest('base64');
     if (this.#good.delete(id)) {
       this.#good.add(id);
       return undefined;
@@ -135,7 +135,7 @@ export class VrpHandler {
 
   /** @param paid the requester's token has been taken */
   async #decided(question: Question, paid: boolean): Promise<Decided> {
-    const leaf = createHash('sha256').update(question.subject.chain[0]!).digest();
+    const leaf = hash('sha256', question.subject.chain[0]!, 'buffer');
     if (this.#parts.config.requireKeyProof && !question.authenticated) {
       const detail = 'prove the server key: TLS client authentication, or a signature over a nonce';
       return { result: { leaf, ...refusal('unauthenticated', detail) }, unavailable: false };

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { JetStreamClient } from '@nats-io/jetstream';
 import { SignedObservation, subjects } from '@mecai/proto';
 import { type Logger, reasonOf } from '@mecai/runtime';
@@ -52,7 +52,7 @@ export class Outbox {
 
   send({ coordinator, campaign, signed }: Omit<Answer, 'observation'>): void {
     const entry: Entry = {
-      id: createHash('sha256').update(signed.observation).digest('base64url'),
+      id: hash('sha256', signed.observation, 'base64url'),
       subject: campaign
         ? subjects.campaignObservation(this.#agent, coordinator)
         : subjects.observation(this.#agent, coordinator),
