@@ -13,25 +13,21 @@ import {
   startAdminServer,
   untilItWorks,
 } from '@mecai/runtime';
-import { approvalMigrations } from './approval/schema.ts';
 import { type CoordinatorConfig, changeable, coordinatorConfig } from './config.ts';
 import { type Decided, type Question, decide } from './decide.ts';
 import { dnsClient } from './dns/dns-client.ts';
 import type { Distrust } from './distrust/distrust.ts';
-import { distrustMigrations } from './distrust/schema.ts';
 import { Directories } from './directories.ts';
 import { Enrolments } from './enrolment/enrolments.ts';
 import { enrolmentRoutes } from './enrolment/routes.ts';
-import { enrolmentMigrations } from './enrolment/schema.ts';
 import { CoordinatorError } from './error.ts';
 import { type Route, serveRoutes } from './http-routes.ts';
 import { startVrpServer } from './http-server.ts';
-import { logMigrations } from './log/schema.ts';
 import { startCertificateLog } from './log/start.ts';
 import { coordinatorMeasures } from './measures.ts';
+import { coordinatorMigrations } from './migrations.ts';
 import { type NatsLink, openNatsLink } from './nats-link.ts';
-import { nonceMigrations, sharedNonceKey } from './nonce-key.ts';
-import { noticeMigrations } from './notice/schema.ts';
+import { sharedNonceKey } from './nonce-key.ts';
 import { startNotices } from './notice/start.ts';
 import { Nonces } from './nonces.ts';
 import { startOperatorServer } from './operator-server.ts';
@@ -123,14 +119,7 @@ export async function startCoordinator({ log, fail, ...start }: Start): Promise<
   const store = new Store(
     {
       config: config.database,
-      migrations: {
-        log: logMigrations,
-        notice: noticeMigrations,
-        approval: approvalMigrations,
-        distrust: distrustMigrations,
-        enrolment: enrolmentMigrations,
-        nonce: nonceMigrations,
-      },
+      migrations: coordinatorMigrations,
       log,
       now: Date.now,
       random: Math.random,
