@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
@@ -170,4 +170,28 @@ describe('the rest', () => {
     const alias = `SSLOpenSSLConfCmd ServerInfoFile ${path('good')}\nAlias /.well-known/mecai/ /var/lib/mecai/bundles/`;
     expect(apache(host(alias), options)).toEqual([]);
   });
+});
+
+test('each code is explained to operators', () => {
+  const all: Record<LintCode, true> = {
+    'no-tls': true,
+    unread: true,
+    'no-server-info': true,
+    'default-server': true,
+    'dual-certificate': true,
+    'several-files': true,
+    'relative-file': true,
+    'missing-file': true,
+    'bad-file': true,
+    'missing-types': true,
+    'large-voucher': true,
+    permissions: true,
+    'old-protocols': true,
+    ocsp: true,
+    'well-known': true,
+    plan: true,
+  };
+  const guide = readFileSync(join(import.meta.dirname, '../../../docs/stapling.md'), 'utf8');
+  const table = guide.slice(guide.indexOf('## What the lint knows'), guide.indexOf('## What happens when'));
+  expect(Object.keys(all).filter((code) => !table.includes(`\`${code}\``))).toEqual([]);
 });
