@@ -39,7 +39,6 @@ beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'mecai-places-'));
   network = await startNetwork({
     directory,
-    // The far one first: who is asked before it is far is known to be near.
     cities: [named('sydney'), named('frankfurt'), named('singapore')],
   });
   far = createServer((socket) => {
@@ -49,13 +48,14 @@ beforeAll(async () => {
   });
   await new Promise<void>((resolve) => far.listen(0, '127.0.0.1', resolve));
   const { port } = far.address() as AddressInfo;
-  for (const [name, agent] of network.agents) {
+  // The far one first: who is asked before it is far is known to be near.
+  for (const name of ['sydney', 'frankfurt', 'singapore']) {
     const file = join(directory, `${name}.json`);
     const config = JSON.parse(readFileSync(file, 'utf8')) as { nats: { servers: string[] } };
     // Sydney is far away; Singapore says that it is, and is next door to Frankfurt.
     if (name === 'sydney') config.nats.servers = [`nats://127.0.0.1:${port}`];
     writeFileSync(file, JSON.stringify({ ...config, roundTrips: { everyMs: 200 } }));
-    await agent.restart();
+    await network.agents.get(name)!.restart();
   }
 }, 120_000);
 afterAll(async () => {
