@@ -98,11 +98,15 @@ describe('a running network', () => {
 
   test('every metric in the rules and on the dashboard is exported by some process', async () => {
     // The outbox is counted every ten seconds.
-    const age = 'count(mecai_outbox_oldest_seconds{stage="delivery"} > 0)';
-    await vi.waitFor(async () => expect(await instant(age)).toHaveLength(1), {
-      timeout: 50_000,
-      interval: 250,
-    });
+    for (const there of [
+      'mecai_outbox_oldest_seconds{stage="delivery"} > 0',
+      'mecai_outbox_tries_total > 0',
+    ]) {
+      await vi.waitFor(async () => expect(await instant(`count(${there})`)).toHaveLength(1), {
+        timeout: 90_000,
+        interval: 250,
+      });
+    }
     const exported = new Set<string>(await query('label/__name__/values'));
     for (const file of ['alerts.yaml', 'dashboard.json']) {
       const named = metricNames(readFileSync(join(monitoring, file), 'utf8'));
