@@ -24,6 +24,7 @@ import {
   writeGeoip,
 } from '../network/index.ts';
 import { type Fabric, type Place, openFabric } from './fabric.ts';
+import { startAgents } from './agents.ts';
 import { startNats } from './nats.ts';
 import { type Kind, type Part, ourProcess, postgresPart } from './part.ts';
 
@@ -257,49 +258,16 @@ async function layout(
   );
   progress(`${coordinators.length} coordinators`);
 
-  const agentUrls: string[] = [];
-  await Promise.all(
-    Array.from(regions, async ([region, members]) => {
-      const groups = options.agentsTogether ? [members] : members.map((member) => [member]);
-      await Promise.all(
-        groups.map(async (group) => {
-          const name = group.length === 1 ? group[0]!.city.name : `agents-${region}`;
-          const place = fabric.place(name);
-          const configs = group.map(({ city, keyFile, seedFile }, i) => {
-            const admin = `${place.address}:${9102 + i}`;
-            agentUrls.push(`http://${admin}`);
-            return write(`${city.name}.json`, {
-              name: city.name,
-              admin,
-              nats: { ...bus, servers: [nats.leafServer(region), ...nats.servers], seedFile },
-              keyFile,
-              location: (({ city: called, country, latitude, longitude, rir, asn }) => ({
-                city: called,
-                country,
-                latitude,
-                longitude,
-                rir,
-                asn,
-              }))(city),
-              geoip: { publicAddress: city.address, ...geoip },
-              probe: { bindIpv4: place.address },
-              ...telemetry,
-              allowedTargets: [fabric.prefix],
-            });
-          });
-          const script =
-            group.length === 1 ? 'probe-agent/src/main.ts' : 'test/src/network/several-agents.ts';
-          await run(
-            'agent',
-            name,
-            place,
-            script,
-            configs.flatMap((config) => ['--config', config]),
-          );
-        }),
-      );
-    }),
-  );
+  const agentUrls = await startAgents(regions, {
+    workshop,
+    fabric,
+    together: options.agentsTogether ?? false,
+    serversOf: (region) => [nats.leafServer(region), ...nats.servers],
+    geoip,
+    config: { allowedTargets: [fabric.prefix], ...telemetry },
+    bus,
+    run: (name, place, script, args) => run('agent', name, place, script, args),
+  });
   progress(`probe agents: ${Array.from(names, ([region, all]) => `${region} ${all.join(', ')}`).join('; ')}`);
 
   await Promise.all(
