@@ -22,6 +22,8 @@ const { values } = parseArgs({
 const report = reporter('faults', values.json);
 const patience = { faultMs: 8_000, recoveryMs: 120_000 };
 
+// What is left to do is done on exit.
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 const directory = mkdtempSync(join(tmpdir(), 'mecai-bench-'));
 const regions = await startRegions({ directory });
 const theatre = await openTheatre(regions, { perSecond: 10, deadlineMs: 60_000, outstanding: 100 });

@@ -28,7 +28,7 @@ export const asOperator = ({ operator: { servers, ca, seedFile } }: Regions): Pr
     inboxPrefix: inboxPrefix('operator'),
     maxReconnectAttempts: -1,
     reconnectTimeWait: 100,
-    timeout: 5_000,
+    timeout: 20_000,
   });
 
 /** Waits until everything is acknowledged and stored, and compares. */
@@ -39,7 +39,7 @@ export async function settle(
 ): Promise<Accounts> {
   const nats = await asOperator(regions);
   try {
-    const jsm = await jetstreamManager(nats, { timeout: 10_000 });
+    const jsm = await jetstreamManager(nats, { timeout: 60_000 });
     const until = performance.now() + withinMs;
     while (!(await isSettled(regions, jsm))) {
       if (performance.now() > until) throw new Error(`records are not all stored after ${withinMs} ms`);
@@ -86,7 +86,7 @@ async function isSettled(
   jsm: Awaited<ReturnType<typeof jetstreamManager>>,
 ): Promise<boolean> {
   const status = async (url: string) =>
-    (await (await fetch(`${url}/status`, { signal: AbortSignal.timeout(5_000) })).json()) as Record<
+    (await (await fetch(`${url}/status`, { signal: AbortSignal.timeout(10_000) })).json()) as Record<
       string,
       unknown
     >;

@@ -61,6 +61,12 @@ function namespaces(): Fabric {
   ip('addr', 'add', `${address(1)}/24`, 'dev', bridge);
   ip('link', 'set', bridge, 'up');
   const made: string[] = [];
+  const close = () => {
+    process.off('exit', close);
+    for (const space of made) ip('netns', 'del', space);
+    ip('link', 'del', bridge);
+  };
+  process.once('exit', close);
   return {
     host: address(1),
     prefix: `${address(0)}/24`,
@@ -85,10 +91,7 @@ function namespaces(): Fabric {
         },
       };
     },
-    close() {
-      for (const space of made) ip('netns', 'del', space);
-      ip('link', 'del', bridge);
-    },
+    close,
   };
 }
 
@@ -96,7 +99,9 @@ function claim(): number {
   for (let tries = 0; ; tries++) {
     const number = randomInt(512);
     try {
-      ip('link', 'add', `mecai${number}`, 'alias', String(process.pid), 'type', 'bridge');
+      ip('link', 'add', `mecai${number}`, 'type', 'bridge');
+      // Whose it is, for those who sweep.
+      ip('link', 'set', `mecai${number}`, 'alias', String(process.pid));
       return number;
     } catch (error) {
       if (tries === 20) throw error;
@@ -107,11 +112,15 @@ function claim(): number {
 /** Removes what others left behind who were killed. */
 function sweep(): void {
   for (const bridge of readdirSync('/sys/class/net').filter((name) => bridgeName.test(name))) {
-    const owner = readFileSync(`/sys/class/net/${bridge}/ifalias`, 'utf8').trim();
-    if (owner === '' || existsSync(`/proc/${owner}`)) continue;
-    for (const space of readdirSync('/run/netns').filter((name) => name.startsWith(`${bridge}-`)))
-      ip('netns', 'del', space);
-    ip('link', 'del', bridge);
+    try {
+      const owner = readFileSync(`/sys/class/net/${bridge}/ifalias`, 'utf8').trim();
+      if (owner === '' || existsSync(`/proc/${owner}`)) continue;
+      for (const space of readdirSync('/run/netns').filter((name) => name.startsWith(`${bridge}-`)))
+        ip('netns', 'del', space);
+      ip('link', 'del', bridge);
+    } catch {
+      // Somebody else sweeps, too.
+    }
   }
 }
 
