@@ -174,7 +174,7 @@ test('invited, enrolled, approved, in the quorum; removed, out of every quorum i
   for (let i = 0; i < 5; i++) expect(await inQuorum()).toBe(false);
   reloadNats();
   await expect.poll(() => agent!.log(), patience).toMatch(/NATS lost|Authorization|closed the connection/i);
-}, 240_000);
+}, 480_000);
 
 /** From the command's return, as the command's own start is the machine's affair. */
 async function removed() {

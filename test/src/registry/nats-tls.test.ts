@@ -58,4 +58,4 @@ test('none connects to a server of another CA, or to one that speaks in the clea
     }
   }
   await plain.stop();
-}, 240_000);
+}, 480_000);
