@@ -1,6 +1,7 @@
 #!/bin/sh
-# restore-drill.sh <postgres URL of a server for it> <signer.json> <directory of backups>: restores the newest backup into a
-# database of its own, says what is in it, checks the audit log, and drops the database.
+# restore-drill.sh <postgres URL of a server for it> <signer.json> <directory of backups> [<sequence>]: restores the newest
+# backup into a database of its own, says what is in it, checks the audit log, and drops the database. With a sequence, the
+# log has to reach that record: the last one that decision records named when the backup was made.
 set -eu
 server=$1
 signer=$2
@@ -17,5 +18,5 @@ psql --quiet --no-psqlrc --tuples-only --no-align --field-separator=' ' --set=ON
   select table_name, (xpath('/row/n/text()', query_to_xml(format('select count(*) as n from %I', table_name), false, true, '')))[1]
   from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE' order by 1"
 noted=$(sed -n "s/.*last line's SHA-256 \([0-9a-f]*\).*/\1/p" "$from/audit.txt")
-MECAI_AUDIT_LOG="$from/audit.jsonl" mecai-signer verify-audit-log --config "$signer" --noted "$noted"
+MECAI_AUDIT_LOG="$from/audit.jsonl" mecai-signer verify-audit-log --config "$signer" --noted "$noted" --at-least "${4:-0}"
 echo "restored $from"

@@ -169,6 +169,47 @@ it('an agent joins, with the place and the key that were announced', async () =>
   expect(left.code).toBe(0);
 }, 120_000);
 
+/** Lays these members over a configuration, or takes them away. */
+function configure(name: string, changes: object): void {
+  const config = JSON.parse(readFileSync(at(name), 'utf8')) as object;
+  writeFileSync(at(name), JSON.stringify({ ...config, ...changes }));
+}
+
+it('rollover: the next key and certificate, the switch, and no key destroyed too early', async () => {
+  const [, , , request, install, destroy] = blocks('key-ceremony');
+  const { hsm } = JSON.parse(readFileSync(at('signer.json'), 'utf8')) as { hsm: object };
+  const certificate = at('va-3-chain.pem');
+  configure('signer.json', { nextVa: { key: 'va-3', certificate } });
+  const made = await run(request);
+  expect([made.code, made.err]).toEqual([0, '']);
+  expect(made.out).toContain('P-256 key va-3 generated in token mecai');
+  writeFileSync(at('va-2-chain.pem'), vaCertificate(network.pki.vaRoot, at('va-2.csr')));
+  const installed = await run(install);
+  expect([installed.code, installed.err]).toEqual([0, '']);
+  expect(installed.out).toContain('ok  next VA certificate: good until');
+  expect(await network.signer.reload()).toMatchObject({ changed: ['nextVa'] });
+  const switched = { hsm: { ...hsm, key: 'va-3' }, vaCertificate: certificate, nextVa: undefined };
+  configure('signer.json', switched);
+  expect(await network.signer.reload()).toMatchObject({ msg: 'configuration reloaded' });
+  expect((await ask()).results[0]!.status).toBe('issued');
+  const early = await run(destroy);
+  expect([early.code, early.err]).toEqual([2, expect.stringMatching(/that key va signed may be good until/)]);
+});
+
+it('coordinator captured: cut off by a reload, without a restart', async () => {
+  const { coordinators } = JSON.parse(readFileSync(at('signer.json'), 'utf8')) as { coordinators: string[] };
+  configure('signer.json', { coordinators: ['spiffe://mecai.test/another'] });
+  expect(await network.signer.reload()).toMatchObject({ changed: ['coordinators'] });
+  await expect
+    .poll(async () => (await ask()).results[0]!.status, { timeout: 30_000, interval: 200 })
+    .not.toBe('issued');
+  configure('signer.json', { coordinators });
+  await network.signer.reload();
+  await expect
+    .poll(async () => (await ask()).results[0]!.status, { timeout: 60_000, interval: 200 })
+    .toBe('issued');
+});
+
 it('agent captured: out of the registry, out of NATS', async () => {
   const [remove, users] = blocks('agent-captured');
   const agent = cities[2]!.name;
@@ -190,7 +231,7 @@ it('agent captured: out of the registry, out of NATS', async () => {
 });
 
 it('backup and restore: what was in the database is there again, and the audit log holds', async () => {
-  const [backup, drill] = blocks('backup-and-restore');
+  const [backup, drill, putBack] = blocks('backup-and-restore');
   expect((await ask()).results[0]!.status).toBe('issued');
   const kept = await run(backup, { DATABASE: database });
   expect([kept.code, kept.err]).toEqual([0, '']);
@@ -203,6 +244,16 @@ it('backup and restore: what was in the database is there again, and the audit l
     `psql -tAc "select count(*) from pg_database where datname like 'mecai_drill%'" "${database}"`,
   );
   expect(left.out.trim()).toBe('0');
+  // What decision records name is in the log; a log from before it is not the log.
+  const older = at('older.jsonl');
+  writeFileSync(older, readFileSync(at('audit.jsonl')));
+  const again = await ask();
+  expect(again.results[0]!.status).toBe('issued');
+  const analytics = { ANALYTICS: network.analytics!.ready['api']!, TOKEN: at('operator.token') };
+  expect((await run(putBack, analytics)).code).toBe(0);
+  await expect
+    .poll(() => run(putBack, { ...analytics, MECAI_AUDIT_LOG: older }), { timeout: 60_000, interval: 500 })
+    .toMatchObject({ code: 1, err: expect.stringMatching(/it was cut, or put back/) });
   // A backup that was changed is noticed before it is restored.
   const [newest = ''] = readdirSync(at('backups'));
   writeFileSync(join(at('backups'), newest, 'audit.jsonl'), '{}\n');

@@ -316,6 +316,12 @@ describe('verify-audit-log', () => {
       code: 1,
       err: expect.stringContaining('no line has the hash noted'),
     });
+    expect(run('verify-audit-log', '--at-least', '2').code).toBe(0);
+    expect(run('verify-audit-log', '--at-least', '3')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('ends at record 2, and vouchers were given out up to record 3'),
+    });
+    expect(run('verify-audit-log', '--at-least', 'all').code).toBe(2);
     writeFileSync(log(), readFileSync(log(), 'utf8').replace('tested', 'altered'));
     expect(run('verify-audit-log')).toMatchObject({ code: 1, err: expect.stringContaining('line 2: hash') });
     rmSync(log());

@@ -49,8 +49,11 @@ export const usage = `usage: signer <command> --config <file.json>
                                                      have: lines of SHA-256 and date; without one, a root is left out
   self-test             sign a trial voucher in the HSM, verify it, and check every file the signer reads
   verify-audit-log      check the hash chain through all segments   [--noted <SHA-256>] [--archived <directory>]
+                                                                 [--at-least <sequence>]
                         --noted: a last line's hash as printed by an earlier check; it must still be in the chain
                         --archived: segments that were moved off this machine
+                        --at-least: the highest audit_sequence that decision records name; a log that ends before
+                                    it was put back to an older one
 
 exit codes: 0 done, 1 failed, 2 wrong usage or configuration`;
 
@@ -118,7 +121,7 @@ const optionsOf = {
     'certificates',
   ],
   'self-test': [],
-  'verify-audit-log': ['noted', 'archived'],
+  'verify-audit-log': ['noted', 'archived', 'at-least'],
 } as const satisfies Record<Command, readonly Exclude<keyof Values, 'config'>[]>;
 
 interface Values {
@@ -130,6 +133,7 @@ interface Values {
   readonly certificate?: string;
   readonly noted?: string;
   readonly archived?: string;
+  readonly 'at-least'?: string;
   readonly context?: string;
   readonly certdata?: string;
   readonly chrome?: string;
@@ -251,7 +255,11 @@ async function selfTest(config: SignerConfig, hsm: Hsm, now: Date): Promise<void
   step(`audit log: ${sequence} records, the chain holds`);
 }
 
-async function checkAuditLog(file: string, { noted, archived }: Values): Promise<void> {
+async function checkAuditLog(
+  file: string,
+  { noted, archived, 'at-least': atLeast = '0' }: Values,
+): Promise<void> {
+  if (!/^\d{1,15}$/.test(atLeast)) throw misused('--at-least is a number');
   const wanted = noted?.toLowerCase();
   if (wanted !== undefined && !/^[0-9a-f]{64}$/.test(wanted)) {
     throw misused('--noted is a SHA-256, 64 hexadecimal digits');
@@ -262,6 +270,10 @@ async function checkAuditLog(file: string, { noted, archived }: Values): Promise
   if (segments > 1) console.log(`in ${segments} segments`);
   if (first > 1) console.log(`those before record ${first} are not here: --archived <directory>`);
   if (torn > 0) console.log(`${torn} octets of a record that was never acknowledged follow`);
+  if (sequence < Number(atLeast)) {
+    const why = `ends at record ${sequence}, and vouchers were given out up to record ${atLeast}: it was cut, or put back`;
+    throw new SignerError('audit-log-broken', `${file}: ${why}`);
+  }
   if (wanted === undefined) return;
   if (found.noted === undefined) {
     const elsewhere = first > 1 ? `, unless before record ${first}` : '';
