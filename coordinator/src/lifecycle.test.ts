@@ -25,6 +25,7 @@ import { TestSigner } from './testing/signer.ts';
 import { startSignerServer } from './testing/signer-server.ts';
 
 coordinatorScene();
+vi.setConfig({ testTimeout: 90_000 });
 
 describe('a coordinator', () => {
   it('follows a signer that comes back with another policy', async () => {
@@ -163,7 +164,7 @@ describe('a reload', () => {
 
 describe('a coordinator that stops', () => {
   it('says so first, serves on for a while, and closes connections answer by answer', async () => {
-    const url = await ready({ lameDuckMs: 1_500 });
+    const url = await ready({ lameDuckMs: 6_000 });
     const agent = new Agent({ keepAlive: true, rejectUnauthorized: false });
     const body = encodeVoucherRequest(good);
     const request = () => call(url, { body, agent });

@@ -37,6 +37,8 @@ function stages(): [what: string, steps: Readonly<Record<string, number>>][] {
   return [['the release before', Object.fromEntries(counts)], ...all];
 }
 
+vi.setConfig({ testTimeout: 90_000 });
+
 describe.each(engines)('on %s', (engine) => {
   const databases = testDatabases(engine);
 
@@ -84,7 +86,7 @@ async function opened(config: ConstructorParameters<typeof Store>[0]['config']) 
     random: Math.random,
     fail: (error) => failures.push(error),
   });
-  await vi.waitUntil(() => store.there || failures.length > 0, { timeout: 30_000, interval: 10 });
+  await vi.waitUntil(() => store.there || failures.length > 0, { timeout: 60_000, interval: 10 });
   return { store, failures };
 }
 

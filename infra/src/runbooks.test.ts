@@ -194,7 +194,7 @@ it('rollover: the next key and certificate, the switch, and no key destroyed too
   expect((await ask()).results[0]!.status).toBe('issued');
   const early = await run(destroy);
   expect([early.code, early.err]).toEqual([2, expect.stringMatching(/that key va signed may be good until/)]);
-});
+}, 120_000);
 
 it('coordinator captured: cut off by a reload, without a restart', async () => {
   const { coordinators } = JSON.parse(readFileSync(at('signer.json'), 'utf8')) as { coordinators: string[] };
@@ -208,7 +208,7 @@ it('coordinator captured: cut off by a reload, without a restart', async () => {
   await expect
     .poll(async () => (await ask()).results[0]!.status, { timeout: 60_000, interval: 200 })
     .toBe('issued');
-});
+}, 120_000);
 
 it('agent captured: out of the registry, out of NATS', async () => {
   const [remove, users] = blocks('agent-captured');
@@ -258,7 +258,7 @@ it('backup and restore: what was in the database is there again, and the audit l
   const [newest = ''] = readdirSync(at('backups'));
   writeFileSync(join(at('backups'), newest, 'audit.jsonl'), '{}\n');
   expect((await run(drill, { DRILL_SERVER: database })).code).not.toBe(0);
-});
+}, 120_000);
 
 it('CA compromised: distrusted, hinted, looked for, followed to zero', async () => {
   const [distrust, hint, order, follow] = blocks('ca-compromised');

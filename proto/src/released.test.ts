@@ -3,11 +3,13 @@ import { execFile } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, expect, it, vi } from 'vitest';
 
 const proto = join(import.meta.dirname, '..');
 const directory = mkdtempSync(join(tmpdir(), 'mecai-released-'));
 afterAll(() => rmSync(directory, { recursive: true }));
+
+vi.setConfig({ testTimeout: 90_000 });
 
 const breaking = (input: string) =>
   new Promise<string>((resolve) => {

@@ -5,9 +5,14 @@ import type { ManagedProcess } from '../network/index.ts';
 
 export interface Coordinator {
   readonly process: ManagedProcess;
-  /** In service, as the front believes. */
-  ready: boolean;
+  /** When it was asked last, of the times that it said it was ready; milliseconds of the monotonic clock. */
+  readyAt: number;
 }
+
+/** How long what it said is believed, however late the next answer is. */
+const believedMs = 2_000;
+
+export const isReady = ({ readyAt }: Coordinator): boolean => performance.now() - readyAt < believedMs;
 
 export class Front {
   readonly coordinators: readonly Coordinator[];
@@ -20,7 +25,7 @@ export class Front {
   #stopping = false;
 
   constructor(coordinators: readonly ManagedProcess[], request: TbsVoucherRequest, ca: string, workers = 4) {
-    this.coordinators = coordinators.map((process) => ({ process, ready: false }));
+    this.coordinators = coordinators.map((process) => ({ process, readyAt: Number.NEGATIVE_INFINITY }));
     this.#agent = vaAgent({ ca });
     this.#request = request;
     this.#work = [
@@ -48,16 +53,17 @@ export class Front {
 
   async #watch(one: Coordinator): Promise<void> {
     while (!this.#stopping) {
+      const asked = performance.now();
       const answer = await fetch(`${one.process.ready['admin']!}/readyz`).catch(() => undefined);
-      await answer?.arrayBuffer();
-      one.ready = answer?.ok ?? false;
+      await answer?.arrayBuffer().catch(() => undefined);
+      one.readyAt = answer?.ok ? asked : Number.NEGATIVE_INFINITY;
       await pause(20);
     }
   }
 
   async #ask(): Promise<void> {
     while (!this.#stopping) {
-      const ready = this.coordinators.filter((one) => one.ready);
+      const ready = this.coordinators.filter(isReady);
       const chosen = ready[this.#turn++ % ready.length];
       if (!chosen) {
         await pause(20);

@@ -108,7 +108,7 @@ describe.skipIf(!there)('beside the release before', () => {
     await voucher(network.vrpUrl);
     await voucher(network.vrpUrl);
     expect(agents.log()).not.toMatch(/"level":[56]0/);
-  }, 90_000);
+  }, 180_000);
 
   it('a coordinator of the release before takes vouchers from today’s signer, with agents of either', async () => {
     const { signers, ...rest } = configOf('coordinator') as { signers: Json[] } & Json;
@@ -139,7 +139,7 @@ describe.skipIf(!there)('beside the release before', () => {
     await startAgents(today, 'agents-today');
     await voucher(coordinator.ready['vrp']!);
     await voucher(network.vrpUrl);
-  }, 90_000);
+  }, 180_000);
 
   it('today’s coordinator takes vouchers from a signer of the release before', async () => {
     const signerConfig = { ...configOf('signer'), registryKeys: undefined };
@@ -162,5 +162,5 @@ describe.skipIf(!there)('beside the release before', () => {
       }),
     ]);
     await voucher(coordinator.ready['vrp']!);
-  }, 90_000);
+  }, 180_000);
 });
