@@ -1,4 +1,4 @@
-import { aggregates } from './schema/aggregates.ts';
+import { aggregates, endpointSummary } from './schema/aggregates.ts';
 import { campaignTargets, campaigns, observationCampaign } from './schema/campaigns.ts';
 import { alerts, incidentEvidence, incidents } from './schema/incidents.ts';
 import { certificates, evidence, observations, verdicts } from './schema/observations.ts';
@@ -29,6 +29,7 @@ export const migrations: readonly Migration[] = [
   { number: 3, name: 'aggregates', statements: aggregates },
   { number: 4, name: 'incidents', statements: [incidents, incidentEvidence, alerts] },
   { number: 5, name: 'campaigns', statements: [campaigns, campaignTargets, observationCampaign] },
+  { number: 6, name: 'endpoints', statements: endpointSummary },
 ];
 
 export const migrationTable = `CREATE TABLE IF NOT EXISTS migrations @cluster (

@@ -124,10 +124,10 @@ const certificates: Listing = {
 const endpoints: Listing = {
   name: 'endpoints',
   summary: 'Endpoints probed, by when a certificate was last seen there',
-  from: `(SELECT concat(server_name, ':', toString(port), if(start_tls = '', '', concat('/', start_tls))) AS endpoint,
-      server_name, port, start_tls, max(last_seen) AS last_seen, min(first_seen) AS first_seen,
-      uniqExact(cityHash64(leaf)) AS certificates
-    FROM endpoint_certificates GROUP BY server_name, port, start_tls) AS t`,
+  from: `(SELECT concat(e.server_name, ':', toString(e.port), if(e.start_tls = '', '', concat('/', e.start_tls))) AS endpoint,
+      e.server_name AS server_name, e.port AS port, e.start_tls AS start_tls, max(e.last_seen) AS last_seen,
+      min(e.first_seen) AS first_seen, uniqCombinedMerge(12)(e.certificates) AS certificates
+    FROM endpoints AS e GROUP BY server_name, port, start_tls) AS t`,
   time: 'last_seen',
   id: 'endpoint',
   columns: columns(`

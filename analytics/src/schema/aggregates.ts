@@ -116,3 +116,26 @@ export const aggregates: readonly string[] = [
   endpointVantage,
   view('endpoint_vantage', endpointVantageSelect),
 ];
+
+const endpoints = `CREATE TABLE IF NOT EXISTS endpoints @cluster (
+  server_name String COMMENT 'Name sent as SNI; empty: none sent' CODEC(ZSTD(1)),
+  port UInt16 COMMENT 'Port probed',
+  start_tls LowCardinality(String) COMMENT 'STARTTLS protocol',
+  first_seen SimpleAggregateFunction(min, DateTime64(3, 'UTC')) COMMENT 'min() it',
+  last_seen SimpleAggregateFunction(max, DateTime64(3, 'UTC')) COMMENT 'max() it',
+  certificates AggregateFunction(uniqCombined(12), String) COMMENT 'Distinct first certificates: uniqCombinedMerge(12)() it'
+) ENGINE = @AggregatingMergeTree
+ORDER BY (server_name, port, start_tls)
+@derived
+COMMENT 'Endpoints at which certificates were seen, from when to when, and how many'`;
+
+const endpointsSelect = `SELECT server_name, port, start_tls, min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
+  uniqCombinedState(12)(leaf) AS certificates
+FROM endpoint_certificates AS e GROUP BY server_name, port, start_tls`;
+
+/** Made of what goes into endpoint_certificates, which is less than what goes into observations. */
+export const endpointSummary: readonly string[] = [
+  endpoints,
+  view('endpoints', endpointsSelect),
+  `INSERT INTO endpoints SETTINGS insert_deduplicate = 0 ${endpointsSelect}`,
+];

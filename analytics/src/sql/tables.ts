@@ -22,6 +22,7 @@ export const readableTables: Readonly<Record<string, readonly string[]>> = {
   fingerprints: [],
   endpoint_certificates: [],
   endpoint_vantage: [],
+  endpoints: [],
 };
 
 export interface Table {

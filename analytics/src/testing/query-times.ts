@@ -17,23 +17,32 @@ const directory = process.argv[3] ?? mkdtempSync(join(tmpdir(), 'mecai-queries-'
 const week = 7 * 86_400_000;
 const rounds = 5;
 
+const say = (text: string) => process.stderr.write(`${text}\n`);
 const filled = existsSync(join(directory, 'store'));
 const store = await Store.open(
   { store: { kind: 'embedded', directory: join(directory, 'store') }, retentionDays: 0, insertMs: 600_000 },
   createLogger('bench', 'silent'),
 );
 if (!filled) {
-  await seed(store, { rows, endpoints: 20_000, until: Date.now(), spanMs: week });
+  await seed(store, {
+    rows,
+    endpoints: 20_000,
+    until: Date.now(),
+    spanMs: week,
+    progress: (done) => done % 2_000_000 === 0 && say(`${done / 1e6} of ${rows / 1e6} million made up`),
+  });
   // As it is some hours later: parts merged, as the engine does by itself.
   for (const table of [
     'observations',
     'endpoint_certificates',
     'endpoint_vantage',
+    'endpoints',
     'fingerprints',
     'rates_by_minute',
   ])
     await store.command(`OPTIMIZE TABLE ${table} FINAL`);
 }
+say('asking');
 const [newest] = await store.query<{ at: number; leaf: string }>(
   `SELECT toUnixTimestamp64Milli(received_at) AS at, leaf FROM observations WHERE leaf != ''
     ORDER BY toStartOfHour(received_at) DESC, received_at DESC LIMIT 1`,

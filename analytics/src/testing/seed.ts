@@ -13,6 +13,7 @@ export interface SeedOptions {
   readonly until: number;
   /** How long it took them all, milliseconds. */
   readonly spanMs: number;
+  readonly progress?: (rows: number) => void;
 }
 
 interface Place {
@@ -160,11 +161,12 @@ const evidence = `INSERT INTO incident_evidence
 const step = 500_000;
 export const seededIncident = '5eed'.repeat(8);
 
-export async function seed(store: Store, { rows, endpoints, until, spanMs }: SeedOptions): Promise<void> {
+export async function seed(store: Store, { rows, endpoints, until, spanMs, progress }: SeedOptions): Promise<void> {
   const from = until - spanMs;
   for (let first = 0; first < rows; first += step) {
     const count = Math.min(step, rows - first);
     await store.command(observations, { from, span: spanMs, rows, endpoints, first, count });
+    progress?.(first + count);
   }
   await store.command(certificates);
   await store.command(mismatches);
