@@ -128,6 +128,65 @@ describe('failures', () => {
   });
 });
 
+describe('a campaign', () => {
+  /** So many endpoints, which all agents have seen shortly before; then only a few look again, one after another. */
+  const lookAgain = (
+    shown: (place: Place, n: number) => Partial<Sighting>,
+    perspectives: number,
+  ): Incident[] => {
+    const detector = new Detector({ rules });
+    const incidents = new Map<string, Incident>();
+    let at = start;
+    const note = () => {
+      for (const incident of detector.evaluate(at).changed) incidents.set(incident.id, incident);
+    };
+    const endpoint = (n: number) => ({
+      serverName: `${n}.example`,
+      dnsNames: [`${n}.example`],
+      leaf: `${n}`,
+      spki: `${n}`,
+    });
+    for (let n = 0; n < 300; n++) {
+      for (const place of agents) detector.add(seen(place, (at += 20), endpoint(n)));
+    }
+    note();
+    for (let round = 0; round < 3; round++) {
+      for (let n = 0; n < 300; n++) {
+        for (let i = 0; i < perspectives; i++) {
+          const place = agents[(n + i) % agents.length]!;
+          detector.add(seen(place, (at += 100), { ...endpoint(n), ...shown(place, n) }));
+        }
+        if (n % 20 === 0) note();
+      }
+    }
+    return [...incidents.values()];
+  };
+  const gone = { proven: false, error: 'connect-timeout', leaf: '', spki: '' };
+
+  it.each([1, 2, 6])('that finds most endpoints gone is no outage of %i who looked', (perspectives) => {
+    expect(lookAgain((_, n) => (n % 10 > 0 ? gone : {}), perspectives)).toEqual([]);
+  });
+
+  it('that finds certificates replaced everywhere is no interception', () => {
+    expect(lookAgain((_, n) => ({ leaf: `new ${n}`, spki: `new ${n}`, issuer: 'CN=Another' }), 2)).toEqual(
+      [],
+    );
+  });
+
+  it('without SNI that finds other certificates is no incident', () => {
+    const control = { serverName: '', leaf: 'default', spki: 'default', issuer: 'CN=Default' };
+    expect(lookAgain(() => control, 3)).toEqual([]);
+  });
+
+  it('that floods the rules with what all see hides no interception and no outage', () => {
+    const flood = (there: Partial<Sighting>) =>
+      lookAgain((place, n) => (inKazakhstan(place) && n % 3 === 0 ? there : {}), 6);
+    expect(flood({ ...forged }).map(({ kind }) => kind)).toEqual(['regional-interception']);
+    const dead = lookAgain((place) => (inKazakhstan(place) ? gone : {}), 6);
+    expect(dead.map(({ kind }) => kind)).toEqual(['local-outage']);
+  });
+});
+
 it('a clock that is off makes an agent faulty, and nothing else', () => {
   const incidents = watch(30, ({ agent }, minute) =>
     agent === 'oslo' ? { observedAt: start + minute * 60_000 + 3_600_000 } : {},

@@ -96,7 +96,7 @@ export class Detector {
     const key = this.#keyOf(sighting);
     let endpoint = this.#endpoints.get(key);
     if (!sighting.proven || sighting.spki === '') {
-      if (endpoint && sighting.error !== '') this.#fail(sighting, endpoint);
+      if (endpoint && sighting.error !== '') this.#count(endpoint.fail(sighting), endpoint);
       return 'inconclusive';
     }
     if (endpoint) {
@@ -108,6 +108,7 @@ export class Detector {
     if (endpoint.answersElsewhere(sighting.country) > sighting.at - 600_000) {
       this.#outages.add(sighting, false, this.#rules);
     }
+    this.#count(endpoint.confirm(sighting.country, sighting.at), endpoint);
     const regions = endpoint.keys.get(sighting.spki)?.rirs.size ?? 0;
     const seen = endpoint.see(sighting);
     if (regions < 2 && seen.rirs.size === 2) this.#reputation.learn(endpoint, seen);
@@ -157,13 +158,11 @@ export class Detector {
     return { changed, evidence, followUps: this.#followUps.take(now) };
   }
 
-  #fail(sighting: Sighting, endpoint: Endpoint): void {
-    // Down for everyone is not down here.
-    const answers = endpoint.answersElsewhere(sighting.country);
-    endpoint.fail(sighting.country, sighting.at);
-    if (answers < sighting.at - 600_000) return;
-    this.#outages.add(sighting, true, this.#rules);
-    this.#ledger.noteFailure(endpoint, sighting);
+  #count(failures: readonly Sighting[], endpoint: Endpoint): void {
+    for (const failure of failures) {
+      this.#outages.add(failure, true, this.#rules);
+      this.#ledger.noteFailure(endpoint, failure);
+    }
   }
 
   /** Asked for up to three times about the same sighting. */

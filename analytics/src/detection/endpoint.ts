@@ -30,12 +30,20 @@ export interface View {
 /** Keys remembered of one endpoint; more come from servers that make a key a connection, or from attackers. */
 const maxKeys = 8;
 
+/** An answer elsewhere this long ago is as good as one at the same time. */
+const atOnceMs = 5_000;
+/** An answer elsewhere this long ago makes a failure worth a second look, which has to come within so long. */
+const lateMs = 600_000;
+const confirmMs = 120_000;
+const maxUnconfirmed = 8;
+
 /** What is known of one endpoint. Its memory is bounded: keys by `maxKeys`, views by the number of agents. */
 export class Endpoint {
   readonly name: EndpointName;
   readonly targetAsn: number;
   readonly #answered = new Latest();
   readonly #failed = new Latest();
+  #unconfirmed: Sighting[] = [];
   readonly keys = new Map<string, SeenKey>();
   readonly views = new Map<string, View>();
 
@@ -100,9 +108,31 @@ export class Endpoint {
     return others > 0 ? 'mismatch' : 'new';
   }
 
-  /** An agent of that country got no answer. */
-  fail(country: string, at: number): void {
+  /**
+   * An agent got no answer.
+   *
+   * @returns failures that count, because agents of other countries get one
+   */
+  fail(failure: Sighting): readonly Sighting[] {
+    const { country, at } = failure;
+    const answered = this.answersElsewhere(country);
     this.#failed.note(country, at);
+    // Down there as well: then it is the server.
+    this.#unconfirmed = this.#unconfirmed.filter((one) => one.country === country);
+    if (answered >= at - atOnceMs) return [failure];
+    // It may have gone since for everyone, and this agent be the first to look.
+    if (answered >= at - lateMs && this.#unconfirmed.length < maxUnconfirmed) this.#unconfirmed.push(failure);
+    return [];
+  }
+
+  /** An agent of that country got an answer: failures elsewhere that count now. */
+  confirm(country: string, at: number): readonly Sighting[] {
+    if (this.#unconfirmed.length === 0) return [];
+    const { confirmed = [], still = [] } = Object.groupBy(this.#unconfirmed, (one) =>
+      one.country === country ? 'still' : 'confirmed',
+    );
+    this.#unconfirmed = still;
+    return confirmed.filter((one) => one.at >= at - confirmMs);
   }
 
   /** When it last answered to an agent of another country, if no other has failed since; else never. */

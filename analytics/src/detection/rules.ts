@@ -70,7 +70,7 @@ export type Sign =
 const minute = 60_000;
 
 export const rules: Rules = {
-  version: 1,
+  version: 2,
   viewMs: 60 * minute,
   contemporaryMs: 5_000,
   standingMs: 24 * 60 * minute,

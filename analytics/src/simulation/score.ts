@@ -72,3 +72,14 @@ export function score(outcomes: readonly Outcome[]): Score {
     missed: all.filter((event) => event.expected && !found.has(event)),
   };
 }
+
+/** Bounds of a share that was `right` of `all` in a sample, at 95 % confidence (Wilson, JASA 22, 1927). */
+export function wilson(right: number, all: number): readonly [low: number, high: number] {
+  if (all === 0) return [0, 1];
+  const z = 1.959964;
+  const share = right / all;
+  const middle = share + z ** 2 / (2 * all);
+  const half = z * Math.sqrt((share * (1 - share)) / all + z ** 2 / (4 * all ** 2));
+  const bound = (value: number) => Math.min(1, Math.max(0, value / (1 + z ** 2 / all)));
+  return [bound(middle - half), bound(middle + half)];
+}

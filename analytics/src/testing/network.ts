@@ -77,8 +77,9 @@ export async function startNetwork(directory: string): Promise<TestNetwork> {
         inboxPrefix: inboxPrefix(name),
         maxReconnectAttempts: -1,
         reconnectTimeWait: 50,
-        // A server killed while it answers would be waited for as long.
-        timeout: 1000,
+        // A server killed while it answers would be waited for as long; a busy machine answers late.
+        timeout: 2000,
+        waitOnFirstConnect: true,
       }),
   };
 }

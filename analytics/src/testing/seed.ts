@@ -161,7 +161,10 @@ const evidence = `INSERT INTO incident_evidence
 const step = 500_000;
 export const seededIncident = '5eed'.repeat(8);
 
-export async function seed(store: Store, { rows, endpoints, until, spanMs, progress }: SeedOptions): Promise<void> {
+export async function seed(
+  store: Store,
+  { rows, endpoints, until, spanMs, progress }: SeedOptions,
+): Promise<void> {
   const from = until - spanMs;
   for (let first = 0; first < rows; first += step) {
     const count = Math.min(step, rows - first);
