@@ -39,14 +39,16 @@ export async function settle(
 ): Promise<Accounts> {
   const nats = await asOperator(regions);
   try {
-    const jsm = await jetstreamManager(nats, { timeout: 60_000 });
+    const jsm = await jetstreamManager(nats, { timeout: 20_000, checkAPI: false });
     const until = performance.now() + withinMs;
     while (!(await isSettled(regions, jsm))) {
       if (performance.now() > until) throw new Error(`records are not all stored after ${withinMs} ms`);
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
-    const books: Books = await readShelves({ nats, signers: regions.signers });
-    const observations = (await jsm.streams.info(streams.observations.name)).state.last_seq;
+    const [books, observations] = await untilAnswered(until, async () => [
+      await readShelves({ nats, signers: regions.signers }),
+      (await jsm.streams.info(streams.observations.name)).state.last_seq,
+    ]);
     const counted = {
       vouchers: vouchers.length,
       decisions: books.decisions.length,
@@ -70,6 +72,21 @@ export async function settle(
     return { ...counted, rows: rows.observations, wrong };
   } finally {
     await nats.close();
+  }
+}
+
+/** While a cluster elects its leaders, it does not answer. */
+async function untilAnswered(
+  until: number,
+  read: () => Promise<[books: Books, observations: number]>,
+): Promise<[books: Books, observations: number]> {
+  for (;;) {
+    try {
+      return await read();
+    } catch (error) {
+      if (performance.now() > until) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
 

@@ -7,7 +7,7 @@ import { requestVoucher } from '@mecai/client';
 import { openDatabase } from '@mecai/database';
 import { parseSignedVoucher } from '@mecai/voucher';
 import { jetstreamManager } from '@nats-io/jetstream';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { asOperator, settle } from './accounts.ts';
 import { type Deed, type Fault, isPossible } from './faults.ts';
 import { type Regions, startRegions } from './regions.ts';
@@ -93,11 +93,12 @@ it('a certificate never seen before has one first sight and one hold, at all coo
   await site.endpoint.close();
 });
 
-it('streams have three replicas', async () => {
+it('streams have three replicas', { timeout: 300_000 }, async () => {
   const nats = await asOperator(regions);
-  const jsm = await jetstreamManager(nats, { timeout: 60_000 });
+  const jsm = await jetstreamManager(nats, { timeout: 20_000, checkAPI: false });
   for (const name of ['RECORDS', 'OBSERVATIONS']) {
-    const { config, cluster } = await jsm.streams.info(name);
+    // While it elects its leaders, a cluster does not answer.
+    const { config, cluster } = await vi.waitFor(() => jsm.streams.info(name), { timeout: 200_000 });
     expect([config.num_replicas, cluster?.replicas?.length]).toEqual([3, 2]);
   }
   await nats.close();
