@@ -232,10 +232,10 @@ function measure(
   telemetry.gauge<'stream'>('analytics.under.way', 'Messages taken and not stored yet.', () =>
     each(({ underWay }) => underWay),
   );
-  telemetry.gauge<'stream'>('analytics.lag.seconds', 'How old what is stored is, while more waits.', () =>
-    each(({ behind, underWay, newestAt }) =>
-      newestAt !== null && behind + underWay > 0 ? (now() - newestAt) / 1000 : 0,
-    ),
+  telemetry.gauge<'stream'>(
+    'analytics.lag.seconds',
+    'Age of the oldest message that was taken and is not stored; 0: none waits.',
+    () => each(({ oldestAt }) => (oldestAt === null ? 0 : (now() - oldestAt) / 1000)),
   );
   telemetry.gauge<'stream'>('analytics.stored', 'Rows stored since the start.', () =>
     each(({ stored }) => stored),

@@ -41,6 +41,8 @@ export interface FollowerStatus {
   readonly behind: number;
   /** When JetStream stored the newest message stored here since the start, milliseconds since 1970. */
   readonly newestAt: number | null;
+  /** The same of the oldest message under way. */
+  readonly oldestAt: number | null;
 }
 
 /** What goes wrong while dead letters are put aside is tried again after this long. */
@@ -54,8 +56,11 @@ const acknowledgement = '+ACK';
 /** A stream as created once; one of the same name may follow it. */
 interface Incarnation {
   readonly name: string;
-  /** Sequences taken and not acknowledged: NATS may hand out the same again meanwhile. */
-  readonly underWay: Set<number>;
+  /**
+   * What was taken and is not acknowledged, by sequence: when JetStream stored it. NATS may hand out the same again
+   * meanwhile.
+   */
+  readonly underWay: Map<number, number>;
 }
 
 interface Item {
@@ -76,7 +81,7 @@ interface Item {
 export class Follower {
   readonly #options: FollowerOptions;
   readonly #batcher: Batcher<Item>;
-  #incarnation: Incarnation = { name: '', underWay: new Set() };
+  #incarnation: Incarnation = { name: '', underWay: new Map() };
   #underWay = 0;
   readonly #drained: Promise<void>;
   readonly #stopping = new AbortController();
@@ -103,6 +108,7 @@ export class Follower {
       underWay: this.#underWay,
       behind: this.#behind,
       newestAt: this.#newestAt,
+      oldestAt: this.#incarnation.underWay.values().next().value ?? null,
     };
   }
 
@@ -160,12 +166,13 @@ export class Follower {
     const { streamSequence: sequence, timestampNanos, pending, redelivered } = message.info;
     this.#behind = pending;
     if (incarnation.underWay.has(sequence)) return;
-    incarnation.underWay.add(sequence);
+    const receivedAt = Math.floor(timestampNanos / 1e6);
+    incarnation.underWay.set(sequence, receivedAt);
     this.#underWay++;
     const read = this.#options.read({
       subject: message.subject,
       data: message.data,
-      receivedAt: Math.floor(timestampNanos / 1e6),
+      receivedAt,
       stream: incarnation.name,
       sequence,
       waiting: pending,
@@ -253,7 +260,7 @@ export class Follower {
     }
     const incarnation = `${stream}@${(await manager.streams.info(stream)).created}`;
     if (this.#incarnation.name !== incarnation)
-      this.#incarnation = { name: incarnation, underWay: new Set() };
+      this.#incarnation = { name: incarnation, underWay: new Map() };
     return this.#incarnation;
   }
 
@@ -263,7 +270,9 @@ export class Follower {
    */
   async #makeRoom(manager: JetStreamManager): Promise<void> {
     const { stream, name, batch, redeliverMs } = this.#options;
-    const { config, num_ack_pending: pending } = await manager.consumers.info(stream, name);
+    const info = await manager.consumers.info(stream, name);
+    const { config, num_ack_pending: pending } = info;
+    this.#behind = info.num_pending;
     const elsewhere = Math.max(0, pending - this.#underWay);
     const limit = config.max_ack_pending ?? 0;
     const fits = limit >= batch.rows + elsewhere && limit <= 3 * batch.rows + elsewhere;
