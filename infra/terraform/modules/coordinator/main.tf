@@ -23,8 +23,10 @@ module "machine" {
       publicUrl = var.public_url
       tls       = { certificate = "/etc/mecai/https.pem", key = "by the unit" }
       admin     = "0.0.0.0:9101"
-      database  = { engine = "postgres", url = var.database_url, passwordFile = "by the unit" }
-      nats      = { servers = var.nats_servers, seedFile = "by the unit", ca = "/etc/mecai/nats-ca.pem", streamReplicas = 3 }
+      # Longer than the load balancer takes to see that readyz says no.
+      lameDuckMs = 15000
+      database   = { engine = "postgres", url = var.database_url, passwordFile = "by the unit" }
+      nats       = { servers = var.nats_servers, seedFile = "by the unit", ca = "/etc/mecai/nats-ca.pem", streamReplicas = 3 }
       signers = [for signer in var.signers : {
         address = signer.address
         id      = signer.id
