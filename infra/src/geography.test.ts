@@ -33,12 +33,12 @@ function plan(
   perspectives: readonly Perspective[],
   policy: QuorumPolicy = defaultQuorumPolicy,
   publicKeys: Record<string, string> = {},
-  natsKey: string | null = null,
+  natsKey: (name: string) => string | null = () => null,
 ): Planned {
   return module.plan({
     registry_version: 1,
     keys: Object.fromEntries(
-      Object.entries(publicKeys).map(([name, key]) => [name, { public_key: key, nats_key: natsKey }]),
+      Object.entries(publicKeys).map(([name, key]) => [name, { public_key: key, nats_key: natsKey(name) }]),
     ),
     policy: hclPolicy(policy),
     perspectives: Object.fromEntries(
@@ -221,7 +221,9 @@ describe('what it puts out', () => {
         ]),
     );
     const natsKey = createUser().getPublicKey();
-    const { outputs, refused } = plan(all, defaultQuorumPolicy, keys, natsKey);
+    const { outputs, refused } = plan(all, defaultQuorumPolicy, keys, (name) =>
+      name === 'p01' ? natsKey : null,
+    );
     expect(refused).toEqual([]);
     const registry = parseRegistry(outputs['registry'] as string);
     expect([...registry.agents.values()].map(({ name, rir, asn }) => ({ name, rir, asn }))).toEqual(
@@ -244,12 +246,18 @@ describe('what it puts out', () => {
     ]);
     const seed = new TextDecoder().decode(createUser().getSeed());
     const shown = publicKey.export({ format: 'der', type: 'spki' }).toString('base64');
-    expect(plan(all, defaultQuorumPolicy, { p01: shown }, seed).refused).toEqual([
+    expect(plan(all, defaultQuorumPolicy, { p01: shown }, () => seed).refused).toEqual([
       expect.stringMatching(/^keys: nats_key/),
     ]);
     expect(plan(all, defaultQuorumPolicy, { p77: shown }).refused).toEqual(['Keys of no perspective: p77.']);
     expect(plan(all, defaultQuorumPolicy, { p01: shown, p02: shown }).refused).toEqual([
       expect.stringMatching(/same key/),
+    ]);
+    const another = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey;
+    const two = { p01: shown, p02: another.export({ format: 'der', type: 'spki' }).toString('base64') };
+    const natsKey = createUser().getPublicKey();
+    expect(plan(all, defaultQuorumPolicy, two, () => natsKey).refused).toEqual([
+      expect.stringMatching(/same nkey/),
     ]);
   });
 });

@@ -61,6 +61,10 @@ variable "keys" {
     condition     = length(distinct([for name, one in var.keys : one.public_key])) == length(var.keys)
     error_message = "keys: two perspectives have the same key."
   }
+  validation {
+    condition     = length(distinct([for name, one in var.keys : one.nats_key if one.nats_key != null])) == length([for name, one in var.keys : one.nats_key if one.nats_key != null])
+    error_message = "keys: two perspectives have the same nkey."
+  }
 }
 
 variable "registry_version" {
