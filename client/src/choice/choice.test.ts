@@ -204,7 +204,8 @@ describe('rules that are none', () => {
     fc.assert(
       fc.property(fc.json({ maxDepth: 6 }), fc.uint8Array(), (json, bytes) => {
         expect(code(() => parseRules(Buffer.from(json)))).toMatch(/^(none|rules-malformed)$/);
-        expect(code(() => parseRules(bytes))).toBe('rules-malformed');
+        // `{}` is all defaults.
+        expect(code(() => parseRules(bytes))).toMatch(/^(none|rules-malformed)$/);
       }),
       { numRuns: 1_000 },
     );
