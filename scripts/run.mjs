@@ -93,7 +93,12 @@ function run(file, parameters) {
   const child = spawn(file, parameters, {
     cwd: process.env.INIT_CWD && command.startsWith('mecai') ? process.env.INIT_CWD : root,
     stdio: 'inherit',
-    env: { ...process.env, PATH: [dirname(node), bin, process.env.PATH].join(delimiter) },
+    env: {
+      // Every network is a dozen processes: compiled once, each starts with half the work.
+      NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/node'),
+      ...process.env,
+      PATH: [dirname(node), bin, process.env.PATH].join(delimiter),
+    },
   });
   // The terminal sends Ctrl-C to the child as well, which ends in its own order.
   process.on('SIGINT', () => undefined);
