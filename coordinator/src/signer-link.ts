@@ -2,7 +2,7 @@
 import type { QuorumPolicy, Registry } from '@mecai/corroboration';
 import { isDeepStrictEqual } from 'node:util';
 import type { Link, WatchRegistryResponse } from '@mecai/proto/signer';
-import { type Logger, Svid, type Telemetry, untilItWorks } from '@mecai/runtime';
+import { type Logger, Svid, type Telemetry, keptChild, untilItWorks } from '@mecai/runtime';
 import type { CoordinatorConfig } from './config.ts';
 import { DistrustCopy } from './distrust/distrust-copy.ts';
 import { Distrust } from './distrust/distrust.ts';
@@ -49,7 +49,7 @@ export class SignerLink {
     this.#options = options;
     const { signer, registry, telemetry, store, askEveryMs } = options;
     const fail = this.#failUnlessEnding;
-    const log = options.log.child({ signer: signer.id });
+    const log = keptChild(options.log, { signer: signer.id });
     this.#log = log;
     this.id = signer.id;
     this.#svid = Svid.of(signer.tls, log);

@@ -33,6 +33,15 @@ export const createLogger = (name: string, level = 'info'): Logger =>
     destination({ dest: 1, sync: true }),
   );
 
+/** A child that is kept: its level follows that of its parent, which a reload may change. */
+export function keptChild(log: Logger, members: Readonly<Record<string, string>>): Logger {
+  const child = log.child(members);
+  log.on('level-change', (level, _value, _before, _valueBefore, changed) => {
+    if (changed === log) child.level = level;
+  });
+  return child;
+}
+
 /**
  * The whole of a `main.ts`: `--config`, logging, SIGHUP (reload), SIGTERM and SIGINT, exit codes (0 stopped in order,
  * 1 failed, 2 misconfigured). A parent with an IPC channel is sent `{ ready }` once the process serves.

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import * as z from 'zod';
-import { Settings, logLevel } from './index.ts';
+import { Settings, createLogger, keptChild, logLevel } from './index.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'mecai-settings-'));
 const file = join(directory, 'config.json');
@@ -38,6 +38,21 @@ describe('a reload', () => {
     await settings.reload();
     // As the command line had it.
     expect(log.level).toBe('info');
+  });
+
+  it('of the level reaches the logs that were derived before', async () => {
+    write(good);
+    const log = createLogger('test', 'error');
+    const kept = keptChild(keptChild(log, { part: 'signer' }), { call: 'draw' });
+    const settings = Settings.load(schema, { config: file, environment: {}, log }, []);
+    for (const level of ['debug', 'warn'] as const) {
+      write({ ...good, logLevel: level });
+      await settings.reload();
+      expect([kept.level, kept.isLevelEnabled('debug')]).toEqual([level, level === 'debug']);
+    }
+    // One that speaks up for itself changes nobody else.
+    kept.level = 'trace';
+    expect(log.level).toBe('warn');
   });
 
   it('of an unchanged file changes nothing, and says so', async () => {

@@ -21,6 +21,46 @@ test.each([
   expect(execFileSync('promtool', args, { cwd: monitoring, encoding: 'utf8' })).toContain('SUCCESS');
 });
 
+interface Dashboard {
+  readonly panels: readonly {
+    readonly title: string;
+    readonly targets?: readonly { readonly expr: string }[];
+  }[];
+}
+const text = (name: string) => readFileSync(join(monitoring, name), 'utf8');
+const { panels } = JSON.parse(text('dashboard.json')) as Dashboard;
+/** Rules by name: alerts, and what is recorded for them. */
+const rules = new Map(
+  Array.from(
+    text('alerts.yaml').matchAll(/- (?:alert|record): (\S+)\n([\s\S]*?)(?=\n {6}- |\n {2}- |$)/g),
+    ([, name = '', rest = '']) => [name, rest] as const,
+  ),
+);
+
+test.each<[string, string, string[]]>([
+  ['availability', 'mecai_vrp_responses_total', ['VouchersUnavailable', 'PartAway']],
+  ['decision latency', 'mecai_decision_duration_seconds', ['DecisionsSlow']],
+  ['concurrence with the quorum, by agent', 'mecai_verdicts_total', ['PerspectiveDisagrees']],
+  ['probe error classes', 'mecai_probe_duration_seconds', ['ProbesFail']],
+  ['ages of holds', 'mecai_certificates_age_seconds', ['HoldsOverdue', 'ObjectionUndecided']],
+  ['sink lag', 'mecai_analytics_lag_seconds', ['SinkLags']],
+  ['HSM latency', 'mecai_hsm_sign_duration_seconds', ['HsmSlow']],
+])('objective %s: a metric, alerts, a panel', (_, metric, alerts) => {
+  const withRecorded = (expression: string) =>
+    expression.replaceAll(/mecai:\w+:\w+/g, (name) => rules.get(name) ?? '');
+  for (const alert of alerts) expect([...rules.keys()]).toContain(alert);
+  expect(alerts.map((alert) => withRecorded(rules.get(alert)!)).join()).toContain(metric);
+  const shown = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => withRecorded(expr)));
+  expect(shown.filter((expression) => expression.includes(metric))).not.toEqual([]);
+});
+
+test('every alert has a test that it fires', () => {
+  const fires = new Set(
+    Array.from(text('alerts.test.yaml').matchAll(/alertname: (\w+)\n +exp_alerts:\n/g), ([, name]) => name!),
+  );
+  expect([...rules.keys()].filter((name) => !name.startsWith('mecai:') && !fires.has(name))).toEqual([]);
+});
+
 describe('a running network', () => {
   const directory = mkdtempSync(join(tmpdir(), 'mecai-prometheus-'));
   let asker: Asker;
@@ -43,6 +83,7 @@ describe('a running network', () => {
     asker = await Asker.start(
       {
         agentProcesses: 6,
+        analytics: true,
         coordinator: {
           publicUrl: 'https://va.test',
           allowedTargets: ['127.0.0.0/8'],
@@ -53,14 +94,16 @@ describe('a running network', () => {
       },
       identity,
     );
-    const { coordinator, signer, agents } = asker.network;
+    const { coordinator, signer, agents, analytics } = asker.network;
     const { webIntermediate } = asker.network.pki;
     const ask = await asker.about([
       serverCertificate(webIntermediate, { dns: [serverName] }),
       webIntermediate,
     ]);
     expect((await ask()).status).toBe('issued');
-    const targets = [coordinator, signer, ...agents.values()].flatMap(({ ready }) => ready['admin']!);
+    const targets = [coordinator, signer, analytics!, ...agents.values()].flatMap(
+      ({ ready }) => ready['admin']!,
+    );
     const config = {
       global: { scrape_interval: '1s' },
       rule_files: [join(monitoring, 'alerts.yaml')],
@@ -109,7 +152,7 @@ describe('a running network', () => {
     }
     const exported = new Set<string>(await query('label/__name__/values'));
     for (const file of ['alerts.yaml', 'dashboard.json']) {
-      const named = metricNames(readFileSync(join(monitoring, file), 'utf8'));
+      const named = metricNames(text(file));
       expect(named.size).toBeGreaterThan(5);
       expect([...named].filter((name) => !exported.has(name))).toEqual([]);
     }
@@ -134,17 +177,17 @@ describe('a running network', () => {
   });
 
   test('nothing in it is anybody’s address', async () => {
-    for (const target of [asker.network.coordinator, asker.network.signer]) {
-      const text = await (await fetch(`${target.ready['admin']}/metrics`)).text();
-      expect(text).not.toContain(serverName);
-      expect(text).not.toContain('127.0.0.80');
+    for (const target of [asker.network.coordinator, asker.network.signer, asker.network.analytics!]) {
+      const exported = await (await fetch(`${target.ready['admin']}/metrics`)).text();
+      expect(exported).not.toContain(serverName);
+      expect(exported).not.toContain('127.0.0.80');
     }
   });
 
   test('the rules are evaluated', async () => {
     const { groups } = (await query('rules')) as { groups: { rules: { health: string; name: string }[] }[] };
-    const rules = groups.flatMap((group) => group.rules);
-    expect(rules.length).toBeGreaterThan(10);
-    expect(rules.filter(({ health }) => health === 'err')).toEqual([]);
+    const evaluated = groups.flatMap((group) => group.rules);
+    expect(evaluated.length).toBeGreaterThan(10);
+    expect(evaluated.filter(({ health }) => health === 'err')).toEqual([]);
   });
 });
