@@ -128,6 +128,18 @@ describe('the signer', () => {
     });
   });
 
+  it.each([
+    ['its clock is wrong', RefusalCode.REFUSAL_CODE_CLOCK, true],
+    ['its HSM or disk fails', RefusalCode.REFUSAL_CODE_INTERNAL, true],
+    ['there are too few perspectives', RefusalCode.REFUSAL_CODE_TOO_FEW_PERSPECTIVES, false],
+  ])('that refuses since %s: whether that is an error of ours', async (_, code, unavailable) => {
+    signer.refuseDraw = refused(code, 'because').refused;
+    expect(await ask()).toMatchObject({ unavailable });
+    signer.refuseDraw = undefined;
+    signer.refuseEvidence.push(refused(code, 'because').refused);
+    expect(await ask()).toMatchObject({ unavailable });
+  });
+
   it('that has forgotten the draw is asked once more, with a new one', async () => {
     signer.refuseEvidence.push(refused(RefusalCode.REFUSAL_CODE_UNKNOWN_DRAW, 'no such draw').refused);
     expect((await ask()).result.status).toBe('issued');

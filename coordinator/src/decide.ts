@@ -90,7 +90,8 @@ export async function decide(parts: DecideParts, question: Question): Promise<De
     }
     if ('refused' in drawn) {
       if (another(drawn)) continue;
-      return { result: { leaf, perspectives: [], ...refusal(drawn.refused) }, unavailable: false };
+      const result = { leaf, perspectives: [], ...refusal(drawn.refused) };
+      return { result, unavailable: isOwnTrouble(drawn) };
     }
     const inquiry = new Inquiry(
       {
@@ -180,7 +181,7 @@ async function conclude(
     const waiting =
       code === RefusalCode.REFUSAL_CODE_NO_QUORUM &&
       (answers.outcome() !== 'corroborated' || (await inquiry.another()));
-    if (!waiting) return { verdict: refusal(answer.refused) };
+    if (!waiting) return { verdict: refusal(answer.refused), unavailable: isOwnTrouble(answer) };
   }
 }
 

@@ -2,7 +2,14 @@ import type { Telemetry } from '@mecai/runtime';
 
 /** What the coordinator counts and times; names as Prometheus shows them, without `mecai_`. */
 export function coordinatorMeasures(telemetry: Telemetry) {
+  const limited = telemetry.counter<'limit'>(
+    'vrp.limited',
+    'Requests and chains refused by a limit: of the requester, of the target, or global.',
+  );
+  // A rate needs a zero to begin at.
+  for (const limit of ['requester', 'target', 'global']) limited({ limit }, 0);
   return {
+    limited,
     decision: telemetry.duration<'status' | 'reason'>(
       'decision.duration',
       'One chain, from the request to its answer, by status and reason of the VRP.',

@@ -11,6 +11,7 @@ import { describe, expect, it } from 'vitest';
 import { Nonces } from './nonces.ts';
 import { chainOf, keyPemOf, pemOf, webLeaf, webRoot } from './testing/chains.ts';
 import { call } from './testing/https.ts';
+import { telemetry } from './testing/telemetry.ts';
 import {
   type Settings,
   ask,
@@ -198,6 +199,26 @@ describe('limits', () => {
       expect((await call(url, proof)).status).toBe(200);
       const third = await call(url, proof);
       expect([third.status, third.headers['retry-after']]).toEqual([429, '1']);
+    }));
+
+  it('are told apart in the metrics, and nothing else is', () =>
+    limited({ target: once60, global: { perMinute: 1, burst: 2 } }, async (url) => {
+      const counted = async () => {
+        const lines =
+          (await telemetry.metrics()).match(/^mecai_vrp_limited_total\{limit="\w+"\} \d+/gm) ?? [];
+        return Object.fromEntries(lines.map((line) => /"(\w+)"\} (\d+)/.exec(line)!.slice(1)));
+      };
+      const before = await counted();
+      expect(await statuses(url, numbered(1), numbered(1), numbered(2), numbered(3))).toEqual([
+        200, 429, 200, 429,
+      ]);
+      const after = await counted();
+      const more = (limit: string) => Number(after[limit] ?? 0) - Number(before[limit] ?? 0);
+      expect([more('requester'), more('target'), more('global')]).toEqual([0, 1, 1]);
+      await using({ limits: { unauthenticated: once60 }, now: () => now }, async (other) => {
+        expect(await statuses(other.url, numbered(1), numbered(2))).toEqual([200, 429]);
+      });
+      expect(Number((await counted())['requester']) - Number(before['requester'] ?? 0)).toBe(1);
     }));
 
   it('on senders of nonsense', () =>

@@ -24,7 +24,7 @@ export interface VrpParts {
   readonly allowedTargets: readonly Prefix[];
   readonly nonces: Nonces;
   readonly decide: (question: Question) => Promise<Decided>;
-  readonly measures: Pick<CoordinatorMeasures, 'decision'>;
+  readonly measures: Pick<CoordinatorMeasures, 'decision' | 'limited'>;
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -65,7 +65,10 @@ export class VrpHandler {
   /** Cheap checks come before expensive ones, and the requester pays before either. */
   async handle(request: ReceivedVoucherRequest, requester: Requester, trace?: Context): Promise<Answer> {
     const wait = this.#limiters.authenticated.take(limitKey(requester.address), this.#parts.now());
-    if (wait > 0) return refuse('rate-limited', tooMany('this requester'), wait);
+    if (wait > 0) {
+      this.#parts.measures.limited({ limit: 'requester' });
+      return refuse('rate-limited', tooMany.requester, wait);
+    }
     const addresses = [request.ipv4, request.ipv6].filter((address) => address !== undefined);
     for (const address of addresses) {
       const reason = forbiddenTarget(address, this.#parts.allowedTargets);
@@ -142,9 +145,10 @@ export class VrpHandler {
     }
     const limited = this.#limited(question, paid);
     if (limited) {
-      const { whose, seconds } = limited;
+      const { limit, seconds } = limited;
+      this.#parts.measures.limited({ limit });
       return {
-        result: { leaf, ...refusal('rate-limited', tooMany(whose), seconds) },
+        result: { leaf, ...refusal('rate-limited', tooMany[limit], seconds) },
         unavailable: false,
       };
     }
@@ -170,18 +174,18 @@ export class VrpHandler {
   #limited(
     { requester, authenticated, subject }: Question,
     paid: boolean,
-  ): { whose: string; seconds: number } | undefined {
+  ): { limit: keyof typeof tooMany; seconds: number } | undefined {
     const now = this.#parts.now();
     const kind = authenticated ? 'authenticated' : 'unauthenticated';
     let seconds = paid ? 0 : this.#limiters[kind].take(limitKey(requester), now);
-    if (seconds > 0) return { whose: 'this requester', seconds };
+    if (seconds > 0) return { limit: 'requester', seconds };
     for (const address of subject.addresses) {
       // Apart, so that strangers cannot use up what the server's own operator needs.
       seconds = this.#limiters.target.take(`${kind} ${limitKey(address)}`, now);
-      if (seconds > 0) return { whose: 'this target', seconds };
+      if (seconds > 0) return { limit: 'target', seconds };
     }
     seconds = this.#limiters.global.take('', now);
-    return seconds > 0 ? { whose: 'all requesters together', seconds } : undefined;
+    return seconds > 0 ? { limit: 'global', seconds } : undefined;
   }
 
   /** @throws VoucherError when a proof is given but does not hold */
@@ -206,7 +210,11 @@ export class VrpHandler {
   }
 }
 
-const tooMany = (whose: string) => `too many requests for ${whose}`;
+const tooMany = {
+  requester: 'too many requests for this requester',
+  target: 'too many requests for this target',
+  global: 'too many requests for all requesters together',
+} as const;
 
 const refusal = (reason: RefusalReason, detail: string, retryAfter?: number): ChainResult => ({
   status: 'refused',

@@ -1,7 +1,7 @@
 /** The commands of docs/operate, as they stand there, against a network of real parts. */
 import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { requestVoucher } from '@mecai/client';
@@ -19,6 +19,7 @@ import {
 import { createUser } from '@nats-io/nkeys';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { repository } from './testing/files.ts';
+import { Runbooks } from './testing/runbooks.ts';
 
 const cities = eightCities.slice(0, 7);
 let directory: string;
@@ -27,7 +28,7 @@ let network: Network;
 let endpoint: Endpoint;
 let database: string;
 let ask: () => ReturnType<typeof requestVoucher>;
-let environment: Record<string, string>;
+let runbooks: Runbooks;
 const at = (name: string) => join(directory, name);
 
 beforeAll(async () => {
@@ -58,21 +59,11 @@ beforeAll(async () => {
       },
       { ca: readFileSync(network.files.httpsCa, 'utf8') },
     );
-  mkdirSync(at('bin'));
-  for (const name of ['admin', 'signer']) {
-    const program = join(repository, name, 'src/main.ts');
-    const text = `#!/bin/sh\nexec "${process.execPath}" --disable-warning=ExperimentalWarning "${program}" "$@"\n`;
-    writeFileSync(at(`bin/mecai-${name}`), text, { mode: 0o755 });
-  }
-  environment = {
-    ...(process.env as Record<string, string>),
-    PATH: `${at('bin')}:${process.env['PATH'] ?? ''}`,
-    SOFTHSM2_CONF: at('softhsm2.conf'),
-    PGPASSWORD: readFileSync(config.passwordFile!, 'utf8').trim(),
-    OPERATOR: 'Ada',
-    REASON: 'key on sale',
-    VA: network.vrpUrl.replace(/\/vrp$/, ''),
-  };
+  runbooks = new Runbooks(
+    network,
+    { PGPASSWORD: readFileSync(config.passwordFile!, 'utf8').trim() },
+    { '" 900': '" 1' },
+  );
 }, 120_000);
 afterAll(async () => {
   await network.stop();
@@ -81,34 +72,9 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 }, 60_000);
 
-/** Blocks of a runbook that are marked as tested, with what lies elsewhere in a test. */
-function blocks(runbook: string): string[] {
-  const text = readFileSync(join(repository, 'docs/operate', `${runbook}.md`), 'utf8');
-  const places: Record<string, string> = {
-    '/etc/mecai/admin.json': network.files.admin,
-    '/etc/mecai/registry-key.pem': network.files.registryKey,
-    '/etc/mecai/https-ca.pem': network.files.httpsCa,
-    '/etc/mecai/': `${directory}/`,
-    '/etc/nats/': `${directory}/`,
-    '/root/': `${directory}/`,
-    '/var/lib/mecai-signer/': `${directory}/`,
-    '/var/backups/mecai': at('backups'),
-    'docs/operate/': `${join(repository, 'docs/operate')}/`,
-    '" 900': '" 1',
-  };
-  return [...text.matchAll(/⟨tested⟩\n\n *```sh\n([\s\S]*?)```/g)].map(([, block = '']) =>
-    Object.entries(places).reduce((all, [from, to]) => all.replaceAll(from, to), block),
-  );
-}
-
-/** Not synchronously: the servers that agents look at are in this process. */
-const run = (block: string | undefined, more: Record<string, string> = {}) =>
-  new Promise<{ code: number; out: string; err: string }>((resolve) => {
-    const options = { env: { ...environment, ...more }, encoding: 'utf8' as const };
-    execFile('sh', ['-eu', '-c', block ?? 'echo no such block >&2; exit 9'], options, (error, out, err) =>
-      resolve({ code: error ? Number(error.code) : 0, out, err }),
-    );
-  });
+const blocks = (runbook: string) => runbooks.blocks(runbook);
+const run = (block: string | undefined, more?: Record<string, string>) => runbooks.run(block, more);
+const configure = (name: string, changes: object) => runbooks.configure(name, changes);
 
 it('key ceremony: a second key, its certificate, a trial', async () => {
   const [request, install, verify] = blocks('key-ceremony');
@@ -168,12 +134,6 @@ it('an agent joins, with the place and the key that were announced', async () =>
   );
   expect(left.code).toBe(0);
 }, 120_000);
-
-/** Lays these members over a configuration, or takes them away. */
-function configure(name: string, changes: object): void {
-  const config = JSON.parse(readFileSync(at(name), 'utf8')) as object;
-  writeFileSync(at(name), JSON.stringify({ ...config, ...changes }));
-}
 
 it('rollover: the next key and certificate, the switch, and no key destroyed too early', async () => {
   const [, , , request, install, destroy] = blocks('key-ceremony');

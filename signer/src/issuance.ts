@@ -22,6 +22,7 @@ import type { ClockCheck } from './clock-check.ts';
 import { hex, sha256 } from './digest.ts';
 import type { Draws, OpenDraw } from './draws.ts';
 import { type Findings, describeQuorum, examine, maxObservations, quorumOf } from './evidence.ts';
+import type { HsmHealth } from './hsm-health.ts';
 import { RefusedError, refusalName } from './refusal.ts';
 import { type Revocation, type RevocationRefusal, checkRevocation } from './revocation-check.ts';
 import type { RevocationEvidence } from './revocation-evidence.ts';
@@ -44,6 +45,7 @@ export interface IssuanceParts {
   readonly vaNotAfter: number;
   /** ECDSA over the octets, DER Ecdsa-Sig-Value; made in the HSM. */
   readonly sign: (toBeSigned: Uint8Array) => Uint8Array;
+  readonly hsm: Pick<HsmHealth, 'refusal'>;
   readonly lint: VoucherLinter;
   readonly audit: (record: AuditRecord) => Promise<number>;
   /** Special-purpose ranges that may be probed all the same, for test networks. */
@@ -77,6 +79,8 @@ export class Issuance {
     }
     const revoked = vaRevocation.refusal(time);
     if (revoked !== undefined) throw new RefusedError(RefusalCode.REFUSAL_CODE_INTERNAL, revoked);
+    const mute = this.#parts.hsm.refusal;
+    if (mute !== undefined) throw new RefusedError(RefusalCode.REFUSAL_CODE_INTERNAL, mute);
     checkSubject(subject, allowedTargets);
     const digests = subject.chain.map(sha256);
     const endpoints = endpointsOf(subject, digests[0]!);

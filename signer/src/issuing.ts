@@ -12,6 +12,7 @@ import type { Directories, Published } from './directories.ts';
 import type { DistrustList } from './distrust-list.ts';
 import type { Draws } from './draws.ts';
 import type { Hsm } from './hsm.ts';
+import { HsmHealth } from './hsm-health.ts';
 import { Issuance } from './issuance.ts';
 import type { SignerMeasures } from './measures.ts';
 import type { RegistryBook } from './registry-book.ts';
@@ -83,12 +84,17 @@ export async function openIssuing(config: SignerConfig, lasting: Lasting): Promi
     config.revocation.vaPolicy,
     nextChain && vaLinks(nextChain, cas),
   );
-  const sign = (bytes: Uint8Array) => {
-    const began = performance.now();
-    const signature = hsm.sign(bytes);
-    measures.hsm(performance.now() - began, {});
-    return signature;
-  };
+  const health = new HsmHealth({
+    sign: (bytes) => {
+      const began = performance.now();
+      const signature = hsm.sign(bytes);
+      measures.hsm(performance.now() - began, {});
+      return signature;
+    },
+    now,
+    uptime,
+  });
+  const { sign } = health;
   const { voucherLifetimeSeconds } = config;
   const issuance = new Issuance({
     registry: () => ({ ...registryBook.current, version: lasting.directoryVersion() }),
@@ -102,6 +108,7 @@ export async function openIssuing(config: SignerConfig, lasting: Lasting): Promi
     voucherSigner: voucherSigner({ certificate, intermediates }),
     vaNotAfter: va.notAfter.getTime(),
     sign,
+    hsm: health,
     lint: voucherLinter({
       vaCertificate: certificate,
       intermediates,
@@ -136,7 +143,7 @@ export async function openIssuing(config: SignerConfig, lasting: Lasting): Promi
       })),
       renewals: renewals(distrust.list(true), anchors, now(), voucherLifetimeSeconds * 1_000),
     }),
-    refusal: (time) => vaRevocation.refusal(time),
+    refusal: (time) => vaRevocation.refusal(time) ?? health.refusal,
     directory: (version) => directories.document(version, va, sign),
   };
 }

@@ -140,6 +140,7 @@ export function createWorld(
     revocation: 'allow-unknown',
     revocationEvidence: new RevocationEvidence({ octets: 268_435_456 }),
     vaRevocation: vaRevocationOf('allow-unknown'),
+    hsm: { refusal: undefined },
     draws: new Draws({ ...drawLimits, ...limits }, (draw) =>
       records.push({ event: 'draw-abandoned', endpoints: draw.endpoints }),
     ),
