@@ -1,24 +1,48 @@
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 
 const main = join(import.meta.dirname, 'main.ts');
+const root = resolve(import.meta.dirname, '../..');
 
-function run(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+type Step = { step: string; ok: boolean; status?: string; mismatches?: number; commands?: string[] };
+
+/** @param up called with the step that says that everything stays up; then it is interrupted */
+async function run(args: readonly string[], up?: (step: Step) => Promise<void>) {
   const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  const lines: string[] = [];
+  let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
+  const closed = once(child, 'close') as Promise<[code: number | null]>;
+  try {
+    for await (const line of createInterface({ input: child.stdout })) {
+      lines.push(line);
+      if (!up || !line.includes('"step":"up"')) continue;
+      await up(JSON.parse(line) as Step);
+      child.kill('SIGINT');
+    }
+  } finally {
+    child.kill('SIGINT');
+  }
+  const [code] = await closed;
+  return { code, lines, stderr };
 }
 
 describe('demo', () => {
-  it('tells its nine scenes, each as it should come out', { timeout: 600_000 }, async () => {
-    const { code, stdout, stderr } = await run('--exit', '--json');
-    const steps = stdout
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line) as { step: string; ok: boolean; status?: string; mismatches?: number });
+  it('tells its nine scenes, each as it should come out, and stays up for what it says to try', {
+    timeout: 600_000,
+  }, async () => {
+    const tried: string[] = [];
+    const { code, lines, stderr } = await run(['--json'], async ({ commands }) => {
+      for (const command of commands!) {
+        const { stdout } = await promisify(execFile)('sh', ['-c', command], { cwd: root });
+        tried.push(stdout);
+      }
+    });
+    const steps = lines.map((line) => JSON.parse(line) as Step);
     expect(stderr).toBe('');
     expect(steps.filter(({ ok }) => !ok)).toEqual([]);
     expect(code).toBe(0);
@@ -52,11 +76,14 @@ describe('demo', () => {
       checks: { accepted: 41, 'no-voucher': 1 },
     });
     expect(find('clickhouse')).toMatchObject({ counts: { mismatches: 10 } });
+    expect(tried.join('\n')).toMatch(
+      /issued[\s\S]+vouched by[\s\S]+OK as of [\s\S]+frankfurt[\s\S]+www\.shop\.test/,
+    );
   });
 
   it('explains itself', async () => {
-    const { code, stdout } = await run('--help');
+    const { code, lines } = await run(['--help']);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/--exit[\s\S]*--json/);
+    expect(lines.join('\n')).toMatch(/--exit[\s\S]*--json/);
   });
 });

@@ -19,6 +19,7 @@ import { certificateLog, sceneCertificateLog } from './scenes/certificate-log.ts
 import { sceneClientReport } from './scenes/client-report.ts';
 import { sceneRevocationAndDistrust } from './scenes/revocation-and-distrust.ts';
 import { summarize } from './summary.ts';
+import { toTry } from './to-try.ts';
 import { sceneCampaign } from './scenes/dashboard.ts';
 import { sceneStapling } from './scenes/stapling.ts';
 
@@ -32,9 +33,11 @@ Runs a whole MECAI network on this machine and tells its story in nine scenes. I
     --seed <n>        which processes they happen to (default: 1)
     --small           the agents of a region in one process
 
-  --exit              end after the story; exit code 0 only if each step went as it should
+  --exit              end after the story
   --json              one JSON object a step, on standard output
-  --directory <dir>   keep keys, logs and stores there (default: a temporary directory, removed at the end)`;
+  --directory <dir>   keep keys, logs and stores there (default: a temporary directory, removed at the end)
+
+Exit code 0 only if each step went as it should.`;
 
 const { values } = parseArgs({
   options: {
@@ -85,8 +88,15 @@ try {
   process.exitCode = (await Promise.race([tell(printer), interrupted])) === true ? 0 : 1;
   if (!values.exit && (network ?? closeRegions)) {
     printer.line();
+    const commands = stage ? toTry(stage) : [];
+    if (commands.length > 0) {
+      printer.line('To try in another terminal, in this folder:');
+      for (const command of commands) printer.line(`  ${command}`);
+      printer.line();
+    }
     printer.line('Everything stays up until Ctrl-C.');
-    if ((await interrupted) === 'interrupted') process.exitCode = 0;
+    printer.note({ step: 'up', ok: true, commands });
+    await interrupted;
   }
 } catch (error) {
   console.error(`demo: ${(error as Error).message}`);

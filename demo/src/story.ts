@@ -22,7 +22,7 @@ import { showIncident } from './scenes/dashboard.ts';
 import { type Seen, Witness, issuerName } from './witness.ts';
 
 export const serverName = 'www.shop.test';
-const address = '127.20.0.1';
+export const address = '127.20.0.1';
 
 export interface Stage {
   readonly network: Network;
