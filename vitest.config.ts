@@ -1,9 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
-const project = (root: string, name = root.split('/').at(-1)!) => ({
+const project = (root: string, isolate = true) => ({
   extends: true as const,
-  test: { name, root, include: ['src/**/*.test.ts'] },
+  test: { name: root.split('/').at(-1)!, root, isolate, include: ['src/**/*.test.ts'] },
 });
+/** Only functions of what they are given: their test files may share a worker. */
+const pure = (root: string) => project(root, false);
 
 export default defineConfig({
   test: {
@@ -17,15 +19,15 @@ export default defineConfig({
     hookTimeout: 180_000,
     expect: { poll: { timeout: 60_000 } },
     projects: [
-      project('packages/addresses'),
-      project('packages/pki'),
-      project('packages/voucher'),
-      project('packages/tls-probe'),
-      project('packages/corroboration'),
-      project('packages/placement'),
+      pure('packages/addresses'),
+      pure('packages/pki'),
+      pure('packages/voucher'),
+      pure('packages/tls-probe'),
+      pure('packages/corroboration'),
+      pure('packages/placement'),
       project('packages/runtime'),
       project('packages/database'),
-      project('proto'),
+      pure('proto'),
       project('signer'),
       project('coordinator'),
       project('probe-agent'),
