@@ -1,5 +1,5 @@
 /** Certificate revocation lists (RFC 5280 chapter 5): read, verified, asked. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { sameBytes } from '@mecai/addresses';
 import { readSignatureAlgorithm, verifySignature } from './algorithms.ts';
@@ -10,8 +10,8 @@ import { constructed, implicit, tags } from './der-tags.ts';
 import { PkiError } from './error.ts';
 import * as read from './extensions.ts';
 import { generalNames } from './general-names.ts';
-import { nameKey, sameName } from './name.ts';
-import { publicKey, type Vertex, vertexOf } from './vertex.ts';
+import { sameName } from './name.ts';
+import { publicKey } from './public-key.ts';
 
 /** Which certificates a CRL is about (RFC 5280 section 5.2.5). */
 export interface CrlScope {
@@ -101,7 +101,7 @@ function* parseSteps(der: Uint8Array): Generator<undefined, Crl> {
   if (number === undefined) throw malformed('no CRL number');
   return {
     der,
-    sha256: Uint8Array.from(createHash('sha256').update(der).digest()),
+    sha256: hash('sha256', der, 'buffer'),
     tbs,
     signatureAlgorithm,
     signature,
@@ -208,15 +208,15 @@ function bigInteger(value: Uint8Array): bigint {
 }
 
 /** Whether the issuer signed it and may: throws `unverified`. Time is not looked at. */
-export function verifyCrl(crl: Crl, issuer: Certificate, vertex: Vertex = vertexOf(issuer)): void {
-  if (nameKey(crl.issuer) !== vertex.subject) throw new PkiError('unverified', 'CRL: of another issuer');
+export function verifyCrl(crl: Crl, issuer: Certificate): void {
+  if (!sameName(crl.issuer, issuer.subject)) throw new PkiError('unverified', 'CRL: of another issuer');
   const usage = read.keyUsage(issuer);
   // RFC 5280 section 6.3.3 (f).
   if (usage !== undefined && !read.hasUsage(usage, read.keyUsageBits.cRLSign)) {
     throw new PkiError('unverified', 'CRL: issuer without cRLSign');
   }
   const algorithm = readSignatureAlgorithm(crl.signatureAlgorithm);
-  const key = publicKey(vertex);
+  const key = publicKey(issuer);
   if (algorithm.hash === 'sha1' || !key || !verifySignature(algorithm, key, crl.tbs, crl.signature)) {
     throw new PkiError('unverified', 'CRL: the signature does not verify');
   }

@@ -12,10 +12,13 @@ export class DerReader {
   readonly #bytes: Uint8Array;
   readonly #end: number;
   #at: number;
+  /** Where the value read last begins. */
+  #last: number;
 
   constructor(bytes: Uint8Array, start = 0, end = bytes.length) {
     this.#bytes = bytes;
     this.#at = start;
+    this.#last = start;
     this.#end = end;
   }
 
@@ -43,8 +46,8 @@ export class DerReader {
 
   /** The content of the next value, which must have this tag. */
   enter(tag: number): DerReader {
-    const { start, end } = this.#next(tag);
-    return new DerReader(this.#bytes, start, end);
+    const start = this.#next(tag);
+    return new DerReader(this.#bytes, start, this.#at);
   }
 
   /** As `enter`, or undefined if the next value has another tag. */
@@ -58,15 +61,19 @@ export class DerReader {
 
   /** The content octets of the next value. */
   content(tag: number): Uint8Array {
-    const { start, end } = this.#next(tag);
-    return this.#bytes.subarray(start, end);
+    const start = this.#next(tag);
+    return this.#bytes.subarray(start, this.#at);
   }
 
   /** The next value whole, tag and length included. */
   raw(tag?: number): Uint8Array {
-    const from = this.#at;
     this.#next(tag);
-    return this.#bytes.subarray(from, this.#at);
+    return this.last();
+  }
+
+  /** The value read last, whole. */
+  last(): Uint8Array {
+    return this.#bytes.subarray(this.#last, this.#at);
   }
 
   /** What is left, uninterpreted, without moving. */
@@ -79,9 +86,10 @@ export class DerReader {
   }
 
   boolean(tag: number = tags.boolean): boolean {
-    const content = this.content(tag);
-    if (content.length !== 1 || (content[0] !== 0 && content[0] !== 0xff)) throw malformed('BOOLEAN');
-    return content[0] === 0xff;
+    const start = this.#next(tag);
+    const octet = this.#bytes[start];
+    if (this.#at - start !== 1 || (octet !== 0 && octet !== 0xff)) throw malformed('BOOLEAN');
+    return octet === 0xff;
   }
 
   null(): void {
@@ -90,21 +98,28 @@ export class DerReader {
 
   /** Content octets of an INTEGER, minimal two's complement. */
   integerBytes(tag: number = tags.integer): Uint8Array {
-    const content = this.content(tag);
-    const [first, second] = content;
-    if (first === undefined) throw malformed('empty INTEGER');
-    if (second !== undefined && ((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80))) {
+    return this.#bytes.subarray(this.#integer(tag), this.#at);
+  }
+
+  /** Steps over an INTEGER and returns where its content starts. */
+  #integer(tag: number): number {
+    const start = this.#next(tag);
+    const length = this.#at - start;
+    if (length === 0) throw malformed('empty INTEGER');
+    const first = this.#bytes[start]!;
+    const negative = this.#bytes[start + 1]! >= 0x80;
+    if (length > 1 && ((first === 0 && !negative) || (first === 0xff && negative))) {
       throw malformed('INTEGER not minimal');
     }
-    return content;
+    return start;
   }
 
   /** A non-negative INTEGER up to 2^47 - 1: six octets. */
   integer(tag: number = tags.integer): number {
-    const content = this.integerBytes(tag);
-    if (content[0]! >= 0x80 || content.length > 6) throw malformed('INTEGER out of range');
+    const start = this.#integer(tag);
+    if (this.#bytes[start]! >= 0x80 || this.#at - start > 6) throw malformed('INTEGER out of range');
     let value = 0;
-    for (const octet of content) value = value * 256 + octet;
+    for (let at = start; at < this.#at; at++) value = value * 256 + this.#bytes[at]!;
     return value;
   }
 
@@ -132,21 +147,19 @@ export class DerReader {
 
   /** Dotted text. At most 64 content octets, so that a hostile arc costs nothing. */
   oid(tag: number = tags.oid): string {
-    const content = this.content(tag);
-    if (content.length === 0 || content.length > 64 || content.at(-1)! >= 0x80) throw malformed('OID');
-    const arcs: (number | bigint)[] = [];
-    let start = 0;
-    for (let at = 0; at < content.length; at++) {
-      if (at === start && content[at] === 0x80) throw malformed('OID arc not minimal');
-      if (content[at]! >= 0x80) continue;
-      arcs.push(arcValue(content, start, at));
-      start = at + 1;
+    const start = this.#next(tag);
+    const [bytes, end] = [this.#bytes, this.#at];
+    if (start === end || end - start > 64 || bytes[end - 1]! >= 0x80) throw malformed('OID');
+    let text = '';
+    let first = start;
+    for (let at = start; at < end; at++) {
+      if (at === first && bytes[at] === 0x80) throw malformed('OID arc not minimal');
+      if (bytes[at]! >= 0x80) continue;
+      const arc = arcValue(bytes, first, at);
+      text = first === start ? firstTwoArcs(arc) : `${text}.${arc}`;
+      first = at + 1;
     }
-    // The first two arcs share one value; only below 2.x is the second bounded (X.690 8.19.4).
-    const joint = arcs[0]!;
-    const first = joint < 40 ? 0 : joint < 80 ? 1 : 2;
-    const second = typeof joint === 'number' ? joint - first * 40 : joint - 80n;
-    return [first, second, ...arcs.slice(1)].join('.');
+    return text;
   }
 
   utf8String(tag: number = tags.utf8String): string {
@@ -160,9 +173,14 @@ export class DerReader {
 
   /** Octets below 128 only. */
   ia5String(tag: number = tags.ia5String): string {
-    const content = this.content(tag);
-    for (let at = 0; at < content.length; at++) if (content[at]! >= 0x80) throw malformed('IA5String');
-    return utf8.decode(content);
+    const start = this.#next(tag);
+    let text = '';
+    for (let at = start; at < this.#at; at++) {
+      const octet = this.#bytes[at]!;
+      if (octet >= 0x80) throw malformed('IA5String');
+      text += String.fromCharCode(octet);
+    }
+    return text;
   }
 
   printableString(tag: number = tags.printableString): string {
@@ -174,20 +192,23 @@ export class DerReader {
   /** UTCTime or GeneralizedTime as RFC 5280 section 4.1.2.5 restricts them: seconds, no fraction, Z. */
   time(): Date {
     if (this.peek() === tags.generalizedTime) return this.generalizedTime();
-    const value = this.content(tags.utcTime);
-    if (value.length !== 13) throw malformed('UTCTime');
-    const year = twoDigits(value, 0);
-    return calendar(year < 50 ? 2000 + year : 1900 + year, value, 2);
+    const start = this.#next(tags.utcTime);
+    if (this.#at - start !== 13) throw malformed('UTCTime');
+    const year = twoDigits(this.#bytes, start);
+    return calendar(year < 50 ? 2000 + year : 1900 + year, this.#bytes, start + 2);
   }
 
   generalizedTime(tag: number = tags.generalizedTime): Date {
-    const value = this.content(tag);
-    if (value.length !== 15) throw malformed('GeneralizedTime');
-    return calendar(twoDigits(value, 0) * 100 + twoDigits(value, 2), value, 4);
+    const start = this.#next(tag);
+    if (this.#at - start !== 15) throw malformed('GeneralizedTime');
+    const bytes = this.#bytes;
+    return calendar(twoDigits(bytes, start) * 100 + twoDigits(bytes, start + 2), bytes, start + 4);
   }
 
-  #next(tag: number | undefined): { start: number; end: number } {
+  /** Steps over the next value and returns where its content starts. */
+  #next(tag: number | undefined): number {
     const bytes = this.#bytes;
+    this.#last = this.#at;
     if (this.#at + 2 > this.#end) throw malformed('truncated');
     const actual = bytes[this.#at]!;
     if ((actual & 0x1f) === 0x1f) throw malformed('multi-octet tag');
@@ -207,8 +228,14 @@ export class DerReader {
     const end = start + length;
     if (end > this.#end) throw malformed('truncated');
     this.#at = end;
-    return { start, end };
+    return start;
   }
+}
+
+/** They share one value; only below 2.x is the second bounded (X.690 8.19.4). */
+function firstTwoArcs(joint: number | bigint): string {
+  const first = joint < 40 ? 0 : joint < 80 ? 1 : 2;
+  return `${first}.${typeof joint === 'number' ? joint - first * 40 : joint - 80n}`;
 }
 
 /** Seven bits an octet. Arcs of 128 bits are in use (2.25), but nearly all are small. */
@@ -230,25 +257,22 @@ function calendar(year: number, value: Uint8Array, at: number): Date {
   const hour = twoDigits(value, at + 4);
   const minute = twoDigits(value, at + 6);
   const second = twoDigits(value, at + 8);
-  const date = new Date(0);
-  date.setUTCFullYear(year, month - 1, day);
-  date.setUTCHours(hour, minute, second);
-  // Date rolls 31 April over to 1 May; a time that does not come back as written is none.
-  const same =
-    value[at + 10] === letterZ &&
-    date.getUTCMonth() === month - 1 &&
-    date.getUTCDate() === day &&
-    hour < 24 &&
-    minute < 60 &&
-    second < 60;
-  if (!same) throw malformed('time');
-  return date;
+  const days = month === 2 && isLeapYear(year) ? 29 : daysOfMonth[month - 1];
+  const exists = days !== undefined && day > 0 && day <= days && hour < 24 && minute < 60 && second < 60;
+  if (value[at + 10] !== letterZ || !exists) throw malformed('time');
+  // Date.UTC takes years below 100 for those of the twentieth century; the calendar repeats after 400 years.
+  return new Date(Date.UTC(year + 400, month - 1, day, hour, minute, second) - fourHundredYears);
 }
+
+const daysOfMonth: readonly number[] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+const isLeapYear = (year: number): boolean => year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+const fourHundredYears = 146_097 * 86_400_000;
 
 const letterZ = 0x5a;
 
 function twoDigits(value: Uint8Array, at: number): number {
-  const [tens, ones] = [value[at]! - 0x30, value[at + 1]! - 0x30];
+  const tens = value[at]! - 0x30;
+  const ones = value[at + 1]! - 0x30;
   if (tens < 0 || tens > 9 || ones < 0 || ones > 9) throw malformed('time');
   return tens * 10 + ones;
 }

@@ -12,14 +12,30 @@ import {
 } from './crl.ts';
 import { PkiError } from './error.ts';
 import * as read from './extensions.ts';
-import { isAbout, type OcspVerdict, verifyOcsp } from './ocsp.ts';
-import { parseOcspResponse } from './ocsp-response.ts';
+import { isAbout, type OcspVerdict, verifyResponse } from './ocsp.ts';
+import { type BasicResponse, parseOcspResponse } from './ocsp-response.ts';
 import type { CertificateStatus, Evidence, RevocationProblem } from './revocation-status.ts';
 
 /** A CertificateList (RFC 5280 chapter 5) or an OCSPResponse (RFC 6960 section 4.2.1), DER. */
 export interface RevocationDocument {
   readonly kind: 'crl' | 'ocsp';
   readonly der: Uint8Array;
+}
+
+/** As far as it could be read; nothing is verified. */
+export type ReadDocument =
+  | { readonly kind: 'crl'; readonly crl: Crl }
+  | { readonly kind: 'ocsp'; readonly response: BasicResponse }
+  | { readonly kind: RevocationDocument['kind']; readonly error: PkiError };
+
+/** Never throws for what is in it. */
+export function readDocument({ kind, der }: RevocationDocument): ReadDocument {
+  try {
+    return kind === 'crl' ? { kind, crl: parseCrl(der) } : { kind, response: parseOcspResponse(der) };
+  } catch (error) {
+    if (!(error instanceof PkiError)) throw error;
+    return { kind, error };
+  }
 }
 
 /** Verified, about one certificate; whether they are current is another question. */
@@ -33,20 +49,21 @@ export interface KnownDocuments {
 export function verifyDocuments(
   certificate: Certificate,
   issuer: Certificate,
-  documents: readonly RevocationDocument[],
+  documents: readonly ReadDocument[],
   now: Date,
 ): KnownDocuments {
   const responses: OcspVerdict[] = [];
   const crls: Crl[] = [];
   const problems: RevocationProblem[] = [];
-  for (const { kind, der } of documents) {
+  for (const document of documents) {
     try {
-      if (kind === 'ocsp') {
-        const verdict = readResponse(der, certificate, issuer, now);
+      if ('error' in document) throw document.error;
+      if (document.kind === 'ocsp') {
+        const verdict = readResponse(document.response, certificate, issuer, now);
         if (verdict) responses.push(verdict);
         continue;
       }
-      const crl = parseCrl(der);
+      const { crl } = document;
       if (!covers(crl, certificate)) continue;
       verifyCrl(crl, issuer);
       if (crl.thisUpdate.getTime() > now.getTime() + clockSkew)
@@ -54,7 +71,7 @@ export function verifyDocuments(
       crls.push(crl);
     } catch (error) {
       if (!(error instanceof PkiError)) throw error;
-      problems.push({ source: kind, url: undefined, error });
+      problems.push({ source: document.kind, url: undefined, error });
     }
   }
   return { responses: newestOf(responses), crls: newestInScope(crls), problems };
@@ -62,14 +79,14 @@ export function verifyDocuments(
 
 /** As of when it was made: one that has expired may still say that the certificate is revoked. */
 function readResponse(
-  der: Uint8Array,
+  response: BasicResponse,
   certificate: Certificate,
   issuer: Certificate,
   now: Date,
 ): OcspVerdict | undefined {
-  const { producedAt, responses } = parseOcspResponse(der);
+  const { producedAt, responses } = response;
   if (!responses.some((one) => isAbout(one, certificate, issuer))) return undefined;
-  const verdict = verifyOcsp(der, certificate, issuer, producedAt < now ? producedAt : now);
+  const verdict = verifyResponse(response, certificate, issuer, producedAt < now ? producedAt : now);
   if (verdict.status === 'unknown') throw new PkiError('unverified', 'OCSP: the responder does not know it');
   return verdict;
 }

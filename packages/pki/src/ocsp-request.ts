@@ -5,7 +5,7 @@
  *     requestExtensions [2] EXPLICIT Extensions OPTIONAL } }
  *   CertID ::= SEQUENCE { hashAlgorithm, issuerNameHash OCTET STRING, issuerKeyHash OCTET STRING, serialNumber }
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Certificate } from './certificate.ts';
 import { DerReader } from './der-reader.ts';
 import { constructed, tags } from './der-tags.ts';
@@ -33,7 +33,7 @@ export interface CertIdHashes {
 
 /** issuerNameHash and issuerKeyHash for certificates of this issuer. */
 export function issuerHashes(issuer: Certificate, algorithm: 'sha1' | 'sha256'): CertIdHashes {
-  const digest = (bytes: Uint8Array) => Uint8Array.from(createHash(algorithm).update(bytes).digest());
+  const digest = (bytes: Uint8Array) => hash(algorithm, bytes, 'buffer');
   return { name: digest(issuer.subject), key: digest(publicKeyBits(issuer.spki)) };
 }
 

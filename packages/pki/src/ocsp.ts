@@ -1,15 +1,15 @@
 /** What an OCSP response says of a certificate, once everything about it is verified (RFC 6960 section 3.2). */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { sameBytes } from '@mecai/addresses';
 import { readSignatureAlgorithm, verifySignature } from './algorithms.ts';
 import { type Certificate, parseCertificate } from './certificate.ts';
 import { clockSkew } from './crl.ts';
 import { PkiError } from './error.ts';
 import * as read from './extensions.ts';
-import { nameKey } from './name.ts';
+import { sameName } from './name.ts';
 import { issuerHashes, publicKeyBits } from './ocsp-request.ts';
 import { type BasicResponse, parseOcspResponse, type SingleResponse } from './ocsp-response.ts';
-import { publicKey, vertexOf } from './vertex.ts';
+import { publicKey } from './public-key.ts';
 
 export interface OcspVerdict {
   readonly status: 'good' | 'revoked' | 'unknown';
@@ -46,7 +46,17 @@ export function verifyOcsp(
   now: Date,
   options: OcspOptions = {},
 ): OcspVerdict {
-  const response = parseOcspResponse(bytes);
+  return verifyResponse(parseOcspResponse(bytes), certificate, issuer, now, options);
+}
+
+/** `verifyOcsp` for a response that is read already. */
+export function verifyResponse(
+  response: BasicResponse,
+  certificate: Certificate,
+  issuer: Certificate,
+  now: Date,
+  options: OcspOptions = {},
+): OcspVerdict {
   if (options.nonce && response.nonce && !sameBytes(options.nonce, response.nonce)) {
     throw new PkiError('unverified', 'OCSP: another nonce than was sent');
   }
@@ -54,7 +64,7 @@ export function verifyOcsp(
   if (!single) throw new PkiError('unverified', 'OCSP: the response is about another certificate');
   const algorithm = readSignatureAlgorithm(response.signatureAlgorithm);
   const signer = findSigner(response, issuer, now, options);
-  const key = publicKey(vertexOf(signer));
+  const key = publicKey(signer);
   if (
     algorithm.hash === 'sha1' ||
     !key ||
@@ -103,9 +113,8 @@ function findSigner(
 }
 
 function isResponder({ responder }: BasicResponse, certificate: Certificate): boolean {
-  if ('name' in responder) return nameKey(responder.name) === nameKey(certificate.subject);
-  const hash = createHash('sha1').update(publicKeyBits(certificate.spki)).digest();
-  return sameBytes(responder.keyHash, hash);
+  if ('name' in responder) return sameName(responder.name, certificate.subject);
+  return sameBytes(responder.keyHash, hash('sha1', publicKeyBits(certificate.spki), 'buffer'));
 }
 
 function delegateFault(
@@ -114,7 +123,7 @@ function delegateFault(
   now: Date,
   options: OcspOptions,
 ): string | undefined {
-  if (nameKey(delegate.issuer) !== nameKey(issuer.subject)) return 'responder of another issuer';
+  if (!sameName(delegate.issuer, issuer.subject)) return 'responder of another issuer';
   if (now < delegate.notBefore || now > delegate.notAfter) return 'responder certificate not valid now';
   if (!read.extKeyUsage(delegate)?.includes(read.keyPurposes.ocspSigning))
     return 'responder without id-kp-OCSPSigning';
@@ -127,7 +136,7 @@ function delegateFault(
   const critical = delegate.extensions.find((one) => one.critical && !understood.has(one.oid));
   if (critical) return `responder with unknown critical extension ${critical.oid}`;
   const algorithm = readSignatureAlgorithm(delegate.signatureAlgorithm);
-  const key = publicKey(vertexOf(issuer));
+  const key = publicKey(issuer);
   if (
     algorithm.hash === 'sha1' ||
     !key ||

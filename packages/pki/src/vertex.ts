@@ -1,10 +1,11 @@
 /** A certificate as a vertex of the issuing graph: what is computed once and asked often. */
-import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import { readSignatureAlgorithm, type SignatureAlgorithm, verifySignature } from './algorithms.ts';
 import { type Certificate, parseCertificate } from './certificate.ts';
 import { authorityKeyIdentifier, subjectKeyIdentifier } from './extensions.ts';
 import { nameKey } from './name.ts';
 import type { Findings } from './profile.ts';
+import { publicKey } from './public-key.ts';
 
 export interface Vertex {
   readonly certificate: Certificate;
@@ -23,11 +24,10 @@ export interface Vertex {
   /** Undefined where unsupported. */
   readonly signatureAlgorithm: SignatureAlgorithm | undefined;
   /** Filled when first asked for. */
-  key?: KeyObject | null;
   findings?: Map<string, Findings>;
 }
 
-export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+export const sha256 = (bytes: Uint8Array): string => digest('sha256', bytes);
 
 /** Throws `PkiError` for what is no certificate. */
 export function readVertex(bytes: Uint8Array, hash = sha256(bytes)): Vertex {
@@ -52,20 +52,11 @@ export function vertexOf(certificate: Certificate, hash = sha256(certificate.der
   };
 }
 
-/** The public key, or null where OpenSSL does not take it. */
-export function publicKey(vertex: Vertex): KeyObject | null {
-  if (vertex.key === undefined) {
-    const key = Buffer.from(vertex.certificate.spki);
-    vertex.key = quietly(() => createPublicKey({ key, format: 'der', type: 'spki' })) ?? null;
-  }
-  return vertex.key;
-}
-
 /** Whether `issuer`'s key signed `subject`. Names are not looked at. */
 export function signed(issuer: Vertex, subject: Vertex): boolean {
   const { signatureAlgorithm, certificate } = subject;
   if (!signatureAlgorithm) return false;
-  const key = publicKey(issuer);
+  const key = publicKey(issuer.certificate);
   return key !== null && verifySignature(signatureAlgorithm, key, certificate.tbs, certificate.signature);
 }
 

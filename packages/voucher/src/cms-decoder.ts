@@ -210,9 +210,8 @@ function readSignedAttributes(
       let certificateHash: Uint8Array | undefined;
       let previous: Uint8Array | undefined;
       while (!reader.atEnd) {
-        const before = reader.rest();
         const attribute = reader.sequence();
-        const encoding = before.subarray(0, before.length - reader.rest().length);
+        const encoding = reader.last();
         // Strictly ascending encodings: DER order, and at most four of four kinds means each once.
         if (previous && Buffer.compare(previous, encoding) >= 0) throw malformed('attributes not ascending');
         previous = encoding;

@@ -25,7 +25,7 @@ export type RequestRule =
   | 'issuer-name'
   /** The next certificate is one of a CA that may sign certificates (RFC 5280 sections 4.2.1.3, 4.2.1.9). */
   | 'issuer-is-no-ca'
-  /** The next certificate's key signed this one. */
+  /** The next certificate's key signed this one, with an algorithm that can be relied upon. */
   | 'signature';
 
 export interface RequestProblem {
@@ -129,7 +129,9 @@ function linkFault(
     if (fault) return fault;
   }
   const unsigned = links.find(({ issuer, subject }) => !isSigned(issuer, subject));
-  return unsigned && problem('signature', unsigned.at, 'the key of the next certificate did not sign it');
+  return (
+    unsigned && problem('signature', unsigned.at, 'the key of the next certificate did not sign it reliably')
+  );
 }
 
 /** Extensions are read on demand only, so that a malformed one shows here. */

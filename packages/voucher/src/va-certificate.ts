@@ -10,8 +10,14 @@ import {
   PkiError,
   extensionOids,
   keyPurposes,
+  publicKey,
+  type PublicKeyInfo,
+  readName,
+  readPublicKey,
+  readSignatureAlgorithm,
+  verifySignature,
 } from '@mecai/pki';
-import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { DigestAlgorithm } from './cms-encoder.ts';
 import { VoucherError } from './error.ts';
 import { oids } from './oids.ts';
@@ -32,8 +38,8 @@ export interface VaPath {
 /** Signatures verified for one path at most; ten included certificates that all link need no more. */
 const signatureBudget = 32;
 
-/** Of an RSA key: larger ones are there to keep a verifier busy, ten times as long at twice the size. */
-const rsaBits = 8_192;
+/** Below, forgeable (BR 6.1.5); above, there to keep a verifier busy, ten times as long at twice the size. */
+const rsaBits = { least: 2_048, most: 8_192 } as const;
 
 /** Extensions whose being critical is no obstacle (RFC 5280 section 4.2). */
 const processed = new Set<string>([
@@ -65,16 +71,20 @@ export function voucherKey(certificate: Certificate): VoucherKey {
     () => 'an extension of it cannot be read',
   );
   if (fault !== undefined) throw unsuitable(fault);
-  let key: KeyObject;
-  try {
-    key = createPublicKey({ key: Buffer.from(certificate.spki), format: 'der', type: 'spki' });
-  } catch (cause) {
-    throw unsuitable('its key cannot be read', cause);
-  }
-  const curve = key.asymmetricKeyDetails?.namedCurve;
-  if (curve === 'prime256v1') return { key, digestAlgorithm: 'sha256' };
-  if (curve === 'secp384r1') return { key, digestAlgorithm: 'sha384' };
-  throw unsuitable('its key is neither on P-256 nor on P-384');
+  const digestAlgorithm = digestFor(certificate);
+  if (!digestAlgorithm) throw unsuitable('its key is neither on P-256 nor on P-384');
+  const key = publicKey(certificate);
+  if (!key) throw unsuitable('its key cannot be read');
+  return { key, digestAlgorithm };
+}
+
+function digestFor({ spki }: Certificate): DigestAlgorithm | undefined {
+  const key = reading(
+    () => readPublicKey(spki),
+    () => undefined,
+  );
+  if (key?.kind !== 'ec') return undefined;
+  return key.curve === 'P-256' ? 'sha256' : key.curve === 'P-384' ? 'sha384' : undefined;
 }
 
 function voucherFault(certificate: Certificate): string | undefined {
@@ -155,16 +165,29 @@ function isVoucherCa(certificate: Certificate, below: readonly Certificate[]): b
   );
 }
 
-/** Whether `issuer`'s key signed `subject`. Whatever OpenSSL cannot read is not signed. */
-export function signed(issuer: Certificate, subject: Certificate): boolean {
-  try {
-    const key = createPublicKey({ key: Buffer.from(issuer.spki), format: 'der', type: 'spki' });
-    const { modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
-    return modulusLength <= rsaBits && new X509Certificate(subject.der).verify(key);
-  } catch {
-    return false;
-  }
-}
+/**
+ * Whether `issuer`'s key signed `subject`, with an algorithm and a key that can be relied upon. What cannot be read, names
+ * included, is not signed.
+ */
+export const signed = (issuer: Certificate, subject: Certificate): boolean =>
+  reading(
+    () => {
+      readName(subject.issuer);
+      readName(subject.subject);
+      const algorithm = readSignatureAlgorithm(subject.signatureAlgorithm);
+      const key = isReliable(readPublicKey(issuer.spki)) ? publicKey(issuer) : null;
+      return (
+        algorithm.hash !== 'sha1' &&
+        key !== null &&
+        verifySignature(algorithm, key, subject.tbs, subject.signature)
+      );
+    },
+    () => false,
+  );
+
+const isReliable = (key: PublicKeyInfo): boolean =>
+  key.kind !== 'rsa' ||
+  (key.bits >= rsaBits.least && key.bits <= rsaBits.most && key.exponent >= 3 && key.exponent % 2 === 1);
 
 const validAt = (certificate: Certificate, now: Date | undefined): boolean =>
   !now || (certificate.notBefore <= now && now <= certificate.notAfter);
@@ -194,7 +217,5 @@ function reading<T>(read: () => T, otherwise: () => T): T {
   }
 }
 
-const unsuitable = (why: string, cause?: unknown) =>
-  new VoucherError('not-a-voucher-certificate', `the signer's certificate is not for vouchers: ${why}`, {
-    cause,
-  });
+const unsuitable = (why: string) =>
+  new VoucherError('not-a-voucher-certificate', `the signer's certificate is not for vouchers: ${why}`);

@@ -3,6 +3,7 @@ import {
   type Certificate,
   type CertificateStatus,
   type KnownDocuments,
+  readDocument,
   type RevocationDocument,
   type RevocationStatus,
   statusFrom,
@@ -38,7 +39,10 @@ export const verifyVaDocuments = (
   path: readonly Certificate[],
   documents: readonly RevocationDocument[],
   now: Date,
-): KnownDocuments[] => path.slice(0, -1).map((one, i) => verifyDocuments(one, path[i + 1]!, documents, now));
+): KnownDocuments[] => {
+  const read = documents.map(readDocument);
+  return path.slice(0, -1).map((one, i) => verifyDocuments(one, path[i + 1]!, read, now));
+};
 
 export function vaStatusFrom(
   path: readonly Certificate[],
@@ -64,10 +68,11 @@ function freshness(certificates: readonly CertificateStatus[]): Period | undefin
 }
 
 function newestStatement({ evidence }: CertificateStatus): Period | undefined {
-  return evidence
-    .flatMap((one): Period[] => {
-      if (one.kind === 'short-lived') return [];
-      return [one.kind === 'ocsp' ? one.verdict : (one.delta ?? one.crl)];
-    })
-    .toSorted((a, b) => b.thisUpdate.getTime() - a.thisUpdate.getTime())[0];
+  let newest: Period | undefined;
+  for (const one of evidence) {
+    if (one.kind === 'short-lived') continue;
+    const period = one.kind === 'ocsp' ? one.verdict : (one.delta ?? one.crl);
+    if (!newest || period.thisUpdate > newest.thisUpdate) newest = period;
+  }
+  return newest;
 }

@@ -11,6 +11,7 @@ import {
   type TestCertificate,
   testCertificate,
   type TestCertificateOptions,
+  testCrl,
   testExtension,
   testKey,
   testVa,
@@ -299,6 +300,30 @@ describe('a verifier that remembers issuers', () => {
     expect(() => verifier.verify(bytes, after(3601))).toThrow(
       expect.objectContaining({ code: 'va-certificate-expired' }),
     );
+  });
+
+  test('has its own copy of what it remembers: a buffer may be used again', () => {
+    const times = { thisUpdate: after(0), nextUpdate: after(86_400) };
+    const revoking = (serial: number) => {
+      const certificate = testCertificate({ subject: 'revoked', serial });
+      const crl = testCrl(va.intermediate, { number: 1, ...times, revoked: [{ certificate }] });
+      return va.issue(testVoucher, producedAt, [{ kind: 'crl', der: crl }]);
+    };
+    const crlOctets = (bytes: Uint8Array) => parseSignedVoucher(bytes).revocation[0]!.der.length;
+    // The VA certificate has serial number 7. Signatures are of different lengths, but not often.
+    const other = revoking(8);
+    let own = revoking(7);
+    while (own.length !== other.length || crlOctets(own) !== crlOctets(other)) own = revoking(7);
+    const verifier = new VoucherVerifier({ roots });
+    const buffer = Uint8Array.from(other);
+    const { path } = verifier.verify(buffer, now);
+    buffer.set(own);
+    expect(() => verifier.verify(buffer, now)).toThrow(
+      expect.objectContaining({ code: 'va-certificate-revoked' }),
+    );
+    buffer.fill(0);
+    expect(verifier.verify(other, now).path).toBe(path);
+    expect(Buffer.from(path[0]!.der).equals(va.certificate.der)).toBe(true);
   });
 
   test('keeps on with more issuers than it remembers', () => {

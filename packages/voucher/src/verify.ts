@@ -31,12 +31,15 @@ export interface VerifiedVoucher {
 }
 
 interface Issuer {
+  /** All that were included: without its intermediate an issuer is another matter. */
+  readonly certificates: readonly Uint8Array[];
   readonly key: VoucherKey;
   readonly path: VaPath;
-  /** By digest: a VA's responses are the same in many vouchers. */
-  readonly known: Map<string, Known>;
+  /** A VA's responses are the same in many vouchers. Oldest first. */
+  readonly known: Known[];
 }
 interface Known {
+  readonly revocation: readonly RevocationDocument[];
   readonly at: Date;
   readonly documents: readonly KnownDocuments[];
 }
@@ -89,38 +92,40 @@ export class VoucherVerifier {
   }
 
   #issuer(parsed: SignedVoucher, now: Date): Issuer {
-    // All included certificates are part of the name: without its intermediate an issuer is another matter.
-    const name = text(parsed.vaCertificateHash) + parsed.certificates.map(text).join('');
+    const { certificates } = parsed;
+    const name = Buffer.from(parsed.vaCertificateHash).toString('latin1');
     const known = this.#issuers.get(name);
-    if (known && known.path.notBefore <= now && now <= known.path.notAfter) return known;
+    const valid = known && known.path.notBefore <= now && now <= known.path.notAfter;
+    if (valid && isSame(known.certificates, certificates, sameBytes)) return known;
 
-    const certificate = readCertificate(parsed.vaCertificate, 'VA certificate');
+    const certificate = readCertificate(copyOf(parsed.vaCertificate), 'VA certificate');
     const key = voucherKey(certificate);
-    const included = parsed.certificates
+    const included = certificates
       .filter((one) => one !== parsed.vaCertificate)
-      .map((one) => readCertificate(one, 'included certificate'));
-    const issuer = { key, path: findVaPath(certificate, included, this.#roots, now), known: new Map() };
+      .map((one) => readCertificate(copyOf(one), 'included certificate'));
+    const path = findVaPath(certificate, included, this.#roots, now);
+    const issuer = { certificates: certificates.map(copyOf), key, path, known: [] };
     if (this.#issuers.size >= maxIssuers) this.#issuers.delete(this.#issuers.keys().next().value!);
     this.#issuers.set(name, issuer);
     return issuer;
   }
 
   #documents(
-    { revocation }: SignedVoucher,
+    parsed: SignedVoucher,
     { path: { certificates }, known }: Issuer,
     now: Date,
   ): readonly KnownDocuments[] {
-    const documents = [...revocation, ...this.#revocation];
-    // Those of the verifier are always the same.
-    const name = revocation.map(({ kind, der }) => kind + text(hash('sha256', der, 'buffer'))).join('');
-    const before = known.get(name);
-    // What was not from the future then is not now.
-    if (before && before.at <= now) return before.documents;
-    const found = verifyVaDocuments(certificates, documents, now);
-    if (found.some(({ problems }) => problems.length > 0)) return found;
-    if (known.size >= maxKnown) known.delete(known.keys().next().value!);
-    known.set(name, { at: now, documents: found });
-    return found;
+    // Those of the verifier are always the same. What was not from the future then is not now.
+    const before = known.find(
+      (one) => one.at <= now && isSame(one.revocation, parsed.revocation, sameDocument),
+    );
+    if (before) return before.documents;
+    const revocation = parsed.revocation.map(({ kind, der }) => ({ kind, der: copyOf(der) }));
+    const documents = verifyVaDocuments(certificates, [...revocation, ...this.#revocation], now);
+    if (documents.some(({ problems }) => problems.length > 0)) return documents;
+    if (known.length >= maxKnown) known.shift();
+    known.push({ revocation, at: now, documents });
+    return documents;
   }
 
   #checkTimes(voucher: Voucher, now: Date): void {
@@ -172,5 +177,10 @@ export function checkSignature(parsed: SignedVoucher, { key, digestAlgorithm }: 
   if (!good) throw new VoucherError('bad-signature', 'the signature is not that of the VA certificate');
 }
 
-const text = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+/** What is remembered is the verifier's own: the caller may use his buffer again. */
+const copyOf = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes);
+const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+const sameDocument = (a: RevocationDocument, b: RevocationDocument): boolean =>
+  a.kind === b.kind && sameBytes(a.der, b.der);
+const isSame = <T>(a: readonly T[], b: readonly T[], same: (a: T, b: T) => boolean): boolean =>
+  a.length === b.length && a.every((one, i) => same(one, b[i]!));

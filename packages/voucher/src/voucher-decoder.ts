@@ -141,9 +141,8 @@ function readQuorum(reader: DerReader): QuorumPolicy {
 function readPerspectives(reader: DerReader, withIpv4: boolean, withIpv6: boolean): Perspective[] {
   let previous: Uint8Array = new Uint8Array(0);
   return listOf(reader, 1, limits.perspectives, 'perspectives', (list) => {
-    const before = list.rest();
     const one = readPerspective(list.sequence(), withIpv4, withIpv6);
-    const encoding = before.subarray(0, before.length - list.rest().length);
+    const encoding = list.last();
     if (Buffer.compare(encoding, previous) < 0) throw malformed('perspectives not ascending');
     previous = encoding;
     return one;

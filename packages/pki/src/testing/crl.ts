@@ -7,6 +7,7 @@ import {
   der,
   extensionOids,
   implicit,
+  readDocument,
   statusFrom,
   verifyDocuments,
 } from '../index.ts';
@@ -36,7 +37,7 @@ export const crlStatus = (
   crls: readonly Uint8Array[],
   at: Date,
 ): CertificateStatus => {
-  const documents = crls.map((bytes) => ({ kind: 'crl' as const, der: bytes }));
+  const documents = crls.map((bytes) => readDocument({ kind: 'crl', der: bytes }));
   return statusFrom(certificate, verifyDocuments(certificate, issuer, documents, at), at);
 };
 
