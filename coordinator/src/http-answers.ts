@@ -52,6 +52,12 @@ export const problems = {
     detail: `send ${type}`,
     headers: { accept: type },
   }),
+  coded: {
+    status: 415,
+    title: 'Unsupported content coding',
+    detail: 'send the body as it is',
+    headers: { 'accept-encoding': 'identity' },
+  },
   bad: (detail: string): Problem => ({ status: 400, title: 'Bad request', detail }),
   tooMany: (seconds: number): Problem => ({
     status: 429,

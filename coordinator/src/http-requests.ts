@@ -45,6 +45,10 @@ export function readBody(request: IncomingMessage, withinMs: number, maxOctets: 
 export const mediaType = (header: string | undefined): string | undefined =>
   header?.split(';', 1)[0]!.trim().toLowerCase();
 
+/** Whether the body would have to be decompressed first, which nothing here does. */
+export const isCoded = ({ headers }: IncomingMessage): boolean =>
+  !['', 'identity'].includes(headers['content-encoding']?.trim().toLowerCase() ?? '');
+
 /**
  * Whether the answer is JSON (RFC 9110 section 12.5.1): the heavier weight wins, and without a preference the
  * answer is of the request's kind.

@@ -103,6 +103,12 @@ describe('a route', () => {
       { method: 'POST', headers: { 'content-type': 'text/plain' }, body: '' },
       415,
     ],
+    [
+      'a compressed body',
+      '/things/a',
+      { method: 'POST', headers: { ...json, 'content-encoding': 'br' }, body: '{}' },
+      415,
+    ],
     ['a body too large', '/things/a', { method: 'POST', headers: json, body: ' '.repeat(101) }, 413],
     ['a body that is not JSON', '/things/a', { method: 'POST', headers: json, body: '{' }, 400],
     [

@@ -16,7 +16,7 @@ import type { Logger } from '@mecai/runtime';
 import type * as z from 'zod';
 import { CoordinatorError } from './error.ts';
 import { type Problem, problems, sendProblem } from './http-answers.ts';
-import { mediaType, readBody, requesterOf } from './http-requests.ts';
+import { isCoded, mediaType, readBody, requesterOf } from './http-requests.ts';
 import { type RateLimiter, limitKey } from './rate-limits.ts';
 import type { Requester } from './vrp-handler.ts';
 
@@ -101,6 +101,7 @@ async function serve(
   let body: Buffer = Buffer.alloc(0);
   if (route.method === 'POST') {
     if (mediaType(request.headers['content-type']) !== takes) return problems.onlyType(takes);
+    if (isCoded(request)) return problems.coded;
     const read = await readBody(request, bodyWithinMs, maxOctets);
     if (read === 'cut-off') return undefined;
     if (read === 'too-large') return problems.tooLarge(maxOctets);

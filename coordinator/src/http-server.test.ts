@@ -167,6 +167,17 @@ describe('what is not the VRP', () => {
     },
   );
 
+  it('a compressed body gets 415, a plain one that says so 200', async () => {
+    const coded = await ask(goodDer, {
+      headers: { 'content-type': mediaTypes.request, 'content-encoding': 'gzip' },
+    });
+    expect([coded.status, coded.headers['accept-encoding']]).toEqual([415, 'identity']);
+    const plain = await ask(goodDer, {
+      headers: { 'content-type': mediaTypes.request, 'content-encoding': 'Identity' },
+    });
+    expect(plain.status).toBe(200);
+  });
+
   it.each([
     ['GET', '', 405, 'POST'],
     ['PUT', '', 405, 'POST'],

@@ -13,7 +13,7 @@
  * | 200    | every chain has a result, whatever it is                                               |
  * | 400    | the request as a whole is refused: JSON gets a problem (RFC 9457), DER the VRP's answer |
  * | 403    | forbidden target, or a key proof that is missing or does not hold                      |
- * | 404, 405, 408, 413, 415 | not here, not so, too slow, too large, neither media type: a problem  |
+ * | 404, 405, 408, 413, 415 | not here, not so, too slow, too large, another media type or coding: a problem |
  * | 429    | too many requests: the VRP's answer                                                    |
  * | 503    | signer, NATS or JetStream is away (the VRP's answer), or too many requests are in      |
  * |        | progress (a problem)                                                                   |
@@ -32,7 +32,7 @@ import {
 } from '@mecai/voucher';
 import { type Context, type Logger, SpanKind, type Telemetry, below, parentOf, within } from '@mecai/runtime';
 import { problems, sendAnswer, sendProblem } from './http-answers.ts';
-import { mediaType, prefersJson, readBody, requesterOf } from './http-requests.ts';
+import { isCoded, mediaType, prefersJson, readBody, requesterOf } from './http-requests.ts';
 import type { PathServer } from './http-routes.ts';
 import type { CoordinatorMeasures } from './measures.ts';
 import type { Nonces } from './nonces.ts';
@@ -119,6 +119,7 @@ export async function startVrpServer(options: {
     if (type !== mediaTypes.request && type !== mediaTypes.json) {
       return sendProblem(response, problems.mediaType);
     }
+    if (isCoded(request)) return sendProblem(response, problems.coded);
     const body = await readBody(request, requestWithinMs, maxRequestOctets);
     if (body === 'cut-off') return undefined;
     if (body === 'too-large') return sendProblem(response, problems.tooLarge(maxRequestOctets));
