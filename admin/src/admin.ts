@@ -11,6 +11,8 @@ import { outbox } from './outbox.ts';
 import { plan } from './plan/plan.ts';
 
 export interface Command {
+  /** In a few words. */
+  readonly summary: string;
   readonly usage: string;
   /**
    * @param args what stands after the command's name
@@ -33,11 +35,17 @@ const commands: Readonly<Record<string, Command>> = {
   token,
 };
 
-export const usage = [
-  `usage: mecai-admin <command> …, with <command> one of ${Object.keys(commands).join(', ')}`,
-  ...Object.values(commands).map((command) => command.usage),
-  'exit codes: 0 done, 1 failed, 2 wrong usage or configuration',
-].join('\n\n');
+const usage = `mecai-admin: the operator of a voucher authority
+
+  mecai-admin <command> [options]
+
+${Object.entries(commands)
+  .map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`)
+  .join('\n')}
+
+mecai-admin <command> --help tells more.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage or configuration`;
 
 /** @returns the exit code */
 export async function runAdmin(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {

@@ -100,6 +100,7 @@ const withSubject: Readonly<Record<string, (given: Given) => Promise<void>>> = {
 };
 
 export const agents: Command = {
+  summary: 'which perspectives count: list, invite, approve, add, remove',
   usage,
   async run(args, environment) {
     const { values, positionals } = parse(args);

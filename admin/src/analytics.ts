@@ -31,6 +31,7 @@ const parse = (args: readonly string[]) => parseArgs({ args: [...args], options,
 type Row = Readonly<Record<string, unknown>>;
 
 export const campaign: Command = {
+  summary: 'looks again: which certificates are still served?',
   usage: `usage: mecai-admin campaign <command> --config <file.json> [--json]
 
   order          has perspectives look again   --name <text>, and one of
@@ -156,6 +157,7 @@ function result(row: Row): string {
 const scopes = ['read', 'sql', 'operate'];
 
 export const token: Command = {
+  summary: 'a token for the API of analytics',
   usage: `usage: mecai-admin token --name <name> --scopes read,sql,operate [--rate <requests a minute>]
 
   Makes a token for the API of analytics. The first line is the token, which is shown once; the second is its entry

@@ -9,6 +9,7 @@ import { ask, misused, withCoordinator } from './coordinator.ts';
 const options = { config: { type: 'string' }, out: { type: 'string' } } as const;
 
 export const approval: Command = {
+  summary: 'approval of a certificate by telephone',
   usage: `usage: mecai-admin approval <command> --config <file.json>
 
   open <file>     begins one for a certificate or CSR, PEM or DER, and prints whom to call and what to say

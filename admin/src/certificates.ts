@@ -28,6 +28,7 @@ const options = {
 const parse = (args: readonly string[]) => parseArgs({ args: [...args], options, allowPositionals: true });
 
 export const holds: Command = {
+  summary: 'certificates on hold, and what waits for a decision',
   usage: `usage: mecai-admin holds --config <file.json> [--objected] [--limit <n>] [--json]
 
   what is on hold, or with --objected what waits for a decision about an objection
@@ -42,6 +43,7 @@ ${config}`,
 };
 
 export const certificate: Command = {
+  summary: 'all that is known of a certificate, or of a name',
   usage: `usage: mecai-admin certificate <SHA-256 or PEM file> --config <file.json> [--json]
        mecai-admin certificate --name <name> --config <file.json> [--limit <n>] [--json]
 
@@ -69,6 +71,7 @@ export const certificate: Command = {
 };
 
 export const object: Command = {
+  summary: 'no voucher for a certificate and its key',
   usage: `usage: mecai-admin object <SHA-256 or PEM file> --reason <text> --author <name> --config <file.json>
 
   no voucher any more, for any certificate with the same key, until it is cleared; the CA is told`,
@@ -82,6 +85,7 @@ export const object: Command = {
 };
 
 export const clear: Command = {
+  summary: 'ends a hold, or decides objections',
   usage: `usage: mecai-admin clear <SHA-256 or PEM file> --reason <text> --author <name> --config <file.json>
 
   ends a hold at once; or decides that the objections to a certificate, and to all with its key, do not stand`,

@@ -53,6 +53,7 @@ const parse = (args: readonly string[]) => parseArgs({ args: [...args], options,
 type Values = ReturnType<typeof parse>['values'];
 
 export const distrust: Command = {
+  summary: 'CAs and certificates that get no voucher any more, at once',
   usage,
   async run(args, environment) {
     const { values, positionals } = parse(args);

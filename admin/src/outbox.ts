@@ -23,6 +23,7 @@ const options = {
 const verbs: readonly string[] = ['list', 'retry', 'drop', 'bounce'];
 
 export const outbox: Command = {
+  summary: 'notices and alerts on their way by mail',
   usage: `usage: mecai-admin outbox <command> --config <file.json> [--json]
 
   list           the newest first   [--state waiting|sent|dead|bounced|dropped …] [--limit <n>]

@@ -80,6 +80,7 @@ const prices = z.strictObject({
 });
 
 export const plan: Command = {
+  summary: 'machines and cost; where perspectives should be',
   usage,
   run(args) {
     const { values, positionals } = parse(args);
