@@ -72,15 +72,17 @@ export function parseSignedVoucher(contentInfo: Uint8Array): SignedVoucher {
     signerInfos.end();
     signedData.end();
 
-    const vaCertificate = certificates.find((one) => same(sha256(one), signer.certificateHash));
+    // As text, since a Buffer for each would cost more than its hash.
+    const named = Buffer.from(signer.certificateHash).toString('latin1');
+    const vaCertificate = certificates.find((one) => hash('sha256', one, 'latin1') === named);
     if (!vaCertificate) throw malformed("the signer's certificate is not included");
-    if (!same(issuerAndSerialNumber(vaCertificate), signer.sid)) {
+    if (!isNamedBy(vaCertificate, signer.sid)) {
       throw malformed('signer identifier and signing certificate differ');
     }
     return {
       voucher: decodeVoucher(content),
       content,
-      contentHash: sha256(content),
+      contentHash: hash('sha256', content, 'buffer'),
       digestAlgorithm: algorithm.name,
       messageDigest: signer.messageDigest,
       signingTime: signer.signingTime,
@@ -184,7 +186,7 @@ function readSignerInfo(reader: DerReader, algorithm: Algorithm): SignerInfo {
   if (signature.length > limits.signatureOctets) throw malformed('size of the signature');
   // Here unsignedAttrs would follow: outside the signature, so not taken.
   reader.end();
-  const toBeSigned = Uint8Array.from(signedAttributes);
+  const toBeSigned = Buffer.from(signedAttributes);
   toBeSigned[0] = tags.set;
   return { sid, toBeSigned, signature, ...readSignedAttributes(toBeSigned, algorithm) };
 }
@@ -267,8 +269,8 @@ function readDigestAlgorithm(reader: DerReader): Algorithm {
   return algorithm;
 }
 
-/** Of a certificate (RFC 5280 section 4.1): serialNumber and issuer, as the sid's content octets. */
-function issuerAndSerialNumber(certificate: Uint8Array): Uint8Array {
+/** Whether the sid's content octets are issuer and serialNumber of the certificate (RFC 5280 section 4.1). */
+function isNamedBy(certificate: Uint8Array, sid: Uint8Array): boolean {
   return readDer('VA certificate', certificate, (reader) => {
     const tbs = reader.sequence();
     reader.raw(tags.sequence);
@@ -277,7 +279,8 @@ function issuerAndSerialNumber(certificate: Uint8Array): Uint8Array {
     integerIn(version, 2, 2, 'certificate version');
     const serialNumber = tbs.raw(tags.integer);
     tbs.raw(tags.sequence);
-    return Buffer.concat([tbs.raw(tags.sequence), serialNumber]);
+    const issuer = tbs.raw(tags.sequence);
+    return same(sid.subarray(0, issuer.length), issuer) && same(sid.subarray(issuer.length), serialNumber);
   });
 }
 
@@ -286,4 +289,3 @@ function expect(reader: DerReader, oid: Uint8Array, what: string): void {
 }
 
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
-const sha256 = (bytes: Uint8Array): Uint8Array => hash('sha256', bytes, 'buffer');

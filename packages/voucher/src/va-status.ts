@@ -59,12 +59,15 @@ export function vaStatusFrom(
 type Period = Required<Pick<VaStatus, 'thisUpdate' | 'nextUpdate'>>;
 
 function freshness(certificates: readonly CertificateStatus[]): Period | undefined {
-  const newest = certificates.flatMap((one) => newestStatement(one) ?? []);
-  if (newest.length === 0) return undefined;
-  return {
-    thisUpdate: new Date(Math.min(...newest.map(({ thisUpdate }) => thisUpdate.getTime()))),
-    nextUpdate: new Date(Math.min(...newest.map(({ nextUpdate }) => nextUpdate.getTime()))),
-  };
+  let [thisUpdate, nextUpdate] = [Infinity, Infinity];
+  for (const one of certificates) {
+    const newest = newestStatement(one);
+    if (!newest) continue;
+    thisUpdate = Math.min(thisUpdate, newest.thisUpdate.getTime());
+    nextUpdate = Math.min(nextUpdate, newest.nextUpdate.getTime());
+  }
+  if (thisUpdate === Infinity) return undefined;
+  return { thisUpdate: new Date(thisUpdate), nextUpdate: new Date(nextUpdate) };
 }
 
 function newestStatement({ evidence }: CertificateStatus): Period | undefined {
