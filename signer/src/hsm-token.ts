@@ -76,16 +76,31 @@ export class Token {
   }
 
   close(): void {
+    this.#finalize();
     try {
-      this.#library.C_Finalize();
       this.#library.close();
     } catch {
-      // A token that is gone cannot be told goodbye.
+      // It was never loaded.
     }
   }
 
   #open(): Session {
-    return (this.#session ??= attempt('open a session', () => {
+    if (this.#session) return this.#session;
+    try {
+      return (this.#session = this.#begin());
+    } catch (error) {
+      if (this.#locked) throw error;
+    }
+    // Modules may look for tokens when they are initialised and never again: a device that is back is found so.
+    attempt('initialise the module anew', () => {
+      this.#finalize();
+      this.#library.C_Initialize();
+    });
+    return (this.#session = this.#begin());
+  }
+
+  #begin(): Session {
+    return attempt('open a session', () => {
       const [slot, another] = this.#library
         .C_GetSlotList(true)
         .filter((one) => this.#library.C_GetTokenInfo(one).label.trim() === this.#label);
@@ -99,7 +114,15 @@ export class Token {
         this.#closeSession(handle);
         throw error;
       }
-    }));
+    });
+  }
+
+  #finalize(): void {
+    try {
+      this.#library.C_Finalize();
+    } catch {
+      // A token that is gone cannot be told goodbye.
+    }
   }
 
   #login(handle: Buffer): void {
