@@ -1,6 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { inboxPrefix, streams } from '@mecai/proto';
-import { type Logger, type Running, type Settings, Telemetry, readText, untilItWorks } from '@mecai/runtime';
+import {
+  type Logger,
+  type Running,
+  type Settings,
+  Telemetry,
+  natsPatience,
+  readText,
+  untilItWorks,
+} from '@mecai/runtime';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { Agents } from './agents.ts';
@@ -197,20 +205,14 @@ export async function startAnalytics(
   };
 }
 
-const dial = ({ servers, ca }: AnalyticsConfig['nats'], name: string, seed: Uint8Array) =>
+const dial = ({ servers, ca, silentMs }: AnalyticsConfig['nats'], name: string, seed: Uint8Array) =>
   connect({
     servers: [...servers],
     ...(ca !== undefined && { tls: { caFile: ca } }),
     name,
     authenticator: nkeyAuthenticator(seed),
     inboxPrefix: inboxPrefix(name),
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 250,
-    // Also how long a server that ends while it greets is waited for.
-    timeout: 2000,
-    // A server that stays silent counts as gone after two of these.
-    pingInterval: 2000,
-    maxPingOut: 2,
+    ...natsPatience(silentMs),
     // A key may be known a moment later.
     ignoreAuthErrorAbort: true,
   });

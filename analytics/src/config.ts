@@ -1,4 +1,4 @@
-import { hostPort, loadConfig, logLevel, path, telemetryConfig } from '@mecai/runtime';
+import { hostPort, loadConfig, logLevel, path, silentMs, telemetryConfig } from '@mecai/runtime';
 import { isName } from '@mecai/proto';
 import * as z from 'zod';
 import { apiConfig } from './api/config.ts';
@@ -12,6 +12,7 @@ export const configSchema = z.strictObject({
     seedFile: path(),
     /** CA of the servers' certificates, PEM. With it a server without TLS is refused; without it any public CA will do. */
     ca: path().optional(),
+    silentMs: silentMs(),
     /** Name of this process: its durable consumers, its inbox, its dead letters. */
     name: z.string().refine(isName, 'lower-case letters, digits and hyphens').default('analytics'),
     /** Of the streams it creates: 3 on a cluster of three nodes or more. */

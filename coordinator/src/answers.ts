@@ -63,6 +63,13 @@ export class Answers {
     return this.#answered.size === this.#agents.size * this.#seen.length;
   }
 
+  /** Those in the registry that still owe an answer about a target. */
+  get missing(): readonly string[] {
+    return [...this.#agents.keys()].filter((name) =>
+      this.#seen.some((_, target) => !this.#answered.has(`${name} ${target}`)),
+    );
+  }
+
   get evidence(): readonly SignedObservation[] {
     return [...this.#evidence.values()];
   }
@@ -156,6 +163,14 @@ export class Answers {
     return evaluateQuorum(this.#policy, this.#asked, this.#seen).outcome;
   }
 
+  /** Whether it comes out well if all the others see the chain as well. */
+  get mayCorroborate(): boolean {
+    const best = this.#seen.map(
+      (seen) => new Map(this.#drawn.agents.map((name) => [name, seen.get(name) ?? match])),
+    );
+    return evaluateQuorum(this.#policy, this.#asked, best).outcome === 'corroborated';
+  }
+
   /** Of one agent about one target; pending where nothing was heard. */
   judgement(agent: string, target: number): { verdict: PerspectiveVerdict; code?: string } {
     return this.#seen[target]!.get(agent) ?? { verdict: 'pending' };
@@ -193,6 +208,7 @@ export class Answers {
   }
 }
 
+const match: Judgement = { verdict: 'match' };
 /** Different SCT lists, and stapled responses, that are looked at. */
 const maxSent = 4;
 

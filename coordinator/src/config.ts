@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { AddressError, parsePrefix } from '@mecai/addresses';
 import { databaseConfig } from '@mecai/database';
 import { isName } from '@mecai/proto';
-import { hostPort, logLevel, mutualTls, path, spiffeId, telemetryConfig } from '@mecai/runtime';
+import { hostPort, logLevel, mutualTls, path, silentMs, spiffeId, telemetryConfig } from '@mecai/runtime';
 import * as z from 'zod';
 import { certificateLogConfig } from './log/config.ts';
 import { approvalConfig } from './approval/config.ts';
@@ -62,6 +62,7 @@ const members = z.strictObject({
     seedFile: path(),
     /** CA of the servers' certificates, PEM. With it a server without TLS is refused; without it any public CA will do. */
     ca: path().optional(),
+    silentMs: silentMs(),
     /** Of the streams it creates: 3 on a cluster of three nodes or more. */
     streamReplicas: z.literal([1, 3, 5]).default(1),
   }),
@@ -80,6 +81,8 @@ const members = z.strictObject({
       timeoutMs: count(100, 60_000).default(10_000),
       /** How much longer the coordinator waits for its answer to arrive. */
       transitMs: count(0, 10_000).default(1_000),
+      /** How often who has not answered is asked again: task or answer may be lost while NATS changes its ways. */
+      askAgainMs: count(100, 60_000).default(1_500),
       /** After a decision: how long stragglers are still listened to. */
       graceMs: count(0, 60_000).default(5_000),
       /** An agent not heard of for so long counts as absent at once. */

@@ -58,6 +58,8 @@ interface Conclusion {
 const maxDetail = 1_000;
 /** How long a signer is given for a draw while there is another one. Milliseconds. */
 const drawPatienceMs = 1_500;
+/** When too many of those drawn are absent. */
+const freshDrawsForAbsent = 2;
 /** Seconds. */
 export const retryAfter = { unavailable: 10, inconclusive: 60, rateLimited: 60 } as const;
 
@@ -78,6 +80,7 @@ export async function decide(parts: DecideParts, question: Question): Promise<De
   };
   // A signer that restarts forgets its draws: once, the question is put to it anew.
   let mayDrawAgain = true;
+  let freshDraws = freshDrawsForAbsent;
   for (;;) {
     parts.perspectives.expectConnected();
     let drawn: Awaited<ReturnType<SignerClient['draw']>>;
@@ -98,12 +101,18 @@ export async function decide(parts: DecideParts, question: Question): Promise<De
         ...parts,
         registry: signer.registry,
         policy: signer.policy,
-        span: parts.telemetry.span('perspectives', question.trace),
+        span: () => parts.telemetry.span('perspectives', question.trace),
         heard: (sender, heard, evidence) => alarm(parts, question, drawn, sender, heard, evidence),
       },
       drawn,
       question.subject.chain,
     );
+    // A fresh draw asks others; within what the signer allows, since who may draw without end may choose.
+    if (inquiry.hopeless && freshDraws > 0 && signer.registry.agents.size > drawn.agents.length) {
+      freshDraws--;
+      continue;
+    }
+    inquiry.ask();
     // While the perspectives look.
     const revocation = signer.revocation.bring(drawn);
     const { unregistered } = inquiry.answers;

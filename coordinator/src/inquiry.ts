@@ -4,15 +4,15 @@ import type { Drawn } from '@mecai/proto/signer';
 import { type Span, traceparentOf } from '@mecai/runtime';
 import { Answers, type Heard, absent } from './answers.ts';
 import type { CoordinatorConfig } from './config.ts';
-import type { Perspectives } from './perspectives.ts';
+import type { Asked, Perspectives } from './perspectives.ts';
 
 export interface InquiryParts {
   readonly perspectives: Pick<Perspectives, 'ask' | 'silentMs'>;
   readonly registry: Registry;
   readonly policy: QuorumPolicy;
   readonly probe: CoordinatorConfig['probe'];
-  /** Of the time until the outcome; agents' spans are below it. */
-  readonly span: Span;
+  /** Begins the span of the time until the outcome; agents' spans are below it. */
+  readonly span: () => Span;
   /** Called for each first answer, stragglers included. */
   readonly heard: (sender: string, heard: Heard, evidence: SignedObservation) => void;
 }
@@ -21,28 +21,45 @@ export interface InquiryParts {
 export class Inquiry {
   readonly answers: Answers;
   readonly #parts: InquiryParts;
-  readonly #stopListening: () => void;
+  readonly #drawn: Drawn;
+  #span: Span | undefined;
+  #asked: Asked | undefined;
   #changed = Promise.withResolvers<void>();
-  readonly #deadline: NodeJS.Timeout;
+  #deadline: NodeJS.Timeout | undefined;
+  #again: NodeJS.Timeout | undefined;
   #grace: NodeJS.Timeout | undefined;
   #late = false;
 
-  /** @throws CoordinatorError `nats-unavailable` */
   constructor(parts: InquiryParts, drawn: Drawn, chain: readonly Uint8Array[]) {
     const { perspectives, registry, policy, probe } = parts;
     this.#parts = parts;
     this.answers = new Answers(drawn, chain, registry, policy);
+    this.#drawn = drawn;
     for (const name of drawn.agents) {
       if (perspectives.silentMs(name) > probe.absentAfterMs) this.answers.giveUp(name, absent);
     }
-    this.#stopListening = perspectives.ask(
-      drawn.nonce,
-      drawn.targets,
-      drawn.agents,
+  }
+
+  /** So many are absent that no voucher can come of it. */
+  get hopeless(): boolean {
+    return !this.answers.mayCorroborate;
+  }
+
+  /** @throws CoordinatorError `nats-unavailable` */
+  ask(): void {
+    const { perspectives, probe, span } = this.#parts;
+    const { nonce, targets, agents } = this.#drawn;
+    this.#span = span();
+    const asked = perspectives.ask(
+      nonce,
+      targets,
+      agents,
       probe.timeoutMs,
       (agent, evidence) => this.#hear(agent, evidence),
-      traceparentOf(parts.span),
+      traceparentOf(this.#span),
     );
+    this.#asked = asked;
+    this.#again = setInterval(() => asked.again(this.answers.missing), probe.askAgainMs);
     this.#deadline = setTimeout(() => {
       this.#late = true;
       this.answers.giveUpRest('no-answer');
@@ -55,7 +72,7 @@ export class Inquiry {
     for (;;) {
       const outcome = this.answers.outcome();
       if (outcome !== 'pending') {
-        this.#parts.span.end();
+        this.#span?.end();
         return outcome;
       }
       await this.#changed.promise;
@@ -72,9 +89,11 @@ export class Inquiry {
   /** The decision is made; stragglers may still show a mismatch. */
   letGo(): void {
     clearTimeout(this.#deadline);
+    clearInterval(this.#again);
     this.answers.close();
-    if (this.answers.complete) this.#stopListening();
-    else this.#grace = setTimeout(this.#stopListening, this.#parts.probe.graceMs).unref();
+    if (!this.#asked) return;
+    if (this.answers.complete) this.#asked.stop();
+    else this.#grace = setTimeout(this.#asked.stop, this.#parts.probe.graceMs).unref();
   }
 
   #hear(sender: string, evidence: SignedObservation): void {
@@ -84,7 +103,7 @@ export class Inquiry {
     this.#wake();
     if (this.#grace && this.answers.complete) {
       clearTimeout(this.#grace);
-      this.#stopListening();
+      this.#asked?.stop();
     }
   }
 

@@ -1,10 +1,9 @@
 import { type JetStreamClient, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { ensureStreams, inboxPrefix } from '@mecai/proto';
-import { type Logger, readText, reasonOf } from '@mecai/runtime';
+import { type Logger, natsPatience, readText, reasonOf } from '@mecai/runtime';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import type { CoordinatorConfig } from './config.ts';
 
-const connectWithinMs = 2_000;
 const drainWithinMs = 2_000;
 
 export interface NatsLink {
@@ -22,7 +21,10 @@ export interface NatsLink {
  * @throws what connect and ensureStreams throw
  */
 export async function openNatsLink(
-  { name, nats: { servers, seedFile, ca, streamReplicas } }: Pick<CoordinatorConfig, 'name' | 'nats'>,
+  {
+    name,
+    nats: { servers, seedFile, ca, silentMs, streamReplicas },
+  }: Pick<CoordinatorConfig, 'name' | 'nats'>,
   log: Logger,
   connected: (yes: boolean) => void,
 ): Promise<NatsLink> {
@@ -32,14 +34,7 @@ export async function openNatsLink(
     ...(ca !== undefined && { tls: { caFile: ca } }),
     name,
     inboxPrefix: inboxPrefix(name),
-    timeout: connectWithinMs,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 250,
-    // A server that stays silent counts as gone after two of these.
-    pingInterval: 2_000,
-    maxPingOut: 2,
-    // Traces of every publish cost more than they tell.
-    noAsyncTraces: true,
+    ...natsPatience(silentMs),
   });
   const streams = async () => {
     const fewer = await ensureStreams(await jetstreamManager(nats), { limits: { replicas: streamReplicas } });

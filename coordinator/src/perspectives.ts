@@ -4,14 +4,30 @@ import { CoordinatorError } from './error.ts';
 
 type Listener = (agent: string, evidence: SignedObservation) => void;
 
+/** A question that has been put. */
+export interface Asked {
+  /**
+   * Puts it once more, to agents that have not answered: task or answer may be lost. Who has answered says the same
+   * again, octet for octet.
+   */
+  readonly again: (agents: readonly string[]) => void;
+  /** Nothing more is heard. */
+  readonly stop: () => void;
+}
+
 /**
  * The fan-out. Tasks go to each agent's own subject; answers come back on `mecai.observation.<agent>.<this>`,
- * where only that agent may publish.
+ * where only that agent may publish. Each of these is subscribed to by its name: a node of NATS tells its leaf nodes
+ * of a wildcard only if one of their rights lies within it, and `mecai.observation.*.<this>` and an agent's
+ * `mecai.observation.<agent>.*` do no more than overlap.
  */
 export class Perspectives {
   readonly #nats: Pick<NatsConnection, 'publish' | 'subscribe'>;
   readonly #name: string;
+  readonly #fail: (error: Error) => void;
   readonly #listeners = new Map<string, Listener>();
+  /** Whose answers are subscribed to. */
+  readonly #subscribed = new Set<string>();
   readonly #lastHeard = new Map<string, number>();
   /** Those that said they stop. */
   readonly #stopping = new Set<string>();
@@ -33,13 +49,8 @@ export class Perspectives {
     this.#nats = nats;
     this.#name = name;
     this.#now = now;
+    this.#fail = fail;
     this.#connectedSince = now();
-    nats.subscribe(subjects.observation('*', name), {
-      callback: (error, message) => {
-        if (error) fail(error);
-        else this.#answer(message);
-      },
-    });
     nats.subscribe(subjects.agentStatus('*'), {
       callback: (error, message) => {
         if (error) fail(error);
@@ -76,7 +87,7 @@ export class Perspectives {
   }
 
   /**
-   * Sends the task and hands each answer to `heard` until the returned function is called.
+   * Sends the task and hands each answer to `heard` until it is stopped.
    *
    * @throws CoordinatorError `nats-unavailable`
    */
@@ -87,9 +98,17 @@ export class Perspectives {
     timeoutMs: number,
     heard: Listener,
     traceparent = '',
-  ): () => void {
+  ): Asked {
     const id = key(nonce);
     const task = Task.encode({ nonce, targets: [...targets], timeoutMs, coordinator: this.#name }).finish();
+    const options = traceparent === '' ? undefined : { headers: headers() };
+    options?.headers.set('traceparent', traceparent);
+    const send = (some: readonly string[]) => {
+      for (const agent of some) {
+        this.#subscribe(agent);
+        this.#nats.publish(subjects.task(agent), task, options);
+      }
+    };
     this.#listeners.set(id, heard);
     const stop = () => {
       this.#listeners.delete(id);
@@ -97,9 +116,7 @@ export class Perspectives {
     };
     try {
       this.expectConnected();
-      const options = traceparent === '' ? undefined : { headers: headers() };
-      options?.headers.set('traceparent', traceparent);
-      for (const agent of agents) this.#nats.publish(subjects.task(agent), task, options);
+      send(agents);
     } catch (cause) {
       stop();
       if (cause instanceof CoordinatorError) throw cause;
@@ -107,7 +124,10 @@ export class Perspectives {
         cause,
       });
     }
-    return stop;
+    const again = (some: readonly string[]) => {
+      if (this.#connectedSince !== undefined && this.#listeners.has(id)) send(some);
+    };
+    return { again, stop };
   }
 
   /** Questions still listened to, stragglers' included. */
@@ -128,6 +148,17 @@ export class Perspectives {
   /** What agents say against declared places. */
   onStatus(listener: (agent: string, status: AgentStatus) => void): void {
     this.#onStatus = listener;
+  }
+
+  #subscribe(agent: string): void {
+    if (this.#subscribed.has(agent)) return;
+    this.#subscribed.add(agent);
+    this.#nats.subscribe(subjects.observation(agent, this.#name), {
+      callback: (error, message) => {
+        if (error) this.#fail(error);
+        else this.#answer(message);
+      },
+    });
   }
 
   #alive(message: Msg): void {

@@ -1,7 +1,7 @@
 import { AddressError, parsePrefix } from '@mecai/addresses';
 import { rirs } from '@mecai/corroboration';
 import { isName } from '@mecai/proto';
-import { hostPort, logLevel, path, telemetryConfig } from '@mecai/runtime';
+import { hostPort, logLevel, path, silentMs, telemetryConfig } from '@mecai/runtime';
 import * as z from 'zod';
 
 const count = (min: number, max: number) => z.number().int().min(min).max(max);
@@ -25,12 +25,15 @@ export const agentConfig = z.strictObject({
   admin: hostPort(),
   telemetry: telemetryConfig(),
   nats: z.strictObject({
-    /** Tried in this order: the leaf node of the region, then the cluster. */
+    /** The first that works: the leaf node of the region, then the cluster. */
     servers: z.array(z.string().min(1)).min(1),
     /** File with the nkey seed. */
     seedFile: path(),
     /** CA of the servers' certificates, PEM. With it a server without TLS is refused; without it any public CA will do. */
     ca: path().optional(),
+    silentMs: silentMs(),
+    /** How often it is tried whether a server further up in the list works again; 0: never. */
+    returnEveryMs: count(0, 3_600_000).default(15_000),
   }),
   /** Observation key, PKCS #8 PEM, P-256. */
   keyFile: path(),

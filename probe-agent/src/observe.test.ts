@@ -7,7 +7,7 @@ import { KeyType, Observation, type Target, Task } from '@mecai/proto';
 import { type ProbeResult, type Prober, probe } from '@mecai/tls-probe';
 import { testKey } from '@mecai/voucher/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Observer, type ObserverParts, type ProbeRules } from './observe.ts';
+import { type Answer, Observer, type ObserverParts, type ProbeRules } from './observe.ts';
 import { type TestServer, ecdsa, rsa, silentServer, tlsServer } from './testing/servers.ts';
 
 const key = testKey();
@@ -187,6 +187,46 @@ describe('an observation', () => {
   it('is made even if the prober breaks', async () => {
     const [observation] = await observed(observer({ prober: never }), task([target(1)]));
     expect(observation!.failure).toMatchObject({ class: 'local-error', detail: 'nobody may probe here' });
+  });
+});
+
+describe('asked again', () => {
+  it('an agent says the same, octet for octet, and does not look again', async () => {
+    let [looked, time] = [0, 1_700_000_000_000];
+    const prober: Prober = () => {
+      looked++;
+      return Promise.resolve({ ...seen, chain: [randomBytes(8)] });
+    };
+    const one = observer({ prober, now: () => time++ });
+    const what = task([target(1), target(2)]);
+    const first = await answered(one, what);
+    const again: Omit<Answer, 'observation'>[] = [];
+    const bytes = Task.encode(what).finish();
+    expect(one.answer(bytes, { repeat: (answer) => again.push(answer) })).toEqual([]);
+    expect(again).toEqual(first.map(({ observation: _, ...rest }) => rest));
+    expect(looked).toBe(2);
+    // Another nonce is another question.
+    await answered(one, task([target(1)]));
+    expect(looked).toBe(3);
+  });
+
+  it('while it looks, it goes on looking', async () => {
+    const end = Promise.withResolvers<ProbeResult>();
+    const one = observer({ prober: () => end.promise, maxInFlight: 1 });
+    const bytes = Task.encode(task([target(1)])).finish();
+    const [first] = one.answer(bytes);
+    expect(one.answer(bytes, { repeat: () => expect.unreachable() })).toEqual([]);
+    expect(one.inFlight).toBe(1);
+    end.resolve(seen);
+    expect((await first!).observation.failure).toBeUndefined();
+  });
+
+  it('under the nonce of another task, it says nothing', async () => {
+    const one = observer({ prober: first });
+    const what = task([target(1)]);
+    await answered(one, what);
+    const other = { ...what, timeoutMs: what.timeoutMs - 1 };
+    expect(one.answer(Task.encode(other).finish(), { repeat: () => expect.unreachable() })).toEqual([]);
   });
 });
 

@@ -9,6 +9,7 @@ import {
   type ProbeResult,
   startTlsProtocols,
 } from '@mecai/tls-probe';
+import { GivenAnswers } from './given-answers.ts';
 
 export interface ObserverParts {
   readonly name: string;
@@ -47,6 +48,11 @@ export interface Answer {
   readonly observation: Observation;
 }
 
+export interface AnswerOptions {
+  readonly campaign?: boolean;
+  readonly repeat?: (answer: Omit<Answer, 'observation'>) => void;
+}
+
 const keyTypes: Readonly<Record<number, ProbeKeyType>> = {
   [KeyType.KEY_TYPE_UNSPECIFIED]: 'any',
   [KeyType.KEY_TYPE_RSA]: 'rsa',
@@ -65,6 +71,7 @@ export class Observer {
   #campaignAt = 0;
   /** Answers promised and not given yet, probed or not. */
   readonly #open = new Set<Promise<Answer>>();
+  readonly #given = new GivenAnswers();
 
   constructor({ rules, ...parts }: ObserverParts) {
     this.rules = rules;
@@ -75,10 +82,21 @@ export class Observer {
     return this.#inFlight;
   }
 
-  /** One promise for each target; none rejects. What is not a task gets no answer. */
-  answer(bytes: Uint8Array, { campaign = false } = {}): readonly Promise<Answer>[] {
+  /**
+   * One promise for each target; none rejects. What is not a task gets no answer. A coordinator's task that has been
+   * here before is not probed again: what was answered goes to `repeat`, and what is under way follows anyway.
+   */
+  answer(
+    bytes: Uint8Array,
+    { campaign = false, repeat = () => undefined }: AnswerOptions = {},
+  ): readonly Promise<Answer>[] {
     const task = readTask(bytes);
     if (!task) return [];
+    const given = campaign ? undefined : this.#given.recall(bytes, task, this.#parts.now());
+    if (given) {
+      given.forEach(repeat);
+      return [];
+    }
     return task.targets.map((target) => {
       const answer = this.#answer(task, target, campaign).finally(() => this.#open.delete(answer));
       this.#open.add(answer);
@@ -94,7 +112,9 @@ export class Observer {
   async #answer(task: Task, target: Target, campaign: boolean): Promise<Answer> {
     const observation = await this.#observe(task, target, campaign);
     const signed = signObservation(observation, this.#parts.key);
-    return { coordinator: task.coordinator, campaign, signed, observation };
+    const answer = { coordinator: task.coordinator, campaign, signed, observation };
+    if (!campaign) this.#given.keep(task.nonce, answer);
+    return answer;
   }
 
   async #observe(task: Task, target: Target, campaign: boolean): Promise<Observation> {

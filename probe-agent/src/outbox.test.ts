@@ -65,6 +65,24 @@ describe('observations', () => {
     expect(outbox.unconfirmed).toBe(0);
   });
 
+  it('sent twice are heard twice, and stored once', async () => {
+    const va1 = await nats.as('va1');
+    const heard: Uint8Array[] = [];
+    va1.subscribe(subjects.observation('oslo', 'va1'), {
+      callback: (_, message) => void heard.push(message.data),
+    });
+    await va1.flush();
+    const one = answer(8);
+    outbox.send(one);
+    await expect.poll(() => heard.length, { timeout: 60_000 }).toBe(1);
+    await outbox.drain(60_000);
+    outbox.send(one);
+    await expect.poll(() => heard.length, { timeout: 60_000 }).toBe(2);
+    await outbox.drain(60_000);
+    expect(Buffer.compare(heard[0]!, heard[1]!)).toBe(0);
+    expect(await times()).toEqual([8]);
+  });
+
   it('of one turn of the event loop leave together', async () => {
     const flushes: number[] = [];
     let written = 0;

@@ -50,6 +50,7 @@ export class Outbox {
     return this.#dropped;
   }
 
+  /** What is sent twice is offered twice, and stored once. */
   send({ coordinator, campaign, signed }: Omit<Answer, 'observation'>): void {
     const entry: Entry = {
       id: hash('sha256', signed.observation, 'base64url'),
@@ -59,7 +60,11 @@ export class Outbox {
       bytes: SignedObservation.encode(signed).finish(),
       offers: 0,
     };
-    if (this.#unconfirmed.has(entry.id)) return;
+    const known = this.#unconfirmed.get(entry.id);
+    if (known) {
+      this.#offer(known);
+      return;
+    }
     this.#unconfirmed.set(entry.id, entry);
     if (this.#unconfirmed.size > this.#capacity) this.#dropOldest();
     // What is ready in one turn of the event loop leaves in one write.

@@ -28,7 +28,9 @@ interface Kept {
 
 export class RoundTrips {
   readonly #parts: RoundTripsParts;
+  readonly #listen: (subject: string, take: (message: Msg) => void) => void;
   readonly #answered = new Map<string, number>();
+  readonly #heardOf = new Set<string>();
   readonly #shortest = new Map<string, Kept>();
   /** The last few questions; what comes for one counts for that one. */
   readonly #asked: { readonly nonce: Uint8Array; readonly at: number }[] = [];
@@ -38,15 +40,15 @@ export class RoundTrips {
   constructor(parts: RoundTripsParts) {
     this.#parts = parts;
     const { nats, name } = parts;
-    const listen = (subject: string, take: (message: Msg) => void) =>
+    this.#listen = (subject, take) =>
       nats.subscribe(subject, {
         callback: (error, message) => {
           // Without the right to it there are no round trips, and everything else goes on.
           if (!error) take(message);
         },
       });
-    listen(subjects.echo('*'), (message) => this.#answer(message));
-    listen(subjects.echoed(name, '*'), (message) => this.#take(message));
+    this.#listen(subjects.echo('*'), (message) => this.#answer(message));
+    this.#listen(subjects.echoed(name, '*'), (message) => this.#take(message));
   }
 
   ask(): void {
@@ -68,6 +70,7 @@ export class RoundTrips {
     const { nats, name, key, now } = this.#parts;
     const asker = message.subject.split('.')[2]!;
     if (asker === name || !isName(asker) || message.data.length !== echoNonceOctets) return;
+    this.#hearFrom(asker);
     const last = this.#answered.get(asker);
     if (last !== undefined && now() - last < answerEveryMs) return;
     this.#answered.delete(asker);
@@ -76,6 +79,16 @@ export class RoundTrips {
     const nonce = message.data;
     const echo: Echo = { nonce, signature: signEcho(asker, name, nonce, key) };
     nats.publish(subjects.echoed(asker, name), Echo.encode(echo).finish());
+  }
+
+  /**
+   * By its name, too: the wildcard does not pass to the leaf nodes of others (their right is
+   * `mecai.echoed.*.<agent>`, which lies not within it). What comes twice counts once.
+   */
+  #hearFrom(peer: string): void {
+    if (this.#heardOf.has(peer) || this.#heardOf.size >= mostPeers) return;
+    this.#heardOf.add(peer);
+    this.#listen(subjects.echoed(this.#parts.name, peer), (message) => this.#take(message));
   }
 
   #take(message: Msg): void {

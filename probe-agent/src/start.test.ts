@@ -20,6 +20,7 @@ import { keptLog } from './testing/log.ts';
 import { mmdb } from './testing/mmdb.ts';
 import { type TestNats, startTestNats } from './testing/nats.ts';
 import { type TestServer, ecdsa, silentServer, tlsServer } from './testing/servers.ts';
+import { Way } from './testing/way.ts';
 
 const key = testKey();
 const { log, lines } = keptLog();
@@ -164,6 +165,33 @@ describe('configuration', () => {
     expect((await answerOf({}, 5_000, 'lima')).observation.agent).toBe('lima');
   });
 
+  const told = (what: string) =>
+    expect.poll(() => lines.some(({ message }) => message.includes(what)), { timeout: 60_000 }).toBe(true);
+
+  it('nats.silentMs: when a server counts as gone', async () => {
+    await start({ nats: { servers: [nats.server.url], seedFile: nats.seedFile('oslo'), silentMs: 300 } });
+    await until(() => statuses[0]);
+    nats.server.pause();
+    await told('NATS lost');
+    nats.server.resume();
+    await told('NATS reached again');
+  });
+
+  it('nats.returnEveryMs: how often a better server is tried', async () => {
+    const way = new Way(nats.server.port);
+    await way.open();
+    await way.close();
+    const servers = [way.url, nats.server.url];
+    await start({ nats: { servers, seedFile: nats.seedFile('oslo'), returnEveryMs: 50 } });
+    await until(() => statuses[0]);
+    await way.open();
+    await told('a better NATS server works again');
+    await told('NATS reached again');
+    await running!.stop();
+    running = undefined;
+    await way.close();
+  });
+
   it('keyFile: what signs, relative to the file', async () => {
     await start();
     const { signed } = await answerOf();
@@ -281,6 +309,22 @@ describe('configuration', () => {
 });
 
 describe('an agent', () => {
+  it('that is asked twice answers twice, octet for octet, and looks once', async () => {
+    await start();
+    const { signed } = await answerOf();
+    const { nonce, target } = Observation.decode(signed.observation);
+    const looked = server.peers.length;
+    const task = { nonce, targets: [target!], timeoutMs: 5_000, coordinator: 'va1' };
+    va1.publish(subjects.task('oslo'), Task.encode(task).finish());
+    const both = await until(() => heard.length === 2 && heard);
+    expect(
+      both.map(({ signed: one }) => Buffer.from(SignedObservation.encode(one).finish()).toString('hex')),
+    ).toEqual(
+      [signed, signed].map((one) => Buffer.from(SignedObservation.encode(one).finish()).toString('hex')),
+    );
+    expect(server.peers.length).toBe(looked);
+  });
+
   it('says every two seconds that it is alive', async () => {
     await start();
     await until(() => statuses.length >= 2);

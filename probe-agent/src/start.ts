@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { jetstream } from '@nats-io/jetstream';
 import { parsePrefix } from '@mecai/addresses';
 import { loadObservationKey } from '@mecai/corroboration';
-import { AgentStatus, inboxPrefix, subjects } from '@mecai/proto';
+import { AgentStatus, subjects } from '@mecai/proto';
 import {
   type Running,
   Settings,
@@ -15,24 +15,22 @@ import {
   untilItWorks,
 } from '@mecai/runtime';
 import { probe } from '@mecai/tls-probe';
-import { type NatsConnection, type Subscription, connect, nkeyAuthenticator } from '@nats-io/transport-node';
+import type { Subscription } from '@nats-io/transport-node';
 import { type AgentConfig, agentConfig, changeable } from './config.ts';
 import { AgentError } from './error.ts';
 import { checkLocation } from './location-check.ts';
 import { Measures } from './measures.ts';
+import { type NatsLink, openNatsLink } from './nats-link.ts';
 import { type Answer, Observer, type ProbeRules } from './observe.ts';
 import { Outbox } from './outbox.ts';
 import { RoundTrips } from './round-trips.ts';
 
 const statusEveryMs = 2_000;
-const connectWithinMs = 2_000;
 const drainWithinMs = 5_000;
 /** From the word that it stops until it takes no more tasks: what the word needs to get around. */
 const leaveMs = 250;
-const closeWithinMs = 2_000;
 
-interface Link {
-  readonly nats: NatsConnection;
+interface Link extends Pick<NatsLink, 'close'> {
   readonly outbox: Outbox;
   readonly tasks: readonly Subscription[];
   readonly beats: readonly NodeJS.Timeout[];
@@ -76,14 +74,14 @@ export async function startAgent({ log, fail, ...start }: Start): Promise<Runnin
   let link: Link | undefined;
   let connected = false;
   let stopping = false;
-  const connecting = untilItWorks('NATS', () => openNats(config), { log, signal }).then((nats) => {
-    link = serve(nats);
+  const connecting = untilItWorks('NATS', () => openNatsLink(config, log), { log, signal }).then((opened) => {
+    link = serve(opened);
     connected = true;
-    log.info({ server: nats.getServer() }, 'NATS reached');
+    log.info({ server: opened.nats.getServer() }, 'NATS reached');
     return undefined;
   }, failUnlessEnding);
 
-  function serve(nats: NatsConnection): Link {
+  function serve({ nats, beat, goBack, close }: NatsLink): Link {
     const outbox = new Outbox(jetstream(nats), config.name, config.outbox, log);
     const listen = (subject: string, campaign: boolean) =>
       nats.subscribe(subject, {
@@ -91,7 +89,10 @@ export async function startAgent({ log, fail, ...start }: Start): Promise<Runnin
           if (error) failUnlessEnding(error);
           else {
             const traceparent = message.headers?.get('traceparent');
-            for (const answer of observer.answer(message.data, { campaign })) void post(answer, traceparent);
+            const repeat = outbox.send.bind(outbox);
+            for (const answer of observer.answer(message.data, { campaign, repeat })) {
+              void post(answer, traceparent);
+            }
           }
         },
       });
@@ -102,7 +103,8 @@ export async function startAgent({ log, fail, ...start }: Start): Promise<Runnin
     async function post(answer: Promise<Answer>, traceparent: string | undefined): Promise<void> {
       outbox.send(await measures.follow(answer, traceparent));
     }
-    const everyMs = config.roundTrips.everyMs;
+    const { everyMs } = config.roundTrips;
+    const { returnEveryMs } = config.nats;
     const roundTrips = new RoundTrips({
       nats,
       name: config.name,
@@ -122,7 +124,7 @@ export async function startAgent({ log, fail, ...start }: Start): Promise<Runnin
         roundTrip: roundTrips.next(),
         stopping,
       };
-      nats.publish(subjects.agentStatus(config.name), AgentStatus.encode(alive).finish());
+      beat(subjects.agentStatus(config.name), AgentStatus.encode(alive).finish());
     };
     async function watch(): Promise<void> {
       for await (const status of nats.status()) {
@@ -145,7 +147,12 @@ export async function startAgent({ log, fail, ...start }: Start): Promise<Runnin
     sayAlive();
     const beats = [setInterval(() => sayAlive(stopping), statusEveryMs)];
     if (everyMs > 0) beats.push(setInterval(askOthers, everyMs));
-    return { nats, outbox, tasks, beats, leave: () => sayAlive(true) };
+    if (returnEveryMs > 0) {
+      // Those of a region do not all go back at once.
+      const everyMs = returnEveryMs * (0.9 + Math.random() / 5);
+      beats.push(setInterval(() => connected && void goBack(), everyMs));
+    }
+    return { close, outbox, tasks, beats, leave: () => sayAlive(true) };
   }
 
   telemetry.gauge('probes.in.flight', 'Probes under way.', () => observer.inFlight);
@@ -186,7 +193,7 @@ export async function startAgent({ log, fail, ...start }: Start): Promise<Runnin
         await observer.idle();
         await link.outbox.drain(drainWithinMs);
         for (const beat of link.beats) clearInterval(beat);
-        await close(link.nats);
+        await link.close();
       }
       await admin.close();
       await telemetry.stop();
@@ -202,34 +209,3 @@ const rulesOf = ({ allowedTargets, probe: { bindIpv4, bindIpv6, ...limits } }: A
   maxInFlight: limits.inFlight,
   campaigns: { inFlight: limits.campaignInFlight, perSecond: limits.campaignPerSecond },
 });
-
-const openNats = ({ name, nats: { servers, seedFile, ca } }: AgentConfig): Promise<NatsConnection> =>
-  connect({
-    // In this order: the leaf node of the region comes first.
-    servers: [...servers],
-    noRandomize: true,
-    authenticator: nkeyAuthenticator(new TextEncoder().encode(readText(seedFile))),
-    ...(ca !== undefined && { tls: { caFile: ca } }),
-    name,
-    inboxPrefix: inboxPrefix(name),
-    timeout: connectWithinMs,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 250,
-    // A server that stays silent counts as gone after two of these.
-    pingInterval: 2_000,
-    maxPingOut: 2,
-    // Traces of every publish cost more than they tell.
-    noAsyncTraces: true,
-  });
-
-/** Flushes what is pending and closes; just closes when NATS is away. */
-async function close(nats: NatsConnection): Promise<void> {
-  const timer = setTimeout(() => void nats.close(), closeWithinMs);
-  try {
-    await nats.drain();
-  } catch {
-    await nats.close();
-  } finally {
-    clearTimeout(timer);
-  }
-}

@@ -31,6 +31,8 @@ export const sixAgents = [
   agent(4, 'tokyo', 'JP', 'apnic', [35.7, 139.7]),
   agent(5, 'perth', 'AU', 'apnic', [-31.95, 115.9]),
 ] as const satisfies readonly TestAgent[];
+/** In registries only. */
+export const lima: TestAgent = agent(6, 'lima', 'PE', 'lacnic', [-12, -77]);
 export const names = ['oslo', 'rome', 'boston', 'denver', 'tokyo', 'perth'] as const;
 
 export const registryText = (agents: readonly TestAgent[] = sixAgents): string =>

@@ -1,6 +1,7 @@
 export * from './admin-server.ts';
 export * from './config.ts';
 export * from './error.ts';
+export * from './nats.ts';
 export * from './process.ts';
 export * from './retry.ts';
 export * from './settings.ts';

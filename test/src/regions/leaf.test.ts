@@ -1,11 +1,24 @@
 /** Leaf nodes as the templates make them: what passes, and what a captured one cannot do. */
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureStreams, inboxPrefix, natsPermissions } from '@mecai/proto';
+import { signObservation } from '@mecai/corroboration';
+import {
+  type Observation,
+  SignedObservation,
+  ensureStreams,
+  inboxPrefix,
+  natsPermissions,
+  subjects,
+} from '@mecai/proto';
+import { createLogger } from '@mecai/runtime';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { Perspectives } from '@mecai/coordinator/perspectives';
+import { openNatsLink } from '@mecai/probe-agent/nats-link';
+import { RoundTrips } from '@mecai/probe-agent/round-trips';
 import { Workshop, pem } from '../network/index.ts';
 import { type Fabric, openFabric } from './fabric.ts';
 import { type NatsLayout, startNats } from './nats.ts';
@@ -16,6 +29,20 @@ const roles = {
   paris: natsPermissions.agent('paris'),
   va1: natsPermissions.coordinator('va1'),
   operator: natsPermissions.operator,
+};
+const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const blank: Observation = {
+  nonce: new Uint8Array(),
+  agent: '',
+  target: undefined,
+  observedAt: 0,
+  chain: [],
+  possessionProven: false,
+  tls: undefined,
+  ocsp: [],
+  sctLists: [],
+  timings: undefined,
+  failure: undefined,
 };
 const patience = { timeout: 60_000, interval: 100 };
 let directory: string;
@@ -50,11 +77,89 @@ beforeAll(async () => {
   ]);
   nats = await startNats(workshop, fabric, regions);
 }, 120_000);
+afterEach(async () => {
+  for (const connection of open.splice(0)) await connection.close();
+});
 afterAll(async () => {
-  for (const connection of open) await connection.close();
   for (const part of [...nats.nodes, ...nats.leaves.values()]) await part.stop();
   fabric.close();
   rmSync(directory, { recursive: true, force: true });
+});
+
+/** Streams want all of an agent's observations: with them there, no one else's wish for them is noticed. */
+describe('between regions, without any stream', () => {
+  it('coordinators hear answers, through every leaf node', { timeout: 120_000 }, async () => {
+    const va1 = await as('va1', nats.servers);
+    const perspectives = new Perspectives(va1, 'va1', Date.now, (error) => {
+      throw error;
+    });
+    const heard = new Set<string>();
+    const nonce = randomBytes(32);
+    for (const [region, name] of [
+      ['asia', 'tokyo'],
+      ['europe', 'paris'],
+    ] as const) {
+      const agent = await as(name, [nats.leafServer(region)]);
+      agent.subscribe(subjects.task(name), {
+        callback: () => {
+          const signed = signObservation({ ...blank, nonce, agent: name }, key);
+          agent.publish(subjects.observation(name, 'va1'), SignedObservation.encode(signed).finish());
+        },
+      });
+      await agent.flush();
+    }
+    const both = ['tokyo', 'paris'];
+    const asked = perspectives.ask(nonce, [], both, 1_000, (agent) => void heard.add(agent));
+    // Until the leaf nodes have found the cluster.
+    await vi.waitUntil(() => {
+      asked.again(both);
+      return heard.size === 2;
+    }, patience);
+    asked.stop();
+  });
+
+  it('agents measure the way to each other', { timeout: 120_000 }, async () => {
+    const measuring = async (region: string, name: 'tokyo' | 'paris') => {
+      const connection = await as(name, [nats.leafServer(region)]);
+      return new RoundTrips({ nats: connection, name, key, now: () => performance.now(), randomBytes });
+    };
+    const [tokyo, paris] = [await measuring('asia', 'tokyo'), await measuring('europe', 'paris')];
+    await vi.waitUntil(() => {
+      tokyo.ask();
+      paris.ask();
+      return tokyo.next()?.peer === 'paris' && paris.next()?.peer === 'tokyo';
+    }, patience);
+  });
+});
+
+describe('the leaf node of a region', () => {
+  it('is left when it dies, and gone back to when it works again', { timeout: 120_000 }, async () => {
+    const leaf = nats.leaves.get('asia')!;
+    const servers = [nats.leafServer('asia'), ...nats.servers];
+    const link = await openNatsLink(
+      {
+        name: 'osaka',
+        nats: {
+          servers,
+          seedFile: seeds.get('osaka')!,
+          ca: workshop.at('internal-ca.pem'),
+          silentMs: 3_000,
+          returnEveryMs: 0,
+        },
+      },
+      createLogger('test', 'silent'),
+    );
+    const at = () => `tls://${link.nats.getServer()}`;
+    expect(at()).toBe(servers[0]);
+    await leaf.kill();
+    await vi.waitUntil(() => at() !== servers[0], patience);
+    await leaf.start();
+    await vi.waitUntil(async () => {
+      await link.goBack();
+      return at() === servers[0];
+    }, patience);
+    await link.close();
+  });
 });
 
 it('tasks go down, observations go up and are acknowledged by the cluster, once each', {
