@@ -6,10 +6,12 @@ import {
   type Outcome,
   type Perspective,
   type QuorumPolicy,
+  type QuorumResult,
+  type Judgements,
   type Registry,
   checkObservation,
-  evaluateQuorum,
   judge,
+  quorumAmong,
   rirs,
   verifyObservationSignature,
 } from '@mecai/corroboration';
@@ -31,6 +33,7 @@ export class Answers {
   readonly #policy: QuorumPolicy;
   readonly #agents: ReadonlyMap<string, Agent>;
   readonly #asked: readonly Perspective[];
+  readonly #quorum: (judgements: Judgements) => QuorumResult;
   /** By target, then by agent. */
   readonly #seen: readonly Map<string, Judgement>[];
   readonly #evidence = new Map<string, SignedObservation>();
@@ -49,6 +52,7 @@ export class Answers {
       }),
     );
     this.#asked = drawn.agents.map((name) => this.#agents.get(name) ?? unregistered(name));
+    this.#quorum = quorumAmong(policy, this.#asked);
     this.#seen = drawn.targets.map(() => new Map());
     for (const name of this.unregistered) this.giveUp(name, 'not-in-registry');
   }
@@ -160,7 +164,7 @@ export class Answers {
 
   /** The same rule as the signer's. */
   outcome(): Outcome {
-    return evaluateQuorum(this.#policy, this.#asked, this.#seen).outcome;
+    return this.#quorum(this.#seen).outcome;
   }
 
   /** Whether it comes out well if all the others see the chain as well. */
@@ -168,7 +172,7 @@ export class Answers {
     const best = this.#seen.map(
       (seen) => new Map(this.#drawn.agents.map((name) => [name, seen.get(name) ?? match])),
     );
-    return evaluateQuorum(this.#policy, this.#asked, best).outcome === 'corroborated';
+    return this.#quorum(best).outcome === 'corroborated';
   }
 
   /** Of one agent about one target; pending where nothing was heard. */

@@ -34,6 +34,8 @@ export interface DecideParts {
 
 export interface Question {
   readonly subject: Subject;
+  /** SHA-256 of each certificate of the chain. */
+  readonly digests: readonly Uint8Array[];
   /** Address, 4 or 16 octets. */
   readonly requester: Uint8Array;
   readonly authenticated: boolean;
@@ -65,7 +67,7 @@ export const retryAfter = { unavailable: 10, inconclusive: 60, rateLimited: 60 }
 
 /** @throws CoordinatorError when a part is away before any perspective has been asked */
 export async function decide(parts: DecideParts, question: Question): Promise<Decided> {
-  const leaf = sha256(question.subject.chain[0]!);
+  const leaf = question.digests[0]!;
   const distrusted = parts.distrust.refusal(question.subject.chain, parts.now());
   if (distrusted !== undefined) {
     const refused = { status: 'refused', reason: 'distrusted', detail: distrusted } as const;
@@ -206,7 +208,7 @@ async function admission(
   { trustContexts }: Drawn,
   answers: Answers,
 ): Promise<Verdict | 'forged' | undefined> {
-  const leaf = sha256(question.subject.chain[0]!);
+  const leaf = question.digests[0]!;
   const before = await certificates.standing(leaf);
   if (!before) {
     const forged = answers.forged();
@@ -294,7 +296,7 @@ function away({ log }: Pick<DecideParts, 'log'>, error: unknown): Conclusion {
 /** A voucher leaves only once its record is stored; other decisions need not be waited for. */
 async function onRecord(
   { name, records, telemetry, measures, log, now }: DecideParts,
-  { subject, requester, authenticated, trace }: Question,
+  { digests, requester, authenticated, trace }: Question,
   { nonce, targets, agents }: Drawn,
   { answers }: Inquiry,
   conclusion: Conclusion,
@@ -306,7 +308,7 @@ async function onRecord(
     decidedAt: now(),
     coordinator: name,
     targets,
-    chain: subject.chain.map(sha256),
+    chain: [...digests],
     status: verdict.status,
     reason: verdict.reason ?? '',
     detail: verdict.detail ?? '',
@@ -335,7 +337,7 @@ async function onRecord(
 /** Whatever the decision: a proven mismatch becomes an event. */
 function alarm(
   { name, records, now }: DecideParts,
-  { subject }: Question,
+  { digests }: Question,
   { nonce, targets }: Drawn,
   agent: string,
   { observation, target, judgement }: Heard,
@@ -349,7 +351,7 @@ function alarm(
       coordinator: name,
       agent,
       target: targets[target],
-      expected: subject.chain.map(sha256),
+      expected: [...digests],
       observed: observation.chain.map(sha256),
       evidence,
     },

@@ -1,5 +1,5 @@
 /** One voucher request: who asks, whether they may, and a result for each chain. */
-import { createHash, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type Prefix, forbiddenTarget } from '@mecai/addresses';
 import { type Context, type Logger, traced } from '@mecai/runtime';
 import {
@@ -74,7 +74,8 @@ export class VrpHandler {
       const reason = forbiddenTarget(address, this.#parts.allowedTargets);
       if (reason !== undefined) return refuse('forbidden-target', reason);
     }
-    const problem = this.#problem(request);
+    const digests = request.chains.map((chain) => chain.map(sha256));
+    const problem = this.#problem(request, digests);
     if (problem !== undefined) return refuse('malformed', problem);
     let proven: ReadonlySet<number>;
     try {
@@ -95,6 +96,7 @@ export class VrpHandler {
               startTls: request.startTls ?? '',
               chain: [...chain],
             },
+            digests: digests[index]!,
             requester: requester.address,
             authenticated: proven.has(index),
             trace,
@@ -110,13 +112,9 @@ export class VrpHandler {
   }
 
   /** What `checkVoucherRequest` finds. Servers ask about the same chains twice a day: good ones are remembered. */
-  #problem(request: ReceivedVoucherRequest): string | undefined {
-    const digest = createHash('sha256').update(request.serverName);
-    for (const chain of request.chains) {
-      digest.update(` ${chain.length}`);
-      for (const der of chain) digest.update(` ${der.length} `).update(der);
-    }
-    const id = digest.digest('base64');
+  #problem(request: ReceivedVoucherRequest, digests: readonly (readonly Buffer[])[]): string | undefined {
+    // No host name has a space or a comma in it.
+    const id = `${request.serverName} ${digests.map((chain) => chain.map(base64).join(',')).join(' ')}`;
     if (this.#good.delete(id)) {
       this.#good.add(id);
       return undefined;
@@ -138,7 +136,7 @@ export class VrpHandler {
 
   /** @param paid the requester's token has been taken */
   async #decided(question: Question, paid: boolean): Promise<Decided> {
-    const leaf = hash('sha256', question.subject.chain[0]!, 'buffer');
+    const leaf = question.digests[0]!;
     if (this.#parts.config.requireKeyProof && !question.authenticated) {
       const detail = 'prove the server key: TLS client authentication, or a signature over a nonce';
       return { result: { leaf, ...refusal('unauthenticated', detail) }, unavailable: false };
@@ -210,6 +208,8 @@ export class VrpHandler {
   }
 }
 
+const sha256 = (bytes: Uint8Array) => hash('sha256', bytes, 'buffer');
+const base64 = (bytes: Buffer) => bytes.toString('base64');
 const tooMany = {
   requester: 'too many requests for this requester',
   target: 'too many requests for this target',

@@ -73,6 +73,7 @@ export const sightOf = (leaf: TestCertificate, asking: Asking = {}): Sight => {
         startTls: '',
         chain: [leaf.der, issuer.der],
       },
+      digests: [leaf.der, issuer.der].map(sha256),
       requester: Uint8Array.of(192, 0, 2, 1),
       authenticated,
     },

@@ -1,5 +1,5 @@
 /** A coordinator's decisions on real NATS, with six agents and a signer that do as they are told. */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, hash, randomBytes } from 'node:crypto';
 import { type Observation, type Task, Decision, Mismatch } from '@mecai/proto';
 import { jetstream } from '@nats-io/jetstream';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
@@ -92,7 +92,8 @@ export const allCleared: DecideParts['certificates'] = {
 };
 export function question(addresses: Uint8Array[] = [Uint8Array.of(198, 51, 100, 7)]): Question {
   const subject = { addresses, port: 443, serverName: 'www.example.org', startTls: '', chain };
-  return { subject, requester: Uint8Array.of(192, 0, 2, 1), authenticated: true };
+  const digests = chain.map((der) => hash('sha256', der, 'buffer'));
+  return { subject, digests, requester: Uint8Array.of(192, 0, 2, 1), authenticated: true };
 }
 /** As many as are there, tried in this order. */
 export const signersOf = (...all: readonly KnownSigner[]): DecideParts['signers'] => ({

@@ -1,6 +1,6 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, hash } from 'node:crypto';
 import { CorroborationError } from './error.ts';
-import { type Perspective, type QuorumPolicy, distinctPerspectives } from './quorum.ts';
+import { type Perspective, type QuorumPolicy, isDistinct } from './quorum.ts';
 
 /**
  * Chooses whom to ask: by keyed hash of the draw's nonce, so that whoever knows neither key nor nonce can
@@ -17,7 +17,9 @@ export function drawPerspectives(
   key: Uint8Array,
   nonce: Uint8Array,
 ): readonly Perspective[] {
-  const rank = (label: string) => createHmac('sha256', key).update(nonce).update(label).digest('hex');
+  // A secret of fixed length in front, whose hashes nobody sees: one HMAC for all is enough.
+  const secret = createHmac('sha256', key).update(nonce).digest('hex');
+  const rank = (name: string) => hash('sha256', secret + name);
   const shuffled = registered
     .map((perspective) => ({ perspective, rank: rank(perspective.name) }))
     .toSorted((a, b) => (a.rank < b.rank ? -1 : 1))
@@ -29,13 +31,13 @@ export function drawPerspectives(
     if (queue) queue.push(perspective);
     else queues.set(perspective.rir, [perspective]);
   }
-  let drawn: readonly Perspective[] = [];
+  const drawn: Perspective[] = [];
   while (drawn.length < policy.perspectives && queues.size > 0) {
     for (const [rir, queue] of queues) {
       const next = queue.shift();
       if (!next) queues.delete(rir);
-      else if (drawn.length < policy.perspectives) {
-        drawn = distinctPerspectives([...drawn, next], policy.minDistanceKm);
+      else if (drawn.length < policy.perspectives && isDistinct(next, drawn, policy.minDistanceKm)) {
+        drawn.push(next);
       }
     }
   }

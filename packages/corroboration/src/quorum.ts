@@ -87,6 +87,20 @@ export interface QuorumResult {
   readonly networks: number;
 }
 
+/** Whether a perspective may count beside these: another name, another key, and near none of them. */
+export const isDistinct = (
+  candidate: Perspective,
+  others: readonly Perspective[],
+  minDistanceKm: number,
+): boolean =>
+  others.every(
+    (other) =>
+      other.name !== candidate.name &&
+      other.keyId !== candidate.keyId &&
+      // What is near nothing, since its coordinates are no number, is not near here either.
+      !(distanceKm(other, candidate) < minDistanceKm),
+  );
+
 /** The perspectives that count: each key and name once, and none near one that counts already. */
 export function distinctPerspectives(
   asked: readonly Perspective[],
@@ -94,22 +108,18 @@ export function distinctPerspectives(
 ): readonly Perspective[] {
   const distinct: Perspective[] = [];
   for (const candidate of asked) {
-    const duplicate = distinct.some(
-      (other) =>
-        other.name === candidate.name ||
-        other.keyId === candidate.keyId ||
-        distanceKm(other, candidate) < minDistanceKm,
-    );
-    if (!duplicate) distinct.push(candidate);
+    if (isDistinct(candidate, distinct, minDistanceKm)) distinct.push(candidate);
   }
   return distinct;
 }
+
+type AnyVerdict = Verdict | 'pending' | 'doubtful';
 
 /**
  * A perspective's verdict over all addresses. `doubtful`: it can no longer match, but what is missing may still
  * show a mismatch.
  */
-function verdictOf(name: string, judgements: Judgements): Verdict | 'pending' | 'doubtful' {
+function verdictOf(name: string, judgements: Judgements): AnyVerdict {
   let inconclusive = false;
   let pending = false;
   for (const ofAddress of judgements) {
@@ -129,48 +139,57 @@ export type Judgements = readonly ReadonlyMap<string, Judgement>[];
  * @param asked every perspective asked, in the order drawn
  * @param judgements at least one address
  */
-export function evaluateQuorum(
+export const evaluateQuorum = (
   policy: QuorumPolicy,
   asked: readonly Perspective[],
   judgements: Judgements,
-): QuorumResult {
+): QuorumResult => quorumAmong(policy, asked)(judgements);
+
+/** `evaluateQuorum` for perspectives that are judged again with each answer: who counts is found out once. */
+export function quorumAmong(
+  policy: QuorumPolicy,
+  asked: readonly Perspective[],
+): (judgements: Judgements) => QuorumResult {
   const counted = distinctPerspectives(asked, policy.minDistanceKm);
+  const names = counted.map(({ name }) => name);
   const required = Math.max(counted.length - allowedNonCorroborations(counted.length), 1);
-  const verdicts = counted.map(({ name }) => verdictOf(name, judgements));
-  const by = (wanted: ReturnType<typeof verdictOf>) => counted.filter((_, i) => verdicts[i] === wanted);
-  const matches = by('match');
-  const mismatches = by('mismatch');
-  const inconclusive = by('inconclusive');
-  const pending = by('pending');
-  const doubtful = by('doubtful');
-  const missing = pending.length + doubtful.length;
 
-  const regions = (some: readonly Perspective[]) => new Set(some.map(({ rir }) => rir)).size;
-  const networks = (some: readonly Perspective[]) => new Set(some.map(({ asn }) => asn)).size;
-  const enough = (matching: readonly Perspective[]) =>
-    counted.length >= policy.perspectives &&
-    matching.length >= required &&
-    regions(matching) >= policy.minRegions &&
-    networks(matching) >= policy.minNetworks;
+  return (judgements) => {
+    const verdicts = names.map((name) => verdictOf(name, judgements));
+    const some = (...wanted: readonly AnyVerdict[]) =>
+      counted.filter((_, i) => wanted.includes(verdicts[i]!));
+    const count = (wanted: AnyVerdict) => verdicts.reduce((sum, one) => sum + (one === wanted ? 1 : 0), 0);
+    const enough = (matching: readonly Perspective[]) =>
+      counted.length >= policy.perspectives &&
+      matching.length >= required &&
+      regionsOf(matching) >= policy.minRegions &&
+      networksOf(matching) >= policy.minNetworks;
 
-  const outcome = ((): Outcome => {
-    if (enough(matches)) return 'corroborated';
-    const others = [...matches, ...inconclusive, ...doubtful, ...pending];
-    if (mismatches.length > 0 && !enough(others)) return 'mismatch';
-    const hopeless = !enough([...matches, ...pending]);
-    const mayStillMismatch = missing > 0 && !enough([...matches, ...inconclusive]);
-    return hopeless && !mayStillMismatch ? 'inconclusive' : 'pending';
-  })();
+    const matches = some('match');
+    const mismatches = count('mismatch');
+    const pending = count('pending') + count('doubtful');
 
-  return {
-    outcome,
-    counted: counted.map(({ name }) => name),
-    required,
-    matches: matches.length,
-    mismatches: mismatches.length,
-    inconclusive: inconclusive.length,
-    pending: missing,
-    regions: regions(matches),
-    networks: networks(matches),
+    const outcome = ((): Outcome => {
+      if (enough(matches)) return 'corroborated';
+      if (mismatches > 0 && !enough(some('match', 'inconclusive', 'doubtful', 'pending'))) return 'mismatch';
+      const hopeless = !enough(some('match', 'pending'));
+      const mayStillMismatch = pending > 0 && !enough(some('match', 'inconclusive'));
+      return hopeless && !mayStillMismatch ? 'inconclusive' : 'pending';
+    })();
+
+    return {
+      outcome,
+      counted: names,
+      required,
+      matches: matches.length,
+      mismatches,
+      inconclusive: count('inconclusive'),
+      pending,
+      regions: regionsOf(matches),
+      networks: networksOf(matches),
+    };
   };
 }
+
+const regionsOf = (some: readonly Perspective[]) => new Set(some.map(({ rir }) => rir)).size;
+const networksOf = (some: readonly Perspective[]) => new Set(some.map(({ asn }) => asn)).size;

@@ -48,10 +48,21 @@ export function integer(value: number | bigint, tag: number = tags.integer): Uin
     throw new PkiError('malformed', `not an integer: ${value}`);
   }
   if (value < 0) throw new PkiError('malformed', `negative: ${value}`);
-  if (value < 0x80) return Uint8Array.of(tag, 1, Number(value));
+  if (value <= Number.MAX_SAFE_INTEGER) return smallInteger(Number(value), tag);
   const hex = value.toString(16);
   const bytes = Buffer.from(hex.length % 2 === 1 ? `0${hex}` : hex, 'hex');
   return bytes[0]! < 0x80 ? tlv(tag, bytes) : tlv(tag, Uint8Array.of(0), bytes);
+}
+
+function smallInteger(value: number, tag: number): Uint8Array {
+  let octets = 1;
+  // The topmost bit is the sign's.
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x100)) octets++;
+  const out = new Uint8Array(2 + octets);
+  out[0] = tag;
+  out[1] = octets;
+  for (let i = octets, rest = value; i > 0; i--, rest = Math.floor(rest / 0x100)) out[1 + i] = rest % 0x100;
+  return out;
 }
 
 /** A non-negative INTEGER from big-endian bytes, such as a serial number. */
@@ -79,28 +90,40 @@ export function oid(dotted: string): Uint8Array {
   return tlv(tags.oid, Uint8Array.from(bytes));
 }
 
-const digits = (value: number, width: number) => String(value).padStart(width, '0');
+const zero = 0x30;
 
-function compact(date: Date): string {
-  return (
-    digits(date.getUTCMonth() + 1, 2) +
-    digits(date.getUTCDate(), 2) +
-    digits(date.getUTCHours(), 2) +
-    digits(date.getUTCMinutes(), 2) +
-    digits(date.getUTCSeconds(), 2)
-  );
+/** `YYYYMMDDHHMMSSZ`, or without the century, as the value of a time. */
+function timeOctets(tag: number, date: Date, yearDigits: 2 | 4): Uint8Array {
+  const out = new Uint8Array(2 + yearDigits + 11);
+  out[0] = tag;
+  out[1] = out.length - 2;
+  let at = 2;
+  const put = (value: number, digits: number) => {
+    for (let i = digits - 1, rest = value; i >= 0; i--, rest = Math.trunc(rest / 10)) {
+      out[at + i] = zero + (rest % 10);
+    }
+    at += digits;
+  };
+  put(date.getUTCFullYear(), yearDigits);
+  put(date.getUTCMonth() + 1, 2);
+  put(date.getUTCDate(), 2);
+  put(date.getUTCHours(), 2);
+  put(date.getUTCMinutes(), 2);
+  put(date.getUTCSeconds(), 2);
+  out[at] = 'Z'.charCodeAt(0);
+  return out;
 }
 
 /** Whole seconds, UTC; a fraction is cut off (RFC 5280 section 4.1.2.5.2). */
 export function generalizedTime(date: Date): Uint8Array {
   const year = date.getUTCFullYear();
   if (!(year >= 0 && year <= 9999)) throw new PkiError('malformed', 'year out of range');
-  return tlv(tags.generalizedTime, text.encode(`${digits(year, 4)}${compact(date)}Z`));
+  return timeOctets(tags.generalizedTime, date, 4);
 }
 
 /** UTCTime until 2049, GeneralizedTime from 2050 (RFC 5280 section 4.1.2.5, RFC 5652 section 11.3). */
 export function time(date: Date): Uint8Array {
   const year = date.getUTCFullYear();
   if (year < 1950 || year > 2049) return generalizedTime(date);
-  return tlv(tags.utcTime, text.encode(`${digits(year % 100, 2)}${compact(date)}Z`));
+  return timeOctets(tags.utcTime, date, 2);
 }

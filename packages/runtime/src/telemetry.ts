@@ -1,7 +1,6 @@
 /** Traces and metrics: OpenTelemetry inside, OTLP and Prometheus outside. Contexts are passed on by hand. */
 import {
   type Context,
-  type Counter,
   type Histogram,
   type Meter,
   ROOT_CONTEXT,
@@ -91,8 +90,18 @@ export class Telemetry {
   }
 
   counter<Label extends string>(name: string, description: string): Count<Label> {
-    const counter: Counter = this.#meter.createCounter(`mecai.${name}`, { description });
-    return (labels, by = 1) => counter.add(by, labels);
+    // Summed up here, which costs a tenth of what the SDK takes for each count; a process has few labels.
+    const sums = new Map<string, { readonly labels: Readonly<Record<Label, string>>; sum: number }>();
+    this.#meter.createObservableCounter(`mecai.${name}`, { description }).addCallback((result) => {
+      for (const { labels, sum } of sums.values()) result.observe(sum, labels);
+    });
+    return (labels, by = 1) => {
+      const names = (Object.keys(labels) as Label[]).toSorted();
+      const key = names.map((label) => `${label}\0${labels[label]}`).join('\0');
+      const known = sums.get(key);
+      if (known) known.sum += by;
+      else sums.set(key, { labels, sum: by });
+    };
   }
 
   /** Durations, told in milliseconds, exported in seconds. */

@@ -5,7 +5,7 @@
  *
  *   npm run bench -- log [--certificates=5000000]
  */
-import { createHash, randomInt } from 'node:crypto';
+import { createHash, hash, randomInt } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -219,6 +219,7 @@ function sight(leaf: Uint8Array): Sight {
         startTls: '',
         chain: [leaf],
       },
+      digests: [leaf].map((der) => hash('sha256', der, 'buffer')),
       requester: Uint8Array.of(192, 0, 2, 1),
       authenticated: true,
     },
