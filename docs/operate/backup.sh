@@ -1,6 +1,6 @@
 #!/bin/sh
-# backup.sh <postgres URL> <signer.json> <audit log> <directory>: the database and an audit log, all its segments, in a new
-# folder of the directory named after the time. Whole or not at all.
+# backup.sh <postgres URL, or file of SQLite> <signer.json> <audit log> <directory>: the database and an audit log, all its
+# segments, in a new folder of the directory named after the time. Whole or not at all.
 set -eu
 umask 077
 database=$1
@@ -8,7 +8,10 @@ signer=$2
 audit=$3
 to=$4/$(date -u +%Y%m%dT%H%M%SZ)
 mkdir -p "$to.part"
-pg_dump --format=custom --no-owner --file="$to.part/mecai.dump" "$database"
+case $database in
+  postgres*://*) pg_dump --format=custom --no-owner --file="$to.part/mecai.dump" "$database" ;;
+  *) sqlite3 -readonly "$database" ".timeout 10000" "vacuum into '$to.part/mecai.dump'" ;;
+esac
 # The signer may be writing: what follows the last line end was not acknowledged yet. A new segment in between would tear
 # the log apart: then once more.
 while :; do

@@ -1,34 +1,18 @@
 /** Runbooks of what happens to a network: databases down, a flood of requests, an HSM that is gone. All parts are real. */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { Agent } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
 import { startClickHouse } from '@mecai/analytics/clickhouse-server';
-import { ClientError, type RequestOptions, requestVoucher } from '@mecai/client';
 import { openDatabase } from '@mecai/database';
 import { type PostgresServer, startPostgres } from '@mecai/database/postgres-server';
 import { inboxPrefix, streams } from '@mecai/proto';
 import { freePort } from '@mecai/test/free-port';
-import {
-  type Endpoint,
-  type Network,
-  serverCertificate,
-  startNetwork,
-  tlsServer,
-  vaCertificate,
-} from '@mecai/test/network';
-import type { ChainResult, TbsVoucherRequest } from '@mecai/voucher';
+import { type Network, startNetwork, vaCertificate } from '@mecai/test/network';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { type Answer, Requester, type Site, inParallel } from './testing/requester.ts';
 import { Runbooks } from './testing/runbooks.ts';
-
-interface Site {
-  readonly endpoint: Endpoint;
-  readonly request: TbsVoucherRequest;
-  readonly key: RequestOptions['keys'];
-}
 
 const generous = { perMinute: 1_000_000, burst: 1_000_000 };
 const patience = { timeout: 90_000, interval: 100 };
@@ -38,7 +22,9 @@ let databaseConfig: Awaited<ReturnType<PostgresServer['fresh']>>;
 let clickhouse: Awaited<ReturnType<typeof startClickHouse>>;
 let network: Network;
 let runbooks: Runbooks;
+let requester: Requester;
 let site: Site;
+const ask: Requester['ask'] = (...args) => requester.ask(...args);
 
 beforeAll(async () => {
   const directory = mkdtempSync(join(tmpdir(), 'mecai-trouble-'));
@@ -67,67 +53,13 @@ beforeAll(async () => {
     COORDINATOR: network.coordinator.ready['admin']!,
     SINK: network.analytics!.ready['admin']!,
   });
-  site = await open('www.example.test');
+  requester = new Requester(network);
+  stops.push(() => requester.close());
+  site = await requester.open('www.example.test');
 }, 180_000);
 afterAll(async () => {
   for (const stop of stops.toReversed()) await stop();
 }, 60_000);
-
-async function open(serverName: string): Promise<Site> {
-  const { webIntermediate } = network.pki;
-  const leaf = serverCertificate(webIntermediate, { dns: [serverName] });
-  const endpoint = await tlsServer([leaf, webIntermediate], '127.0.0.80');
-  stops.push(() => endpoint.close());
-  const ipv4 = Uint8Array.of(127, 0, 0, 80);
-  const chains = [[leaf.der, webIntermediate.der]];
-  return { endpoint, request: { ipv4, port: endpoint.port, serverName, chains }, key: [leaf.privateKey] };
-}
-
-interface Answer {
-  readonly status: ChainResult['status'] | 'no-answer';
-  readonly result?: ChainResult;
-  readonly milliseconds: number;
-}
-
-let asked = 0;
-const stranger = (i: number) => `127.1.${(i >> 7) & 127}.${(i & 127) + 1}`;
-
-/** @param from the requester's address; by default one that has not asked before */
-async function ask(
-  { request }: Site,
-  from = stranger(asked++),
-  keys?: RequestOptions['keys'],
-): Promise<Answer> {
-  const ca = readFileSync(network.files.httpsCa, 'utf8');
-  const agent = new Agent({ ca, localAddress: from });
-  const began = performance.now();
-  const took = () => performance.now() - began;
-  try {
-    const { results } = await requestVoucher(network.vrpUrl, request, {
-      agent,
-      timeoutMs: 60_000,
-      ...(keys && { keys }),
-    });
-    const [result] = results;
-    return { status: result!.status, result: result!, milliseconds: took() };
-  } catch (error) {
-    if (!(error instanceof ClientError)) throw error;
-    return { status: 'no-answer', milliseconds: took() };
-  } finally {
-    agent.destroy();
-  }
-}
-
-/** So many at the same time, until all are done. */
-async function inParallel<T>(workers: number, count: number, act: (i: number) => Promise<T>): Promise<T[]> {
-  const done: T[] = [];
-  let next = 0;
-  const work = async () => {
-    for (let i = next++; i < count; i = next++) done.push(await act(i));
-  };
-  await Promise.all(Array.from({ length: workers }, work));
-  return done;
-}
 
 const untilIssued = (one = site) =>
   expect.poll(async () => (await ask(one)).status, { ...patience, interval: 200 }).toBe('issued');
@@ -144,7 +76,7 @@ describe('Postgres down', () => {
     expect((await runbooks.run(watch)).out).toContain('"ready":true');
     await untilIssued();
     // First sights, each a commit, while it dies.
-    const sites = await inParallel(4, 12, (i) => open(`www.name-${i}.test`));
+    const sites = await inParallel(4, 12, (i) => requester.open(`www.name-${i}.test`));
     const answers: (Answer & { readonly name: string })[] = [];
     const asking = inParallel(3, sites.length, async (i) => {
       const one = sites[i]!;

@@ -89,9 +89,9 @@ export const natsPermissions = {
     subscribe: [subjects.agentStatus('*'), inbox(token(name))],
   }),
 
-  /** Administers the streams and reads everything; cannot ask, answer or decide. */
+  /** Administers the streams, saves and restores them, and reads everything; cannot ask, answer or decide. */
   operator: {
-    publish: ['$JS.API.>'],
+    publish: ['$JS.API.>', '$JS.SNAPSHOT.>'],
     subscribe: ['mecai.>', '$JS.EVENT.ADVISORY.>', inbox('operator')],
   } satisfies NatsPermissions as NatsPermissions,
 } as const;

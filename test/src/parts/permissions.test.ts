@@ -85,6 +85,8 @@ const everywhere = [
   ),
   ...product(['$JS.ACK'], streams, ['sink', 'sink2'], ['1.1.1.1.0']),
   ...product(['$JS.FC'], streams, ['sink', 'x']),
+  // Of a stream that is saved and one that is restored.
+  ...product(['$JS.SNAPSHOT'], ['ACK', 'RESTORE'], streams, ['x']),
   '$JS.EVENT.ADVISORY.API',
   '$KV.bucket.key',
   '$SYS.REQ.SERVER.PING',
@@ -149,7 +151,7 @@ const expected: Readonly<Record<Role, { readonly publish: RegExp; readonly subsc
     subscribe: /^(mecai\.agent\.(lima|oslo|\*)|_INBOX\.campaigns\.x)$/,
   },
   operator: {
-    publish: /^\$JS\.API\./,
+    publish: /^\$JS\.(API|SNAPSHOT)\./,
     subscribe: /^(mecai\..*|\$JS\.EVENT\.ADVISORY\.(>|API)|_INBOX\.operator\.x)$/,
   },
 };

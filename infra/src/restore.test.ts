@@ -1,0 +1,292 @@
+/** All that is kept, backed up while requests come in, destroyed, and restored as docs/operate/backup-and-restore.md says. */
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { openDatabase } from '@mecai/database';
+import { type PostgresServer, startPostgres } from '@mecai/database/postgres-server';
+import { inboxPrefix, streams } from '@mecai/proto';
+import { freePort } from '@mecai/test/free-port';
+import { type Network, startNetwork } from '@mecai/test/network';
+import { parseSignedVoucher } from '@mecai/voucher';
+import { jetstream } from '@nats-io/jetstream';
+import { type Msg, type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Requester, type Site, inParallel } from './testing/requester.ts';
+import { Runbooks } from './testing/runbooks.ts';
+import { backUpStream, restoreStream } from './testing/stream-backup.ts';
+
+const patience = { timeout: 90_000, interval: 200 };
+const generous = { perMinute: 1_000_000, burst: 1_000_000 };
+const kept = [streams.observations.name, streams.records.name];
+const stops: (() => unknown)[] = [];
+let postgres: PostgresServer;
+let databaseConfig: Awaited<ReturnType<PostgresServer['fresh']>>;
+let network: Network;
+let runbooks: Runbooks;
+let requester: Requester;
+
+beforeAll(async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'mecai-restore-'));
+  stops.push(() => rmSync(directory, { recursive: true, force: true }));
+  postgres = await startPostgres();
+  stops.push(() => postgres.stop());
+  databaseConfig = await postgres.fresh();
+  if (databaseConfig.engine !== 'postgres') throw new TypeError('not Postgres');
+  network = await startNetwork({
+    directory,
+    agentProcesses: 1,
+    analytics: { redeliverMs: 2_000 },
+    signer: { listen: `127.0.0.1:${await freePort()}`, draws: { perEndpoint: 100_000 } },
+    coordinator: {
+      listen: `127.0.0.1:${await freePort()}`,
+      database: databaseConfig,
+      probe: { timeoutMs: 8_000, graceMs: 2_000 },
+      limits: { target: generous },
+    },
+  });
+  stops.push(() => network.stop());
+  runbooks = new Runbooks(network, {
+    DATABASE: databaseConfig.url,
+    PGPASSWORD: readFileSync(databaseConfig.passwordFile!, 'utf8').trim(),
+  });
+  requester = new Requester(network);
+  stops.push(() => requester.close());
+}, 180_000);
+afterAll(async () => {
+  for (const stop of stops.toReversed()) await stop();
+}, 60_000);
+
+const as = (name: string) =>
+  connect({
+    servers: network.nats.url,
+    authenticator: nkeyAuthenticator(readFileSync(runbooks.at(`${name}.nk`))),
+    inboxPrefix: inboxPrefix(name),
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 100,
+  });
+
+/** Vouchers that were handed out: SHA-256 of their content, and of whom. */
+interface Acknowledged {
+  readonly content: string;
+  readonly serverName: string;
+}
+
+/** Requests about one server after another, each never seen before, until told to stop. */
+class Flow {
+  readonly acknowledged: Acknowledged[] = [];
+  readonly #done: Promise<unknown>;
+  #stopping = false;
+
+  constructor(sites: readonly Site[]) {
+    this.#done = inParallel(3, Number.POSITIVE_INFINITY, (i) => this.#one(sites[i % sites.length]!));
+  }
+
+  async more(count: number): Promise<void> {
+    const wanted = this.acknowledged.length + count;
+    await expect.poll(() => this.acknowledged.length, patience).toBeGreaterThanOrEqual(wanted);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#done.catch((error: unknown) => {
+      if (error !== over) throw error;
+    });
+  }
+
+  async #one(site: Site): Promise<void> {
+    if (this.#stopping) throw over;
+    const { result } = await requester.ask(site);
+    if (!result?.voucher) return;
+    const { contentHash } = parseSignedVoucher(result.voucher);
+    this.acknowledged.push({
+      content: Buffer.from(contentHash).toString('hex'),
+      serverName: site.request.serverName,
+    });
+  }
+}
+const over = new Error('over');
+
+interface AuditRecord {
+  readonly event: string;
+  readonly sequence: number;
+  readonly content?: string;
+  readonly nonce?: string;
+}
+const auditRecords = () =>
+  readFileSync(runbooks.at('audit.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as AuditRecord);
+
+/** Numbers in the one row that is asked for. */
+async function numbers(query: string): Promise<number[]> {
+  const response = await fetch(`${network.analytics!.ready['api']}/api/v1/sql`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${network.token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ query, format: 'csv' }),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(text);
+  return text
+    .trimEnd()
+    .split('\n')
+    .at(-1)!
+    .split(',')
+    .map((one) => Number(one.replaceAll('"', '')));
+}
+
+const ready = async (url: string | undefined) => (await fetch(`${url}/readyz`).catch(() => undefined))?.ok;
+
+it('what was acknowledged before the backup is there again, once each, and everything goes on', async () => {
+  const [backup] = runbooks.blocks('backup-and-restore');
+  const sites = await inParallel(4, 20, (i) => requester.open(`www.name-${i}.test`));
+  let nats: NatsConnection = await as('operator');
+  // One observation as its agent sent it, to be offered again afterwards.
+  const sent = Promise.withResolvers<Msg>();
+  nats.subscribe('mecai.observation.frankfurt.*', {
+    max: 1,
+    callback: (error, message) => (error ? sent.reject(error) : sent.resolve(message)),
+  });
+  await nats.flush();
+  const flow = new Flow(sites);
+  const observation = await sent.promise;
+  await flow.more(25);
+
+  // While requests go on: analytics rests, and what it does not take waits in the streams.
+  await network.analytics!.stop();
+  await flow.more(8);
+  const before = [...flow.acknowledged];
+  cpSync(runbooks.at('analytics'), runbooks.at('saved/analytics'), { recursive: true });
+  for (const stream of kept)
+    await backUpStream(nats, inboxPrefix('operator'), stream, runbooks.at('saved/streams'));
+  const made = await runbooks.run(backup);
+  expect([made.code, made.err]).toEqual([0, '']);
+  await network.analytics!.restart();
+  await flow.more(10);
+  await flow.stop();
+
+  // Everything is gone: no chance to write anything down.
+  await nats.close();
+  for (const process of [network.coordinator, network.signer, network.analytics!])
+    await process.signal('SIGKILL');
+  network.nats.kill();
+  await postgres.kill();
+  for (const lost of ['nats/store', 'analytics', 'audit.jsonl', 'audit.jsonl.crls', 'audit.jsonl.lock'])
+    rmSync(runbooks.at(lost), { recursive: true, force: true });
+
+  await network.nats.restart();
+  nats = await as('operator');
+  stops.push(() => nats.close());
+  for (const stream of kept) await restoreStream(nats, stream, runbooks.at('saved/streams'));
+  cpSync(runbooks.at('saved/analytics'), runbooks.at('analytics'), { recursive: true });
+  const [newest = ''] = readdirSync(runbooks.at('backups')).filter((name) => /^\d{8}T/.test(name));
+  const from = runbooks.at(`backups/${newest}`);
+  await postgres.restart();
+  const restored = await runbooks.run(
+    `psql -q "$SERVER" -c "drop database $NAME" -c "create database $NAME"
+     pg_restore --exit-on-error --single-transaction --no-owner --dbname="$DATABASE" "$FROM/mecai.dump"`,
+    {
+      SERVER: urlOf('postgres'),
+      NAME: new URL(urlOf()).pathname.slice(1),
+      FROM: from,
+    },
+  );
+  expect([restored.code, restored.err]).toEqual([0, '']);
+  cpSync(join(from, 'audit.jsonl'), runbooks.at('audit.jsonl'));
+  for (const process of [network.signer, network.analytics!, network.coordinator]) await process.restart();
+  await expect.poll(() => ready(network.coordinator.ready['admin']), patience).toBe(true);
+
+  // The signer's log goes on where the backup ended, and nothing in front of that has changed.
+  const last = readFileSync(join(from, 'audit.jsonl'), 'utf8').trimEnd().split('\n').length;
+  await expect.poll(async () => (await requester.ask(sites[0]!)).status, patience).toBe('issued');
+  const [, noted = ''] = /SHA-256 ([0-9a-f]{64})/.exec(readFileSync(join(from, 'audit.txt'), 'utf8')) ?? [];
+  const chain = await runbooks.run('mecai-signer verify-audit-log --config "$CONFIG" --noted "$NOTED"', {
+    CONFIG: runbooks.at('signer.json'),
+    NOTED: noted,
+  });
+  expect([chain.code, chain.out]).toEqual([0, expect.stringContaining('the chain holds')]);
+  expect(auditRecords().length).toBeGreaterThan(last);
+  const issued = new Map(
+    auditRecords()
+      .filter(({ event }) => event === 'issued')
+      .map(({ content, nonce }) => [content!, nonce!]),
+  );
+  expect(before.filter(({ content }) => !issued.has(content))).toEqual([]);
+
+  // The certificate log: one first sight of each.
+  const database = await openDatabase(databaseConfig, Math.random);
+  const names = await database.query(
+    `select n.name, count(*) as sights from certificate_event e join certificate_name n on n.sha256 = e.sha256
+      where kind = 'first-sight' group by n.name`,
+    [],
+  );
+  await database.close();
+  const sights = new Map(names.map(({ name, sights: count }) => [String(name), Number(count)]));
+  expect(new Set(before.map(({ serverName }) => sights.get(serverName)))).toEqual(new Set([1]));
+
+  // Analytics: each voucher, and each observation of its agents, once; what waited in the streams is stored.
+  const nonces = before.map(({ content }) => `'${issued.get(content)}'`).join();
+  const contents = before.map(({ content }) => `'${content}'`).join();
+  const stored = async () => {
+    const [vouchers] = await numbers(`select uniqExact(id) from vouchers where id in (${contents})`);
+    const [rows = 0, once = 0, drawn] = await numbers(
+      `select count(), uniqExact(nonce, agent), uniqExact(nonce) from observations where nonce in (${nonces})`,
+    );
+    return { vouchers, nonces: drawn, twice: rows - once, enough: rows >= 4 * before.length };
+  };
+  const whole = { vouchers: before.length, nonces: before.length, twice: 0, enough: true };
+  await expect.poll(stored, patience).toEqual(whole);
+
+  // An observation that is offered again, since its agent never heard that it was taken: not stored twice.
+  const agent = await as('frankfurt');
+  stops.push(() => agent.close());
+  const id = observation.headers!.get('Nats-Msg-Id');
+  await jetstream(agent).publish(observation.subject, observation.data, { msgID: `${id}-later` });
+  await jetstream(agent).publish(observation.subject, observation.data, { msgID: id });
+  const sink = network.analytics!.ready['admin']!;
+  await expect
+    .poll(async () => {
+      const text = await (await fetch(`${sink}/metrics`)).text();
+      return text.match(/^mecai_analytics_(behind|under_way)\{.*\} (?!0$).*$/gm);
+    }, patience)
+    .toBeNull();
+  expect(await stored()).toEqual(whole);
+  console.log(`${before.length} vouchers acknowledged before the backup, all of them whole afterwards`);
+}, 300_000);
+
+it('the embedded database is saved while it is written to', async () => {
+  const [backup, drill] = runbooks.blocks('backup-and-restore');
+  const file = runbooks.at('embedded.sqlite');
+  const database = await openDatabase({ engine: 'sqlite', file }, Math.random);
+  await database.query('create table certificate (n integer primary key)', []);
+  let written = 0;
+  const writing = new AbortController();
+  const writer = (async () => {
+    for (; !writing.signal.aborted; await setImmediate())
+      await database.query('insert into certificate values ($1)', [++written]);
+  })();
+  await expect.poll(() => written, patience).toBeGreaterThan(100);
+  const before = written - 1;
+  const made = await runbooks.run(backup?.replace(runbooks.at('backups'), runbooks.at('embedded')), {
+    DATABASE: file,
+  });
+  expect([made.code, made.err]).toEqual([0, '']);
+  const during = written;
+  writing.abort();
+  await writer;
+  await database.close();
+  expect(during).toBeGreaterThan(before);
+  const restored = await runbooks.run(drill?.replace(runbooks.at('backups'), runbooks.at('embedded')), {
+    DRILL_SERVER: 'sqlite',
+  });
+  expect([restored.code, restored.err]).toEqual([0, '']);
+  expect(Number(/^certificate (\d+)$/m.exec(restored.out)?.[1])).toBeGreaterThanOrEqual(before);
+  expect(restored.out).toContain('the chain holds');
+}, 120_000);
+
+/** Of the database, or of another on the same server. */
+function urlOf(name?: string): string {
+  if (databaseConfig.engine !== 'postgres') throw new TypeError('not Postgres');
+  return name === undefined ? databaseConfig.url : databaseConfig.url.replace(/\/[^/]+$/, `/${name}`);
+}
