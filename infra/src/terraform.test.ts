@@ -11,6 +11,7 @@ import { parse as parseYaml } from 'yaml';
 import { filesBelow, infra, repository } from './testing/files.ts';
 import type { Value } from './testing/hcl-functions.ts';
 import { HclModule } from './testing/hcl-module.ts';
+import { complaints } from './testing/provider-schema.ts';
 import { readConfig, type units } from './testing/unit.ts';
 
 const files = filesBelow('infra/terraform', /\.(tf|tftest\.hcl)$/);
@@ -72,6 +73,31 @@ describe('files', () => {
       }
     },
   );
+
+  it.each(files.filter((file) => file.endsWith('.tf')))(
+    '%s says nothing that a provider does not know',
+    async (file) => {
+      expect(await complaints(basename(file), read(file))).toEqual([]);
+    },
+  );
+
+  it('would be found to be misspelt', async () => {
+    const file = 'infra/terraform/modules/instance-aws/main.tf';
+    const said = (from: string, to: string) => {
+      expect(read(file)).toContain(from);
+      return complaints('main.tf', read(file).replaceAll(from, to));
+    };
+    expect(await said('http_tokens', 'http_token')).toEqual([
+      expect.stringMatching(/metadata_options: http_token is not known$/),
+    ]);
+    expect(await said('assume_role_policy', 'assume_policy')).toEqual([
+      'aws_iam_role.own: assume_policy is not known',
+      'aws_iam_role.own: assume_role_policy is missing',
+    ]);
+    expect(await said('aws_iam_role.own.id', 'aws_iam_role.own.identity')).toEqual([
+      'aws_iam_role.own.identity: there is no such attribute',
+    ]);
+  });
 
   it('hold no secret: names of secrets only, and no value in the state', () => {
     for (const file of files) {
