@@ -33,6 +33,7 @@ export interface Context {
   readonly fail: (error: unknown) => void;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  readonly randomUUID: () => string;
 }
 
 /** How long a stop waits for what is under way to be stored. */
@@ -46,7 +47,7 @@ const drainMs = 10_000;
  */
 export async function startAnalytics(
   settings: Settings<AnalyticsConfig>,
-  { log, fail, now }: Context,
+  { log, fail, now, randomUUID }: Context,
 ): Promise<Running> {
   const config = settings.current;
   const { name } = config.nats;
@@ -64,6 +65,8 @@ export async function startAnalytics(
       retentionDays: config.retentionDays,
       ratesRetentionDays: config.ratesRetentionDays,
       insertMs: config.redeliverMs / 2,
+      // Who has lost it knows less than the store: it starts anew.
+      lease: { holder: randomUUID(), lost: fail },
     },
     { log, signal: givingUp.signal },
   );
@@ -130,7 +133,9 @@ export async function startAnalytics(
     missing: () => [
       ...(stopping.signal.aborted ? ['stopping'] : []),
       ...(writer.store ? [] : ['store']),
-      ...(followers.observations.following && followers.records.following ? [] : ['nats']),
+      ...(Object.values(followers).every(({ following }) => following || (writer.held && nats))
+        ? []
+        : ['nats']),
     ],
     store: () => writer.store,
     status: async () => ({

@@ -33,6 +33,8 @@ export const configSchema = z.strictObject({
         .string()
         .regex(/^[a-z][a-z0-9_]{0,62}$/, 'lower-case letters, digits and _')
         .default('mecai'),
+      /** Of several processes with one database one writes; silent for this long, in milliseconds, it is replaced. */
+      leaseMs: z.int().min(500).max(600_000).default(10_000),
       /** Tables are replicated over this cluster (one shard); absent: one server. */
       cluster: z
         .strictObject({ name: z.string().regex(/^[A-Za-z0-9_.-]{1,63}$/, 'letters, digits, _ . -') })
@@ -42,7 +44,7 @@ export const configSchema = z.strictObject({
   batch: z
     .strictObject({
       /** Rows stored at once, at most. Twice as many messages may be under way. */
-      rows: z.int().min(1).max(100_000).default(20_000),
+      rows: z.int().min(1).max(100_000).default(50_000),
       /** Milliseconds a row waits for others. */
       ms: z.int().min(1).max(10_000).default(250),
     })

@@ -1,6 +1,8 @@
 export type AnalyticsErrorCode =
   /** The store cannot be reached or opened; it may come back by itself. */
   | 'store-absent'
+  /** Another process writes into it, or the directory cannot be opened: there is one that writes at a time. */
+  | 'store-held'
   /** The tables were made by a later version of this program. */
   | 'newer-schema'
   /** A query of a user does what no query may. */

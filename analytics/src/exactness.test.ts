@@ -103,7 +103,7 @@ it('waits for a store that another process holds, and loses nothing meanwhile', 
   await second.until<{ missing: string[] }>('/readyz', ({ missing }) => missing.length === 1);
   expect(await second.get('/readyz')).toEqual({ ready: false, missing: ['store'] });
   expect(await second.get('/counts')).toMatchObject({ status: 503 });
-  // Handed to either: the one without a store keeps what it took until it has one.
+  // The one without the store leaves them to the other.
   await many(100, 300, bed.publishObservation);
   await holder.stop();
   await second.until('/readyz', (_, code) => code === 200);

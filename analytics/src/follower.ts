@@ -10,10 +10,13 @@ import {
   type JsMsg,
 } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { Acknowledgements } from './acknowledgements.ts';
 import { Batcher } from './batcher.ts';
 import { bury } from './dead-letters.ts';
 import type { Arrival } from './arrival.ts';
-import type { Read } from './rows.ts';
+import { parseDelivery } from './delivery.ts';
+import type { PackedObservations } from './packed-observations.ts';
+import type { Fault, Read } from './rows.ts';
 import type { Candidate, Writer } from './writer.ts';
 
 export interface FollowerOptions {
@@ -47,11 +50,11 @@ export interface FollowerStatus {
 
 /** What goes wrong while dead letters are put aside is tried again after this long. */
 const retryMs = 500;
+/** How often it is looked whether another process still has the store. */
+const heldMs = 100;
 /** How often the limit of messages under way is looked after. */
 const roomMs = 5000;
 const consumerNotFound = 10014;
-/** Ack of JetStream's protocol. */
-const acknowledgement = '+ACK';
 
 /** A stream as created once; one of the same name may follow it. */
 interface Incarnation {
@@ -63,15 +66,26 @@ interface Incarnation {
   readonly underWay: Map<number, number>;
 }
 
-interface Item {
-  /** Where its acknowledgement goes. */
-  readonly reply: string;
-  /** Only of what is put aside: what waits for the store in thousands is kept small. */
-  readonly message?: JsMsg;
-  readonly sequence: number;
-  readonly redelivered: boolean;
-  readonly read: Read;
-  readonly incarnation: Incarnation;
+/** Messages that are stored, and then acknowledged, together. */
+class Batch {
+  /** Of all of them. */
+  incarnation: Incarnation | undefined;
+  readonly packed: PackedObservations;
+  readonly candidates: Candidate[] = [];
+  readonly aside: { readonly message: JsMsg; readonly fault: Fault }[] = [];
+  readonly acknowledgements = new Acknowledgements();
+  readonly sequences: number[] = [];
+  /** Observations that memory tells to be stored already. */
+  repeated = 0;
+  newestAt = 0;
+
+  constructor(packed: PackedObservations) {
+    this.packed = packed;
+  }
+
+  get size(): number {
+    return this.sequences.length;
+  }
 }
 
 /**
@@ -80,7 +94,7 @@ interface Item {
  */
 export class Follower {
   readonly #options: FollowerOptions;
-  readonly #batcher: Batcher<Item>;
+  readonly #batcher: Batcher<Batch>;
   #incarnation: Incarnation = { name: '', underWay: new Map() };
   #underWay = 0;
   readonly #drained: Promise<void>;
@@ -96,7 +110,12 @@ export class Follower {
 
   constructor(options: FollowerOptions) {
     this.#options = options;
-    this.#batcher = new Batcher(options.batch);
+    const { batch, writer } = options;
+    this.#batcher = new Batcher(
+      batch,
+      () => new Batch(writer.pack()),
+      () => this.#behind,
+    );
     this.#drained = this.#drain();
   }
 
@@ -124,6 +143,11 @@ export class Follower {
     this.#jetstream = jetstream;
     this.#nats = nats;
     while (!signal.aborted && !nats.isClosed()) {
+      // What it took would be missing to whoever has the store.
+      if (this.#options.writer.held) {
+        await delay(heldMs, undefined, { signal }).catch(() => {});
+        continue;
+      }
       let watch: NodeJS.Timeout | undefined;
       try {
         const incarnation = await this.#ensure(manager);
@@ -163,69 +187,72 @@ export class Follower {
   }
 
   #take(message: JsMsg, incarnation: Incarnation): void {
-    const { streamSequence: sequence, timestampNanos, pending, redelivered } = message.info;
+    const reply = replyOf(message);
+    const { sequence, receivedAt, pending, redelivered } = parseDelivery(reply);
     this.#behind = pending;
     if (incarnation.underWay.has(sequence)) return;
-    const receivedAt = Math.floor(timestampNanos / 1e6);
     incarnation.underWay.set(sequence, receivedAt);
     this.#underWay++;
-    const read = this.#options.read({
-      subject: message.subject,
-      data: message.data,
-      receivedAt,
-      stream: incarnation.name,
-      sequence,
-      waiting: pending,
-    });
-    const reply = replyOf(message);
-    const aside = 'fault' in read && { message };
-    this.#batcher.push({ reply, sequence, redelivered, read, incarnation, ...aside });
+    const { subject, data } = message;
+    const stream = incarnation.name;
+    const read = this.#options.read({ subject, data, receivedAt, stream, sequence, waiting: pending });
+    if (this.#batcher.current.incarnation !== incarnation) this.#batcher.seal();
+    const batch = this.#batcher.current;
+    batch.incarnation = incarnation;
+    this.#sort(batch, read, message, redelivered);
+    if (receivedAt > batch.newestAt && 'table' in read) batch.newestAt = receivedAt;
+    batch.acknowledgements.add(reply);
+    batch.sequences.push(sequence);
+    this.#batcher.added();
   }
 
-  #leave({ incarnation, sequence }: Item): void {
-    if (incarnation.underWay.delete(sequence)) this.#underWay--;
+  #sort(batch: Batch, read: Read, message: JsMsg, redelivered: boolean): void {
+    if ('fault' in read) batch.aside.push({ message, fault: read.fault });
+    if (!('table' in read)) return;
+    const sifted =
+      read.table === 'observations'
+        ? this.#options.writer.sift({ event: read, redelivered }, batch.packed)
+        : 'doubtful';
+    if (sifted === 'doubtful') batch.candidates.push({ event: read, redelivered });
+    if (sifted === 'repeated') batch.repeated++;
+  }
+
+  #leave({ incarnation, sequences }: Batch): void {
+    for (const sequence of sequences) if (incarnation?.underWay.delete(sequence)) this.#underWay--;
   }
 
   async #drain(): Promise<void> {
     for (;;) {
-      const items = await this.#batcher.take();
-      if (items.length === 0) return;
+      const batch = await this.#batcher.take();
+      if (batch.size === 0) return;
       try {
-        await this.#settle(items);
+        await this.#settle(batch);
       } catch (error) {
         // Not acknowledged, so NATS hands it out again, to this process or the next.
-        for (const item of items) this.#leave(item);
+        this.#leave(batch);
         if (this.#stopping.signal.aborted) return;
         this.#options.fail(error);
       }
     }
   }
 
-  async #settle(items: readonly Item[]): Promise<void> {
-    const candidates: Candidate[] = [];
-    for (const { read, redelivered } of items) {
-      if ('table' in read) candidates.push({ event: read, redelivered });
-    }
-    const { stored, repeated } = await this.#options.writer.write(candidates);
-    await this.#bury(items);
-    for (const item of items) {
-      this.#nats!.publish(item.reply, acknowledgement);
-      this.#leave(item);
-    }
+  async #settle(batch: Batch): Promise<void> {
+    const { stored, repeated } = await this.#options.writer.write(batch.candidates, batch.packed);
+    await this.#bury(batch);
+    batch.acknowledgements.send(this.#nats!);
+    this.#leave(batch);
     this.#stored += stored;
-    this.#repeated += repeated;
-    const newest = candidates.reduce((latest, { event }) => Math.max(latest, event.row.received_at), 0);
-    if (newest > 0) this.#newestAt = Math.max(this.#newestAt ?? 0, newest);
+    this.#repeated += repeated + batch.repeated;
+    if (batch.newestAt > 0) this.#newestAt = Math.max(this.#newestAt ?? 0, batch.newestAt);
   }
 
   /** Put aside twice is put aside once, by the message id. */
-  async #bury(items: readonly Item[]): Promise<void> {
+  async #bury({ aside, incarnation }: Batch): Promise<void> {
     const { name, log } = this.#options;
-    for (const { message, read, incarnation } of items) {
-      if (!('fault' in read) || !message) continue;
+    for (const { message, fault } of aside) {
       for (;;) {
         try {
-          await bury(this.#jetstream!, name, message, read.fault, incarnation.name);
+          await bury(this.#jetstream!, name, message, fault, incarnation!.name);
           break;
         } catch (error) {
           log.warn(
@@ -236,7 +263,7 @@ export class Follower {
         }
       }
       this.#deadLetters++;
-      log.warn({ subject: message.subject, fault: read.fault }, 'message put aside');
+      log.warn({ subject: message.subject, fault }, 'message put aside');
     }
   }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createChdbConnection } from 'chdb/connection';
 import * as fc from 'fast-check';
 import { afterAll, expect, it } from 'vitest';
-import { type Columns, nativeBlock } from './native-block.ts';
+import { type Columns, NativeBlock } from './native-block.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'mecai-native-'));
 const engine = createChdbConnection({ path: ':memory:' });
@@ -26,16 +26,22 @@ interface Row {
 }
 
 const columns: Columns<Row> = {
-  text: 'String',
-  word: 'LowCardinality(String)',
-  list: 'Array(String)',
-  yes: 'Bool',
-  maybe: 'Nullable(UInt8)',
-  small: 'UInt16',
-  large: 'UInt32',
-  at: "DateTime64(3, 'UTC')",
-  address: 'IPv6',
+  text: ['String', (one) => one.text],
+  word: ['LowCardinality(String)', (one) => one.word],
+  list: ['Array(String)', (one) => one.list],
+  yes: ['Bool', (one) => one.yes],
+  maybe: ['Nullable(UInt8)', (one) => one.maybe],
+  small: ['UInt16', (one) => one.small],
+  large: ['UInt32', (one) => one.large],
+  at: ["DateTime64(3, 'UTC')", (one) => one.at],
+  address: ['IPv6', (one) => one.address],
 };
+
+function blockOf<R extends object>(of: Columns<R>, rows: readonly R[]): Buffer {
+  const block = new NativeBlock(of);
+  for (const one of rows) block.add(one);
+  return block.octets();
+}
 
 const text = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 60 }),
@@ -56,35 +62,44 @@ const row: fc.Arbitrary<Row> = fc.record({
   address: fc.constantFrom('::ffff:192.0.2.1', '2001:db8:0:0:0:0:0:1', '0:0:0:0:0:0:0:0'),
 });
 
+// What comes several times in a row is written from what is there.
+const repeated = fc
+  .tuple(row, fc.integer({ min: 1, max: 3 }))
+  .map(([one, n]) => Array.from({ length: n }, () => one));
+
 it('is read by the engine as the same rows', async () => {
   const file = join(directory, 'block');
   await fc.assert(
-    fc.asyncProperty(fc.array(row, { minLength: 1, maxLength: 40 }), async (rows) => {
-      writeFileSync(file, nativeBlock(columns, rows));
-      const result = await engine.chdb.queryAsync(
-        `SELECT * REPLACE (toUnixTimestamp64Milli(at) AS at) FROM file('${file}', Native)
+    fc.asyncProperty(
+      fc.array(repeated, { minLength: 1, maxLength: 40 }).map((lists) => lists.flat()),
+      async (rows) => {
+        writeFileSync(file, blockOf(columns, rows));
+        const result = await engine.chdb.queryAsync(
+          `SELECT * REPLACE (toUnixTimestamp64Milli(at) AS at) FROM file('${file}', Native)
          SETTINGS output_format_json_quote_64bit_integers = 0`,
-        { format: 'JSONEachRow' },
-      );
-      const read = result
-        .text()
-        .trimEnd()
-        .split('\n')
-        .map((line): unknown => JSON.parse(line));
-      expect(read).toEqual(
-        rows.map((one) => ({
-          ...one,
-          address: one.address.replace('0:0:0:0:0:0:0:0', '::').replace(':0:0:0:0:0:', '::'),
-        })),
-      );
-    }),
+          { format: 'JSONEachRow' },
+        );
+        const read = result
+          .text()
+          .trimEnd()
+          .split('\n')
+          .map((line): unknown => JSON.parse(line));
+        expect(read).toEqual(
+          rows.map((one) => ({
+            ...one,
+            address: one.address.replace('0:0:0:0:0:0:0:0', '::').replace(':0:0:0:0:0:', '::'),
+          })),
+        );
+      },
+    ),
     { numRuns: 40 },
   );
 });
 
 it('writes U+FFFD for half a surrogate pair, which is no text', async () => {
   const file = join(directory, 'surrogate');
-  writeFileSync(file, nativeBlock({ text: 'String' }, [{ text: 'a\uD800' }, { text: '\uDC00'.repeat(90) }]));
+  const one: Columns<{ text: string }> = { text: ['String', ({ text }) => text] };
+  writeFileSync(file, blockOf(one, [{ text: 'a\uD800' }, { text: '\uDC00'.repeat(90) }]));
   const result = await engine.chdb.queryAsync(`SELECT text FROM file('${file}', Native)`, {
     format: 'JSONEachRow',
   });

@@ -74,6 +74,7 @@ export function readObservation(
     const target = targetFields(observation.target);
     const location = context.geo.find(target.address);
     const failure = failureFields(observation);
+    const tls = tlsFields(observation);
     const [leaf] = certificates;
     const observedAt = time(observation.observedAt);
     const sighting: Sighting = {
@@ -118,19 +119,29 @@ export function readObservation(
       city: agent.city,
       rir: agent.rir,
       asn: agent.asn,
-      ...target,
+      address: target.address,
       target_country: location.country,
       target_asn: location.asn,
+      port: target.port,
+      server_name: target.server_name,
+      start_tls: target.start_tls,
+      key_type: target.key_type,
       chain: fingerprints,
       leaf: sighting.leaf,
       leaf_spki: leaf?.spki ?? '',
       leaf_key: leaf?.key ?? '',
       issuer: sighting.issuer,
       possession_proven: observation.possessionProven,
-      ...tlsFields(observation),
+      tls_version: tls.tls_version,
+      cipher_suite: tls.cipher_suite,
+      key_group: tls.key_group,
+      signature_scheme: tls.signature_scheme,
+      alpn: tls.alpn,
       ocsp_responses: few(maxCertificates, observation.ocsp, 'ocsp').length,
       sct_lists: few(maxCertificates, observation.sctLists, 'sctLists').length,
-      ...failure,
+      error_class: failure.error_class,
+      alert: failure.alert,
+      error_detail: failure.error_detail,
       connect_us: observation.timings?.connect ?? 0,
       first_byte_us: observation.timings?.firstByte ?? 0,
       proof_us: observation.timings?.proof ?? 0,

@@ -247,8 +247,9 @@ interface Event<Table extends EventTable, Row> {
   readonly evidence?: EvidenceRow;
 }
 
+export type ObservationEvent = Event<'observations', ObservationRow>;
 export type StoredEvent =
-  | Event<'observations', ObservationRow>
+  | ObservationEvent
   | Event<'decisions', DecisionRow>
   | Event<'mismatches', MismatchRow>
   | Event<'client_reports', ClientReportRow>

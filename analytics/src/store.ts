@@ -13,9 +13,10 @@ import { type Logger, readText } from '@mecai/runtime';
 import { type ChdbConnection, createChdbConnection } from 'chdb/connection';
 import type { StoreConfig } from './config.ts';
 import { AnalyticsError } from './error.ts';
+import { Lease, type LeaseOptions } from './lease.ts';
 import { migrationTable, migrations } from './migrations.ts';
-import { nativeBlock } from './native-block.ts';
 import { observationColumns } from './observation-columns.ts';
+import { PackedObservations } from './packed-observations.ts';
 import {
   type AlertRow,
   type CertificateRow,
@@ -31,6 +32,7 @@ import {
 } from './rows.ts';
 import { recount } from './rates.ts';
 import { type Cluster, rendered } from './schema/cluster.ts';
+import { leaseTable } from './schema/lease.ts';
 
 export interface StoreOptions {
   readonly store: StoreConfig;
@@ -38,6 +40,8 @@ export interface StoreOptions {
   readonly ratesRetentionDays?: number;
   /** Milliseconds an insert may take before the store gives it up. */
   readonly insertMs: number;
+  /** By which several processes take turns on a server; absent: nobody else writes. */
+  readonly lease?: Omit<LeaseOptions, 'ms'>;
 }
 
 type InsertSettings = Readonly<Record<string, string | number>>;
@@ -66,24 +70,32 @@ export class Store {
   readonly #cluster: Cluster | undefined;
   readonly #embedded: ChdbConnection | undefined;
   readonly #directory: string | undefined;
+  readonly #lease: Lease | undefined;
+  /** Types of the columns of each table on a server. */
+  #types: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map();
 
-  private constructor({ client, embedded }: Connected, { store, insertMs }: StoreOptions) {
+  private constructor({ client, embedded }: Connected, { store, insertMs, lease }: StoreOptions) {
     this.#client = client;
     this.#embedded = embedded;
     this.#insertMs = insertMs;
     this.#cluster = store.kind === 'server' ? store.cluster : undefined;
     this.#directory = store.kind === 'embedded' ? store.directory : undefined;
+    if (lease && store.kind === 'server')
+      this.#lease = new Lease({ ...lease, ms: store.leaseMs }, this, this.#cluster);
   }
 
   /**
    * Opens the store and brings its schema up to date.
    *
-   * @throws AnalyticsError `store-absent`; `newer-schema`
+   * @throws AnalyticsError `store-absent`; `store-held`; `newer-schema`
    */
   static async open(options: StoreOptions, log: Logger): Promise<Store> {
     const store = new Store(await connect(options.store), options);
     try {
+      await store.change(leaseTable);
+      await store.#lease?.take();
       await store.#migrate(log);
+      if (!store.#embedded) store.#types = await store.#columnTypes();
       for (const table of [...eventTables, 'evidence', 'verdicts']) {
         await store.#retain(table, 'received_at', options.retentionDays);
       }
@@ -137,59 +149,116 @@ export class Store {
     keys: readonly string[],
   ): Promise<void> {
     if (rows.length === 0) return Promise.resolve();
-    // Named with each insert: a setting of the embedded session lasts until the next.
-    const settings = {
-      insert_deduplication_token: createHash('sha256').update(keys.join()).digest('hex'),
-      insert_deduplicate: 1,
-      async_insert: 0,
-      max_execution_time: Math.ceil(this.#insertMs / 1000),
-    } as const;
-    if (table === 'observations')
-      return this.#insertObservations(rows as readonly ObservationRow[], settings);
+    if (table === 'observations') {
+      const packed = new PackedObservations();
+      for (const row of rows as readonly ObservationRow[]) packed.add(row);
+      return this.insertPacked(packed);
+    }
+    const settings = this.#insertSettings(createHash('sha256').update(keys.join()).digest('hex'));
     type Column = keyof RowOf<T> & string;
     const columns = Object.keys(rows[0]!) as [Column, ...Column[]];
     const values = rows.map((row) => columns.map((column) => row[column]));
     const format = 'JSONCompactEachRow';
+    const text = Buffer.from(values.map((row) => JSON.stringify(row)).join('\n'));
     return this.#inTurn(async () => {
-      if (this.#embedded) {
-        // As octets, which the engine takes without a copy.
-        const text = Buffer.from(values.map((row) => JSON.stringify(row)).join('\n'));
+      // As octets, which the engine takes without a copy.
+      if (this.#embedded)
         await this.#embedded.chdb.rawInsert({ table, columns, values: text, format, settings });
-      } else {
-        await this.#client.insert({ table, columns, values, format, clickhouse_settings: settings });
-      }
+      else await this.#send(table, columns, text, { format, settings });
     });
   }
 
-  /** In the engine's own format, since there are so many. */
-  #insertObservations(rows: readonly ObservationRow[], settings: InsertSettings): Promise<void> {
-    const block = nativeBlock(observationColumns, rows);
+  /** To a server: rows, the conditions they go in under, and nothing when the lease is another's. */
+  async #send(
+    table: string,
+    columns: readonly string[],
+    body: Buffer,
+    { format, settings, where = [] }: { format: string; settings: InsertSettings; where?: readonly string[] },
+  ): Promise<void> {
+    const list = columns.map((column) => `\`${column}\``).join();
+    const conditions = [...(this.#lease ? [this.#lease.guard] : []), ...where];
+    const types = this.#types.get(table);
+    const structure = columns.map((column) => `\`${column}\` ${types?.get(column)}`).join();
+    const source =
+      conditions.length > 0
+        ? `SELECT ${list} FROM input(${quoted(structure)}) WHERE ${conditions.join(' AND ')} `
+        : '';
+    try {
+      const { stream } = await this.#client.exec({
+        query: `INSERT INTO ${table} (${list}) ${source}FORMAT ${format}`,
+        values: Readable.from([body], { objectMode: false }),
+        clickhouse_settings: settings,
+      });
+      await finished(stream.resume());
+    } catch (error) {
+      this.#lease?.noticed(error);
+      throw error;
+    }
+  }
+
+  async #columnTypes(): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>> {
+    const columns = await this.query<{ table: string; name: string; type: string }>(
+      'SELECT table, name, type FROM system.columns WHERE database = currentDatabase()',
+    );
+    const tables = Map.groupBy(columns, ({ table }) => table);
+    return new Map(
+      [...tables].map(([table, ofTable]) => [table, new Map(ofTable.map(({ name, type }) => [name, type]))]),
+    );
+  }
+
+  /** In the engine's own format, since there are so many. Of those in doubt the engine leaves out what it has. */
+  insertPacked(packed: PackedObservations): Promise<void> {
+    if (packed.rows === 0) return Promise.resolve();
+    const block = packed.octets();
+    const settings = this.#insertSettings(packed.token);
+    // A row stored by another copy of its message was received later.
+    const where = packed.doubtful
+      ? [
+          `id NOT IN (SELECT id FROM observations
+            WHERE received_at >= fromUnixTimestamp64Milli(${packed.oldest}, 'UTC'))`,
+        ]
+      : [];
     return this.#inTurn(async () => {
-      const insert = `INSERT INTO observations (${Object.keys(observationColumns).join()})`;
       if (this.#directory === undefined) {
-        const { stream } = await this.#client.exec({
-          query: `${insert} FORMAT Native`,
-          values: Readable.from([block], { objectMode: false }),
-          clickhouse_settings: settings,
-        });
-        await finished(stream.resume());
+        await this.#send('observations', observationNames, block, { format: 'Native', settings, where });
         return;
       }
       // The embedded engine takes text only from memory; a file that is gone again soon is never written to the disk.
       const file = join(this.#directory, 'insert.native');
       await writeFile(file, block);
+      const assignments = Object.entries(settings).map(([name, value]) => `${name} = '${value}'`);
+      const named = `SETTINGS ${assignments.join()}`;
+      const list = observationNames.join();
+      const insert = `INSERT INTO observations (${list})`;
+      const query = packed.doubtful
+        ? `${insert} SELECT ${list} FROM file(${quoted(file)}, Native) WHERE ${where.join(' AND ')} ${named}`
+        : `${insert} FROM INFILE ${quoted(file)} ${named} FORMAT Native`;
       try {
-        const named = Object.entries(settings).map(([name, value]) => `${name} = '${value}'`);
-        await this.#client.command({
-          query: `${insert} FROM INFILE ${quoted(file)} SETTINGS ${named.join()} FORMAT Native`,
-        });
+        await this.#client.command({ query });
       } finally {
         await unlink(file);
       }
     });
   }
 
+  /** Named with each insert: a setting of the embedded session lasts until the next. */
+  #insertSettings(token: string): InsertSettings {
+    return {
+      insert_deduplication_token: token,
+      insert_deduplicate: 1,
+      async_insert: 0,
+      max_execution_time: Math.ceil(this.#insertMs / 1000),
+    };
+  }
+
+  /** Leaves the store to others at once; nothing is written any more. */
+  async release(): Promise<void> {
+    await this.#turn;
+    await this.#lease?.release();
+  }
+
   async close(): Promise<void> {
+    this.#lease?.stop();
     await this.#turn;
     await this.#client.close();
   }
@@ -242,6 +311,8 @@ export class Store {
   }
 }
 
+const observationNames = Object.keys(observationColumns);
+
 const quoted = (text: string) => `'${text.replaceAll(/[\\']/g, '\\$&')}'`;
 
 // Failures are thrown, and logged where they are caught.
@@ -261,7 +332,7 @@ async function connect(config: StoreConfig): Promise<Connected> {
       return { client: createClient({ connection, log }), embedded };
     } catch (cause) {
       throw new AnalyticsError(
-        'store-absent',
+        'store-held',
         `cannot open ${config.directory}: in use by another process, or not writable (${reason(cause)})`,
         { cause },
       );

@@ -1,14 +1,26 @@
-import { type Logger, untilItWorks } from '@mecai/runtime';
+import { type Logger, reasonOf, untilItWorks } from '@mecai/runtime';
 import { AnalyticsError } from './error.ts';
+import { PackedObservations } from './packed-observations.ts';
 import { RecentIds } from './recent-ids.ts';
-import { type CertificateRow, type EventTable, type StoredEvent, eventTables } from './rows.ts';
+import {
+  type CertificateFacts,
+  type CertificateRow,
+  type EventTable,
+  type EvidenceRow,
+  type ObservationEvent,
+  type StoredEvent,
+  eventTables,
+} from './rows.ts';
 import { Store, type StoreOptions } from './store.ts';
 
-export interface Candidate {
-  readonly event: StoredEvent;
+export interface Candidate<Event extends StoredEvent = StoredEvent> {
+  readonly event: Event;
   /** Handed out before: it may be stored already, whatever its times say. */
   readonly redelivered: boolean;
 }
+
+/** What an observation is, by memory alone. */
+export type Sifted = 'packed' | 'repeated' | 'doubtful';
 
 export interface Written {
   readonly stored: number;
@@ -26,7 +38,7 @@ const knownCertificates = 100_000;
  * publish them again: before an insert, events that could be there are looked for, by memory or in the store.
  * An insert whose outcome is unknown is followed by a new look.
  *
- * One writer per database: two could look at the same moment.
+ * One writer per database, since two could look at the same moment: the directory's lock or the lease sees to it.
  */
 export class Writer {
   readonly #options: StoreOptions;
@@ -35,6 +47,9 @@ export class Writer {
   #open: Promise<Opened | AnalyticsError> | undefined;
   #opened: Opened | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  #held = true;
+  /** Not stored yet. */
+  readonly #packed = new Set<PackedObservations>();
 
   constructor(options: StoreOptions, { log, signal }: { log: Logger; signal: AbortSignal }) {
     this.#options = options;
@@ -42,9 +57,40 @@ export class Writer {
     this.#signal = signal;
   }
 
+  /** Whether another process has the store, as far as is known: what one takes here, that one cannot store. */
+  get held(): boolean {
+    return this.#held;
+  }
+
   /** The store, when it is there. */
   get store(): Store | undefined {
     return this.#opened?.store;
+  }
+
+  /** Room for the observations of a batch that are known to be new; to be handed to `write` or `drop`. */
+  pack(): PackedObservations {
+    const packed = new PackedObservations();
+    this.#packed.add(packed);
+    return packed;
+  }
+
+  drop(packed: PackedObservations): void {
+    this.#packed.delete(packed);
+  }
+
+  /**
+   * Tells by memory alone what an observation is, and packs it when it is new. One that is in doubt is a candidate
+   * for `write`.
+   */
+  sift({ event, redelivered }: Candidate<ObservationEvent>, packed: PackedObservations): Sifted {
+    const recent = this.#opened?.recent.get('observations');
+    if (!recent) return 'doubtful';
+    const { row, earliest } = event;
+    if (recent.has(row.id)) return 'repeated';
+    if (redelivered || recent.mayHaveForgotten(earliest)) return 'doubtful';
+    packed.add(row, event);
+    recent.add(row.id, row.received_at);
+    return 'packed';
   }
 
   /**
@@ -52,8 +98,10 @@ export class Writer {
    *
    * @throws AnalyticsError `newer-schema`; the signal's reason when aborted while the store is absent
    */
-  write(candidates: readonly Candidate[]): Promise<Written> {
-    const written = this.#turn.then(() => this.#writeUntilStored(candidates));
+  write(candidates: readonly Candidate[], packed = this.pack()): Promise<Written> {
+    const written = this.#turn
+      .then(() => this.#writeUntilStored(candidates, packed))
+      .finally(() => this.drop(packed));
     this.#turn = written.catch(() => {});
     return written;
   }
@@ -65,14 +113,24 @@ export class Writer {
 
   async close(): Promise<void> {
     await this.#turn;
+    await this.store
+      ?.release()
+      .catch((error: unknown) => this.#log.warn({ reason: reasonOf(error) }, 'lease not released'));
     await this.#forget();
   }
 
-  async #writeUntilStored(candidates: readonly Candidate[]): Promise<Written> {
+  async #writeUntilStored(candidates: readonly Candidate[], packed: PackedObservations): Promise<Written> {
+    const before = packed.rows;
+    const observations = candidates.filter(isObservation);
+    const others = candidates.filter((candidate) => !isObservation(candidate));
+    let sought = false;
     for (let again = false; ; again = true) {
       const opened = await this.#ready();
       try {
-        return await this.#attempt(opened, candidates, again);
+        if (!sought) await pack(opened, observations, packed);
+        sought = true;
+        const stored = packed.rows + (await this.#attempt(opened, others, packed, again));
+        return { stored, repeated: before + candidates.length - stored };
       } catch (error) {
         this.#log.warn(
           { reason: error instanceof Error ? error.message : error },
@@ -84,16 +142,21 @@ export class Writer {
     }
   }
 
-  async #attempt({ store, recent, certificates }: Opened, candidates: readonly Candidate[], again: boolean) {
+  /** @returns rows of other tables than `observations` */
+  async #attempt(
+    { store, recent, certificates }: Opened,
+    candidates: readonly Candidate[],
+    packed: PackedObservations,
+    again: boolean,
+  ): Promise<number> {
     let stored = 0;
-    await storeCertificates(store, certificates, candidates);
+    await storeCertificates(store, certificates, [...packed.chains, ...chainsOf(candidates)]);
     await storeVouchers(store, candidates);
-    await storeEvidence(store, candidates);
+    await storeEvidence(store, packed.evidence);
+    await store.insertPacked(packed);
     const byTable = Map.groupBy(candidates, ({ event }) => event.table);
-    for (const table of eventTables) {
+    for (const [table, ofTable] of byTable) {
       const ids = recent.get(table)!;
-      const ofTable = byTable.get(table);
-      if (!ofTable) continue;
       const present = await findPresent(store, table, ids, ofTable, again);
       const fresh: StoredEvent[] = [];
       for (const { event } of ofTable) {
@@ -109,7 +172,7 @@ export class Writer {
       for (const { row } of fresh) ids.add(row.id, row.received_at);
       stored += fresh.length;
     }
-    return { stored, repeated: candidates.length - stored };
+    return stored;
   }
 
   async #ready(): Promise<Opened> {
@@ -128,13 +191,21 @@ export class Writer {
   /** What waiting does not heal is handed back instead of thrown. */
   async #openOnce(): Promise<Opened | AnalyticsError> {
     const store = await Store.open(this.#options, this.#log).catch((error: unknown) => {
+      this.#held = error instanceof AnalyticsError && error.code === 'store-held';
       if (error instanceof AnalyticsError && error.code === 'newer-schema') return error;
       throw error;
     });
     if (store instanceof AnalyticsError) return store;
     try {
       const recent = new Map<EventTable, RecentIds>();
+      this.#held = false;
       for (const table of eventTables) recent.set(table, await loadRecent(store, table));
+      for (const packed of this.#packed) {
+        if (packed.rows === 0) continue;
+        // Who knows what became of them, and who else had the store meanwhile.
+        packed.doubtful = true;
+        for (const id of packed.ids()) recent.get('observations')!.add(id, packed.newest);
+      }
       return { store, recent, certificates: new Set() };
     } catch (error) {
       await store.close();
@@ -179,6 +250,26 @@ function presentQuery(table: EventTable): string {
     WHERE id IN {ids:Array(String)} AND received_at >= fromUnixTimestamp64Milli({earliest:Int64})`;
 }
 
+const isObservation = (candidate: Candidate): candidate is Candidate<ObservationEvent> =>
+  candidate.event.table === 'observations';
+
+/** Packs those of the candidates that are not stored. */
+async function pack(
+  { store, recent }: Opened,
+  candidates: readonly Candidate<ObservationEvent>[],
+  packed: PackedObservations,
+): Promise<void> {
+  const ids = recent.get('observations')!;
+  const present = await findPresent(store, 'observations', ids, candidates, false);
+  for (const { event } of candidates) {
+    const { row } = event;
+    // By now another copy may have been packed.
+    if (present.has(row.id) || ids.has(row.id)) continue;
+    packed.add(row, event);
+    ids.add(row.id, row.received_at);
+  }
+}
+
 /** Ids of the candidates that are stored already. */
 async function findPresent(
   store: Store,
@@ -207,18 +298,25 @@ async function findPresent(
 const certificateQuery =
   'SELECT fingerprint FROM certificates WHERE fingerprint IN {fingerprints:Array(String)}';
 
+type ReceivedChain = readonly [certificates: readonly CertificateFacts[], receivedAt: number];
+
+const chainsOf = (candidates: readonly Candidate[]): ReceivedChain[] =>
+  candidates.flatMap(({ event: { certificates, row } }) =>
+    certificates ? [[certificates, row.received_at] as const] : [],
+  );
+
 /** Before the observations, so that none names a certificate that is not there. */
 async function storeCertificates(
   store: Store,
   known: Set<string>,
-  candidates: readonly Candidate[],
+  chains: readonly ReceivedChain[],
 ): Promise<void> {
   const missing = new Map<string, CertificateRow>();
-  for (const { event } of candidates) {
-    for (const certificate of event.certificates ?? []) {
+  for (const [certificates, receivedAt] of chains) {
+    for (const certificate of certificates) {
       const { fingerprint } = certificate;
       if (known.has(fingerprint) || missing.has(fingerprint)) continue;
-      missing.set(fingerprint, { ...certificate, first_received_at: event.row.received_at });
+      missing.set(fingerprint, { ...certificate, first_received_at: receivedAt });
     }
   }
   const fingerprints = [...missing.keys()];
@@ -242,8 +340,7 @@ async function storeVouchers(store: Store, candidates: readonly Candidate[]): Pr
   );
 }
 
-async function storeEvidence(store: Store, candidates: readonly Candidate[]): Promise<void> {
-  const evidence = candidates.flatMap(({ event }) => event.evidence ?? []);
+async function storeEvidence(store: Store, evidence: readonly EvidenceRow[]): Promise<void> {
   await store.insert(
     'evidence',
     evidence,

@@ -34,6 +34,7 @@ const kinds: Readonly<Record<ProblemCode, readonly [ContentfulStatusCode, string
   'rate-limited': [429, 'Too many requests'],
   busy: [503, 'Too much to do'],
   'store-absent': [503, 'The store is absent'],
+  'store-held': [503, 'The store is absent'],
   'newer-schema': [503, 'The store is absent'],
   internal: [500, 'This did not work'],
 };

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,11 +15,14 @@ const at = (name: string) => join(directory, name);
 let served: Served;
 let nats: NatsServer;
 let agent: NatsConnection;
+let alive: Uint8Array;
 let beat: NodeJS.Timeout;
 let running: Running | undefined;
 const tasks: Task[] = [];
 let changed = Promise.withResolvers<void>();
 const failures: unknown[] = [];
+/** How far the clock of the process is ahead. */
+let aheadMs = 0;
 
 beforeAll(async () => {
   served = await serve({ now: Date.now });
@@ -51,7 +55,7 @@ beforeAll(async () => {
       changed = Promise.withResolvers();
     },
   });
-  const alive = AgentStatus.encode({
+  alive = AgentStatus.encode({
     sentAt: Date.now(),
     probesInFlight: 0,
     unconfirmed: 0,
@@ -89,6 +93,8 @@ async function start(changes: object = {}): Promise<Running> {
     log: createLogger('campaigns', 'silent'),
     config: at('campaigns.json'),
     environment: {},
+    now: () => Date.now() + aheadMs,
+    randomBytes,
     fail: (error) => failures.push(error),
   });
   return running;
@@ -123,10 +129,10 @@ const order = (perMinute: number, endpoints = 3) =>
 const heard = async (count: number) => {
   while (tasks.length < count) await changed.promise;
 };
-const ready = async () => {
-  const url = `${String(running!.ready['admin'])}/readyz`;
-  return (await (await fetch(url)).json()) as { ready: boolean; missing: string[] };
-};
+const ask = async (path: string): Promise<unknown> =>
+  (await fetch(String(running!.ready['admin']) + path)).json();
+const ready = async () => (await ask('/readyz')) as { ready: boolean; missing: string[] };
+const status = async () => (await ask('/status')) as { agents: number };
 
 it('takes orders from analytics to agents, and tells when they are done', async () => {
   await start();
@@ -162,4 +168,43 @@ it('analytics: a token that does not reach so far is none, and is told', async (
   await order(6000, 1);
   await expect.poll(async () => (await ready()).missing).toEqual(['analytics']);
   expect(tasks).toEqual([]);
+});
+
+it('at SIGTERM tells how far it is; the next goes on there, nothing twice and nothing left out', async () => {
+  await start();
+  const { id } = await order(600, 40);
+  await heard(5);
+  await running!.stop();
+  running = undefined;
+  // Nothing is sent any more; whoever goes on does so behind what was sent.
+  await agent.flush();
+  const before = tasks.length;
+  expect(before).toBeLessThan(40);
+  await start();
+  await expect
+    .poll(async () => (await ordered('done')).map((one) => one.id), { timeout: 60_000 })
+    .toContain(id);
+  await heard(40);
+  const ports = tasks.map(({ targets }) => targets[0]!.port);
+  expect(ports).toEqual(Array.from({ length: 40 }, (_, i) => 1 + i));
+});
+
+it('an agent not heard of for ten seconds, by the clock given, is asked nothing', async () => {
+  await start();
+  await expect.poll(async () => (await status()).agents, { timeout: 60_000 }).toBe(1);
+  clearInterval(beat);
+  await agent.flush();
+  aheadMs = 11_000;
+  // What was on its way may be heard with the new time; then the clock goes on.
+  await expect
+    .poll(
+      async () => {
+        aheadMs += 11_000;
+        return (await status()).agents;
+      },
+      { timeout: 60_000 },
+    )
+    .toBe(0);
+  aheadMs = 0;
+  beat = setInterval(() => agent.publish(subjects.agentStatus('lima'), alive), 100);
 });

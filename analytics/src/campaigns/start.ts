@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { Task, inboxPrefix, subjects } from '@mecai/proto';
 import {
   type Running,
@@ -20,8 +19,20 @@ const refreshMs = 2000;
 /** Agents say every two seconds that they live. */
 const aliveMs = 10_000;
 
+export interface CampaignsStart extends Start {
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly randomBytes: (octets: number) => Uint8Array;
+}
+
 /** The process that runs campaigns. NATS and analytics may be absent, at the start or later. */
-export async function startCampaigns({ log, fail, ...start }: Start): Promise<Running> {
+export async function startCampaigns({
+  log,
+  fail,
+  now,
+  randomBytes,
+  ...start
+}: CampaignsStart): Promise<Running> {
   const settings = Settings.load(campaignsConfig, { log, ...start }, changeable);
   const config = settings.current;
   const { name } = config;
@@ -32,6 +43,11 @@ export async function startCampaigns({ log, fail, ...start }: Start): Promise<Ru
   let nats: NatsConnection | undefined;
   let sent = 0;
   let analytics = false;
+  const alive = () =>
+    [...heard]
+      .filter(([, at]) => now() - at < aliveMs)
+      .map(([agent]) => agent)
+      .sort();
   const runner = new CampaignRunner({
     name,
     orders: ordersOf(config.analytics.url, readText(config.analytics.tokenFile)),
@@ -39,18 +55,14 @@ export async function startCampaigns({ log, fail, ...start }: Start): Promise<Ru
       nats!.publish(subjects.campaignTask(agent), Task.encode(task).finish());
       sent++;
     },
-    alive: () =>
-      [...heard]
-        .filter(([, at]) => Date.now() - at < aliveMs)
-        .map(([agent]) => agent)
-        .sort(),
+    alive,
     get maxPerMinute() {
       return settings.current.maxPerMinute;
     },
     get timeoutMs() {
       return settings.current.timeoutMs;
     },
-    now: Date.now,
+    now,
     randomBytes,
   });
 
@@ -73,7 +85,7 @@ export async function startCampaigns({ log, fail, ...start }: Start): Promise<Ru
       nats = connection;
       connection.subscribe(subjects.agentStatus('*'), {
         callback: (error, message) => {
-          if (!error) heard.set(message.subject.split('.')[2]!, Date.now());
+          if (!error) heard.set(message.subject.split('.')[2]!, now());
         },
       });
       return undefined;
@@ -87,8 +99,8 @@ export async function startCampaigns({ log, fail, ...start }: Start): Promise<Ru
     await connecting;
     for (let refreshAt = 0; !signal.aborted; ) {
       try {
-        if (Date.now() >= refreshAt) {
-          refreshAt = Date.now() + refreshMs;
+        if (now() >= refreshAt) {
+          refreshAt = now() + refreshMs;
           await runner.refresh();
           analytics = true;
         }
@@ -107,7 +119,7 @@ export async function startCampaigns({ log, fail, ...start }: Start): Promise<Ru
       ...(nats ? [] : ['NATS']),
       ...(analytics ? [] : ['analytics']),
     ],
-    status: () => ({ name, running: runner.running, sent, agents: heard.size }),
+    status: () => ({ name, running: runner.running, sent, agents: alive().length }),
   });
   return {
     ready: { admin: admin.url },

@@ -21,7 +21,7 @@ beforeAll(async () => {
   const url = `http://127.0.0.1:${port}`;
   const store = await Store.open(
     {
-      store: { kind: 'server', url, user: 'default', database: 'mecai' },
+      store: { kind: 'server', url, user: 'default', leaseMs: 10_000, database: 'mecai' },
       retentionDays: 0,
       insertMs: 15_000,
     },

@@ -36,11 +36,16 @@ async function run(request: IncomingMessage): Promise<Uint8Array> {
     else if (!own.has(name) && !httpOnly.test(name)) before.push(`SET ${name} = '${value}'`);
   }
   const asked = searchParams.get('query') ?? '';
-  // Text follows the statement; binary data it can read from a file only.
-  const file = asked.endsWith(' FORMAT Native') ? `${directory}/body.native` : undefined;
-  const query = file
-    ? asked.replace(/FORMAT Native$/, `FROM INFILE '${file}' FORMAT Native`)
-    : [asked, body.toString()].filter(Boolean).join('\n');
+  // Text follows the statement; binary data, and rows for input(), it can read from a file only.
+  const file = / FROM input\(|FORMAT Native$/.test(asked) ? `${directory}/body` : undefined;
+  const format = /FORMAT (\w+)$/.exec(asked)?.[1];
+  const query = !file
+    ? [asked, body.toString()].filter(Boolean).join('\n')
+    : asked.includes(' FROM input(')
+      ? asked
+          .replace(/ FROM input\(('(?:[^'\\]|\\.)*')\)/, ` FROM file('${file}', ${format}, $1)`)
+          .replace(/FORMAT \w+$/, '')
+      : asked.replace(/FORMAT Native$/, `FROM INFILE '${file}' FORMAT Native`);
   const mine = turn.then(async () => {
     if (file) writeFileSync(file, body);
     for (const statement of before) await session.queryAsync(statement);
@@ -52,7 +57,7 @@ async function run(request: IncomingMessage): Promise<Uint8Array> {
   });
   turn = mine.catch(() => {}).finally(() => file && rmSync(file));
   const result = await mine;
-  if (dying && query.startsWith('INSERT INTO observations')) process.kill(process.pid, 'SIGKILL');
+  if (dying && query.startsWith('INSERT INTO observations ')) process.kill(process.pid, 'SIGKILL');
   return result.bytes();
 }
 

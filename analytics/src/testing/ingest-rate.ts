@@ -13,8 +13,8 @@ import { ensureStreams } from '@mecai/proto';
 import { createLogger } from '@mecai/runtime';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { createChdbConnection } from 'chdb/connection';
-import { nativeBlock } from '../native-block.ts';
 import { observationColumns } from '../observation-columns.ts';
+import { PackedObservations } from '../packed-observations.ts';
 import type { ObservationRow } from '../rows.ts';
 import { Store } from '../store.ts';
 import { encodeObservation, makeObservation, startNetwork, subjectOf } from './network.ts';
@@ -115,7 +115,9 @@ const json = batches.map((some) => {
 });
 const native = batches.map((some, i) => {
   const file = join(directory, `${i}.native`);
-  writeFileSync(file, nativeBlock(observationColumns, some));
+  const packed = new PackedObservations();
+  for (const row of some) packed.add(row);
+  writeFileSync(file, packed.octets());
   const query = `INSERT INTO observations (${columns.join()}) FROM INFILE '${file}' FORMAT Native`;
   return () => engine.chdb.queryAsync(query);
 });

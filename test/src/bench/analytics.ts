@@ -17,7 +17,9 @@ interface Rates {
 const report = reporter('analytics');
 const script = join(import.meta.dirname, '../../../analytics/src/testing/ingest-rate.ts');
 const runs: Rates[] = [];
-for (let round = 0; round < 3; round++) {
+const rounds = 3;
+for (let round = 1; round <= rounds; round++) {
+  process.stderr.write(`ingest, round ${round} of ${rounds}\n`);
   const line = execFileSync(process.execPath, [script], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
