@@ -12,7 +12,7 @@ import {
   renewDelivery,
   settleDelivery,
 } from './outbox.ts';
-import type { Medium } from './recipient.ts';
+import { type Medium, withoutAddresses } from './recipient.ts';
 import { type RetryPolicy, backoffMs } from './retry.ts';
 
 export interface CourierParts {
@@ -69,22 +69,24 @@ export async function courierRound(parts: CourierParts, stopping: AbortSignal): 
 async function attempt(parts: CourierParts, claimed: Claimed, stopping: AbortSignal): Promise<void> {
   const { database, retry, log, now, random } = parts;
   const { delivery } = claimed;
-  const { id, recipient, kind, about, tries } = delivery;
+  const { id, kind, about, tries } = delivery;
   const { outcome, detail } = await parts.send(
     delivery,
     AbortSignal.any([AbortSignal.timeout(parts.tryMs), stopping]),
   );
   const at = now();
+  // Whose it is stays in the outbox.
+  const told = { id, medium: parts.medium, kind, about, tries, detail: withoutAddresses(detail) };
   parts.tries({ medium: parts.medium, outcome });
   if (outcome === 'sent') {
     const ours = await settleDelivery(database, claimed, 'sent', detail, at);
-    log.info({ id, recipient, kind, about, tries, detail, ours }, 'delivered');
+    log.info({ ...told, ours }, 'delivered');
   } else if (outcome === 'refused' || at - delivery.enqueuedAt >= retry.giveUpMs) {
     await settleDelivery(database, claimed, 'dead', detail, at);
-    log.warn({ id, recipient, kind, about, tries, detail }, 'not delivered, and not tried again');
+    log.warn(told, 'not delivered, and not tried again');
   } else {
     const wait = backoffMs(retry, tries, random());
     await postponeDelivery(database, claimed, at + wait, detail);
-    log.info({ id, recipient, kind, about, tries, detail, retryInMs: wait }, 'not delivered yet');
+    log.info({ ...told, retryInMs: wait }, 'not delivered yet');
   }
 }

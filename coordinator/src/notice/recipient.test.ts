@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { iodefRecipients, mailAddress, mailtoAddresses, mediumOf, webhookUrl } from './recipient.ts';
+import {
+  iodefRecipients,
+  mailAddress,
+  mailtoAddresses,
+  mediumOf,
+  webhookUrl,
+  withoutAddresses,
+} from './recipient.ts';
 
 describe('a mail address', () => {
   it.each([
@@ -113,4 +120,12 @@ it('subscribers have https alone', () => {
 
 it('the medium follows from the scheme', () => {
   expect(['mailto:a@b.org', 'tel:+49', 'https://b.org/'].map(mediumOf)).toEqual(['mail', 'call', 'webhook']);
+});
+
+it('an answer of a mail server names nobody in a log, and says the rest', () => {
+  expect(withoutAddresses("550 5.1.1 <o'neil+x@example.org>: Recipient address rejected: User unknown")).toBe(
+    '550 5.1.1 <…@example.org>: Recipient address rejected: User unknown',
+  );
+  expect(withoutAddresses('a@b.example,c@d.example')).toBe('…@b.example,…@d.example');
+  expect(withoutAddresses('connect ECONNREFUSED 127.0.0.1:25')).toBe('connect ECONNREFUSED 127.0.0.1:25');
 });

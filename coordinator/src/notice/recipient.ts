@@ -73,3 +73,6 @@ export function phoneNumber(text: string): Recipient | undefined {
     .replace(/[ ().-]/g, '');
   return /^\+[1-9]\d{6,14}$/.test(bare) ? `tel:${bare}` : undefined;
 }
+
+/** What a mail server answers, with nobody named in it: for logs. */
+export const withoutAddresses = (text: string): string => text.replaceAll(/[^\s<>:;,"]+@/g, '…@');

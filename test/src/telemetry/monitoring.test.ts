@@ -1,9 +1,11 @@
 /** The rules and the dashboard, held against what a running network really exports to a real Prometheus. */
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { once } from 'node:events';
+import { Agent } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { requestVoucher } from '@mecai/client';
 import { identity, noticeOf, startRegistry } from '../log/owners.ts';
 import { serverCertificate } from '../network/index.ts';
 import { Asker, serverName } from '../trust/asker.ts';
@@ -11,6 +13,8 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { freePort } from '../parts/free-port.ts';
 
 const monitoring = join(import.meta.dirname, '../../../infra/monitoring');
+/** All that they might ever say. */
+const logLevel = 'trace';
 const metricNames = (text: string) => new Set(text.match(/\bmecai_[a-z_]+/g));
 
 test.each([
@@ -83,8 +87,11 @@ describe('a running network', () => {
     asker = await Asker.start(
       {
         agentProcesses: 6,
-        analytics: true,
+        analytics: { logLevel },
+        signer: { logLevel },
+        agent: { logLevel },
         coordinator: {
+          logLevel,
           publicUrl: 'https://va.test',
           allowedTargets: ['127.0.0.0/8'],
           certificateLog: { hold: { maxMs: 0 }, sweepEveryMs: 200 },
@@ -182,6 +189,48 @@ describe('a running network', () => {
       expect(exported).not.toContain(serverName);
       expect(exported).not.toContain('127.0.0.80');
     }
+  });
+
+  test('logs are JSON, and hold no secret, mail address or requester', async () => {
+    const { directory: at, files, vrpUrl, coordinator } = asker.network;
+    const requester = '127.33.44.55';
+    const agent = new Agent({ ca: readFileSync(files.httpsCa, 'utf8'), localAddress: requester });
+    const { webIntermediate } = asker.network.pki;
+    const [leaf, other] = [serverName, 'www.other.test'].map((name) =>
+      serverCertificate(webIntermediate, { dns: [name] }),
+    );
+    const request = { ipv4: Uint8Array.of(127, 0, 0, 80), port: 1, serverName };
+    const chains = [[leaf!.der, webIntermediate.der]];
+    // Nobody listens there; a proof by a key of somebody else.
+    expect((await requestVoucher(vrpUrl, { ...request, chains }, { agent })).results[0]!.status).toBe(
+      'inconclusive',
+    );
+    const proof = { agent, keys: [other!.privateKey] };
+    await requestVoucher(vrpUrl, { ...request, chains }, proof).then(
+      ({ results }) => expect(results[0]).toMatchObject({ reason: 'unauthenticated' }),
+      (error: unknown) => expect(error).toBeInstanceOf(Error),
+    );
+    agent.destroy();
+    await fetch(`${coordinator.ready['admin']}/status`);
+    const logs = readdirSync(join(at, 'logs')).map((name) => readFileSync(join(at, 'logs', name), 'utf8'));
+    expect(logs.length).toBeGreaterThan(8);
+    const lines = logs.flatMap((log) => log.split('\n').filter(Boolean));
+    expect(lines.length).toBeGreaterThan(20);
+    for (const line of lines) expect(JSON.parse(line)).toHaveProperty('time');
+    const secrets = readdirSync(at)
+      .filter((name) => /\.(key|nk|token)$|^pin$/.test(name))
+      .map((name) => [name, readFileSync(join(at, name), 'utf8')] as const);
+    expect(secrets.length).toBeGreaterThan(15);
+    // Of a PEM file each line but the first and last, of the others the whole.
+    const forbidden = secrets.flatMap(([name, content]) =>
+      content
+        .split('\n')
+        .filter((line) => line.length > 7 && !line.startsWith('-----'))
+        .map((line) => [name, line] as const),
+    );
+    const written = lines.join('\n');
+    expect(forbidden.filter(([, secret]) => written.includes(secret)).map(([name]) => name)).toEqual([]);
+    for (const one of ['owner@example.test', 'PRIVATE KEY', requester]) expect(written).not.toContain(one);
   });
 
   test('the rules are evaluated', async () => {
