@@ -19,6 +19,10 @@ const blockSizes: Record<HashName, number> = { sha256: 64, sha384: 128 };
 const inner = Buffer.alloc(1_024);
 const outer = { sha256: Buffer.alloc(64 + 32), sha384: Buffer.alloc(128 + 48) };
 
+/** A digest in Node's pool for small buffers: memory of its own costs as much as the digest, and is collected later. */
+export const pooledDigest = (hash: HashName, data: Buffer): Buffer =>
+  Buffer.from(digest(hash, data, 'latin1'), 'latin1');
+
 /**
  * HMAC (RFC 2104) of two one-shot digests. A handshake makes sixteen; createHmac takes nearly twice as long, for its
  * objects have to be collected.
@@ -37,7 +41,7 @@ export function hmac(hash: HashName, key: Buffer, data: Buffer): Buffer {
   }
   data.copy(inner, block);
   end.write(digest(hash, inner.subarray(0, block + data.length), 'latin1'), block, 'latin1');
-  return digest(hash, end, 'buffer');
+  return pooledDigest(hash, end);
 }
 
 /** By length, then label: the same dozen for ever. */
