@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { signObservation } from '@mecai/corroboration';
 import { Observation, SignedObservation, streams, subjects } from '@mecai/proto';
 import { testKey } from '@mecai/voucher/testing';
-import { jetstream } from '@nats-io/jetstream';
+import type { Msg, Subscription, SubscriptionOptions } from '@nats-io/transport-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Answer } from './observe.ts';
 import { Outbox } from './outbox.ts';
@@ -39,7 +39,7 @@ const times = async () => (await nats.stored()).map(({ observedAt }) => observed
 beforeEach(async () => {
   nats = await startTestNats();
   const connection = await nats.as('oslo');
-  outbox = new Outbox(jetstream(connection), 'oslo', 50, log);
+  outbox = new Outbox(connection, 'oslo', 50, log);
   void (async () => {
     for await (const { type } of connection.status()) if (type === 'reconnect') outbox.offerAgain();
   })();
@@ -89,9 +89,10 @@ describe('observations', () => {
     // The NATS client writes what was published when the turn's microtasks run.
     const publish = () => {
       if (written++ === 0) queueMicrotask(() => flushes.push(written));
-      return new Promise<never>(() => undefined);
     };
-    const one = new Outbox({ publish }, 'oslo', 50, log);
+    const connection = await nats.as('oslo');
+    const subscribe = connection.subscribe.bind(connection);
+    const one = new Outbox({ publish, subscribe }, 'oslo', 50, log);
     for (let second = 1; second <= 3; second++) {
       one.send(answer(second));
       await Promise.resolve();
@@ -139,6 +140,49 @@ describe('observations', () => {
       'observations are not stored',
       'observations are stored again',
     ]);
+  });
+
+  it('that do not fit into the stream are offered until they do', async () => {
+    const { name, subjects: own } = streams.observations;
+    await nats.jsm.streams.delete(name);
+    await nats.jsm.streams.add({ name, subjects: [...own], max_msgs: 1, discard: 'new' });
+    outbox.send(answer(1));
+    outbox.send(answer(2));
+    while (lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(lines).toMatchObject([{ members: { reason: 'maximum messages exceeded', unconfirmed: 1 } }]);
+    await nats.jsm.streams.update(name, { max_msgs: 10 });
+    await outbox.drain(5_000);
+    expect(await times()).toEqual([1, 2]);
+  });
+
+  it('count as stored only by an answer that says so, and to the last offer a refusal', async () => {
+    const replies: string[] = [];
+    let answered: SubscriptionOptions['callback'];
+    const connection = {
+      publish: (_: string, __: unknown, { reply = '' }: { reply?: string } = {}) => void replies.push(reply),
+      subscribe: (_: string, options: SubscriptionOptions = {}) => {
+        answered = options.callback;
+        return {} as Subscription;
+      },
+    };
+    const one = new Outbox(connection, 'oslo', 50, log);
+    const say = (subject: string, text: string) =>
+      void answered!(null, { subject, json: () => JSON.parse(text) as unknown } as Msg);
+    one.send(answer(1));
+    await new Promise(setImmediate);
+    one.offerAgain();
+    const [first, second] = replies as [string, string];
+    for (const text of ['', 'null', '{}', '{"stream":""}', '{"error":{}}']) say(first, text);
+    void answered!(new Error('permission'), {} as Msg);
+    say('_INBOX.oslo.other.1.1', '{"stream":"S","seq":1}');
+    expect(lines).toEqual([]);
+    say(second, '{"error":{"description":"full"}}');
+    expect(lines).toMatchObject([{ members: { reason: 'full' } }]);
+    expect(one.unconfirmed).toBe(1);
+    say(first, '{"stream":"S","seq":1}');
+    expect(one.unconfirmed).toBe(0);
+    say(second, '{"stream":"S","seq":1,"duplicate":true}');
+    expect(one.unconfirmed).toBe(0);
   });
 
   it('beyond the capacity push out the oldest, which is logged and counted', async () => {

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { jetstream } from '@nats-io/jetstream';
 import { parsePrefix } from '@mecai/addresses';
 import { loadObservationKey } from '@mecai/corroboration';
 import { AgentStatus, subjects } from '@mecai/proto';
@@ -82,7 +81,7 @@ export async function startAgent({ log, fail, ...start }: Start): Promise<Runnin
   }, failUnlessEnding);
 
   function serve({ nats, beat, goBack, close }: NatsLink): Link {
-    const outbox = new Outbox(jetstream(nats), config.name, config.outbox, log);
+    const outbox = new Outbox(nats, config.name, config.outbox, log);
     const listen = (subject: string, campaign: boolean) =>
       nats.subscribe(subject, {
         callback: (error, message) => {
