@@ -182,7 +182,7 @@ export function webhookSecret(file: string): Uint8Array {
 const keyOf = ({ id, state }: IncidentRow, channel: Channel) => `${id} ${state} ${channel}`;
 
 /** Names and issuers are what servers send. */
-const oneLine = (text: string) => text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, ' ');
+const oneLine = (text: string) => text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, ' ');
 
 const reasonOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 

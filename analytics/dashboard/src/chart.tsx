@@ -1,4 +1,4 @@
-import { CustomChart, LineChart, BarChart, MapChart, ScatterChart } from 'echarts/charts';
+import { BarChart, CustomChart, LineChart, LinesChart, MapChart, ScatterChart } from 'echarts/charts';
 import {
   AriaComponent,
   GeoComponent,
@@ -20,6 +20,7 @@ use([
   GridComponent,
   LegendComponent,
   LineChart,
+  LinesChart,
   MapChart,
   ScatterChart,
   TooltipComponent,
@@ -84,11 +85,13 @@ export const plainTooltip = (palette: Colours) => ({
 export function Chart({
   option,
   label,
+  note = '',
   height,
   children,
 }: {
   option: EChartsCoreOption;
   label: string;
+  note?: string;
   height: number;
   children?: ComponentChildren;
 }) {
@@ -110,6 +113,7 @@ export function Chart({
   return (
     <figure class="chart">
       <div ref={element} role="img" aria-label={label} style={{ height: `${height}px` }} />
+      {note && <figcaption class="note">{note}</figcaption>}
       {children && (
         <details>
           <summary>As a table</summary>

@@ -48,9 +48,19 @@ export function country(code: string): string {
 export const short = (digest: string): string => (digest === '' ? '—' : `${digest.slice(0, 12)}…`);
 
 /** The name a person knows a distinguished name by. */
-export function commonName(name: string): string {
-  const found = /(?:^|,\s*)CN=((?:\\.|[^,\\])*)/.exec(name)?.[1]?.replace(/\\(.)/g, '$1') ?? name;
-  return found.length > longest ? `${found.slice(0, longest)}…` : found;
+export const commonName = (name: string): string =>
+  plain(/(?:^|,\s*)CN=((?:\\.|[^,\\])*)/.exec(name)?.[1]?.replace(/\\(.)/g, '$1') ?? name);
+
+/** What is not seen, or changes how what is around it is read: controls, joiners, marks of direction (UTS 55). */
+const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** What a stranger wrote, cut, and with nothing in it that is not seen. */
+export function plain(text: string, most = longest): string {
+  const shown = text.length > most ? `${text.slice(0, most).replace(/[\uD800-\uDBFF]$/, '')}…` : text;
+  return shown.replaceAll(
+    unseen,
+    (one) => `‹U+${one.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}›`,
+  );
 }
 
 export const words = (code: string): string => code.replaceAll('-', ' ');

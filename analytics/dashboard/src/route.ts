@@ -6,11 +6,20 @@ export interface Route {
   readonly query: URLSearchParams;
 }
 
+/** What is no text in UTF-8 stays as it is, and leads nowhere. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 const read = (): Route => ({
   path: location.pathname
     .split('/')
     .filter((part) => part !== '')
-    .map(decodeURIComponent),
+    .map(decoded),
   query: new URLSearchParams(location.search),
 });
 
@@ -21,11 +30,11 @@ export const hasMoved = (): boolean => moved;
 
 const changed = () => dispatchEvent(new Event('routechange'));
 
-export function navigate(url: string, { replace = false } = {}): void {
-  history[replace ? 'replaceState' : 'pushState'](null, '', url);
-  moved ||= !replace;
+export function navigate(url: string): void {
+  history.pushState(null, '', url);
+  moved = true;
   changed();
-  if (!replace) scrollTo(0, 0);
+  scrollTo(0, 0);
 }
 
 /** Where the address bar is. */
@@ -42,15 +51,18 @@ export function useRoute(): Route {
   return route;
 }
 
-/** Changes members of the query; what is empty goes. */
-export function setQuery(changes: Readonly<Record<string, string>>): void {
+/** Changes members of the query, as a step that "back" undoes unless it replaces; what is empty goes. */
+export function setQuery(changes: Readonly<Record<string, string>>, { replace = false } = {}): void {
   const query = new URLSearchParams(location.search);
   for (const [name, value] of Object.entries(changes)) {
     if (value === '') query.delete(name);
     else query.set(name, value);
   }
   const text = query.toString();
-  navigate(location.pathname + (text === '' ? '' : `?${text}`), { replace: true });
+  const url = location.pathname + (text === '' ? '' : `?${text}`);
+  if (url === location.pathname + location.search) return;
+  history[replace ? 'replaceState' : 'pushState'](null, '', url);
+  changed();
 }
 
 /** Path of a page about something whose name may hold anything. */

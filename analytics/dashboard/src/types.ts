@@ -98,6 +98,9 @@ export interface Evidence {
 export interface Side {
   readonly role: string;
   readonly leaf: string;
+  readonly server_name: string;
+  readonly address: string;
+  readonly port: number;
   readonly observations: number;
   readonly agents: readonly string[];
   readonly countries: readonly string[];

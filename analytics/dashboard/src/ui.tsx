@@ -1,7 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import type { ApiError, Loaded } from './api.ts';
-import { short, time, words } from './format.ts';
+import { commonName, plain, short, time, words } from './format.ts';
 import { hasMoved, navigate, pathTo } from './route.ts';
 
 /** A link within the dashboard. */
@@ -100,6 +100,30 @@ export const Time = ({ at }: { at: string | null | undefined }) =>
   ) : (
     <span>—</span>
   );
+
+/** What a stranger wrote: it is cut, nothing of it is invisible, and it turns no text around it. */
+export const Foreign = ({ of, most = 120 }: { of: string; most?: number }) => (
+  <bdi title={of.length > most ? plain(of, 1000) : undefined}>{plain(of, most)}</bdi>
+);
+
+/** The first of them, and how many more there are. */
+export const ForeignList = ({ of, most = 20 }: { of: readonly string[]; most?: number }) => (
+  <>
+    {of.slice(0, most).map((one, i) => (
+      <span key={one}>
+        {i > 0 && ', '}
+        <Foreign of={one} />
+      </span>
+    ))}
+    {of.length > most && ` and ${of.length - most} more`}
+    {of.length === 0 && '—'}
+  </>
+);
+
+/** The name a person knows a subject or issuer by; all of it is its title. */
+export const Name = ({ of = '' }: { of?: string | undefined }) => (
+  <bdi title={plain(of, 1000)}>{commonName(of) || '—'}</bdi>
+);
 
 export const Fingerprint = ({ of }: { of: string }) =>
   of === '' ? (

@@ -4,7 +4,7 @@ import { feature } from 'topojson-client';
 import type { GeometryCollection, Topology } from 'topojson-specification';
 import atlas from 'world-atlas/countries-110m.json';
 import { Chart, plainTooltip, useColours } from './chart.tsx';
-import { ago, count, country, percent } from './format.ts';
+import { ago, count, country, percent, plain } from './format.ts';
 import type { Perspective } from './types.ts';
 import { Link, Table, Tag } from './ui.tsx';
 
@@ -28,6 +28,29 @@ function unwrap(ring: number[][]): void {
   const crosses = ring.some(([x = 0], i) => i > 0 && Math.abs(x - ring[i - 1]![0]!) > 180);
   if (crosses) for (const point of ring) if (point[0]! < 0) point[0]! += 360;
 }
+
+/** Meridians and parallels, 30° apart. */
+const graticule = (color: string) => ({
+  type: 'lines',
+  coordinateSystem: 'geo',
+  silent: true,
+  z: 1,
+  lineStyle: { color, width: 0.7, opacity: 0.9 },
+  data: [
+    ...[-180, -150, -120, -90, -60, -30, 0, 30, 60, 90, 120, 150, 180].map((x) => ({
+      coords: [
+        [x, -56],
+        [x, 84],
+      ],
+    })),
+    ...[-30, 0, 30, 60].map((y) => ({
+      coords: [
+        [-180, y],
+        [180, y],
+      ],
+    })),
+  ],
+});
 
 /** What matters most about a perspective. */
 export function healthOf({ state, mismatches, locationCheck }: Perspective): 'bad' | 'warn' | 'good' {
@@ -64,21 +87,36 @@ export function WorldMap({ perspectives }: { perspectives: readonly Perspective[
         right: 8,
         itemStyle: { areaColor: palette.land, borderColor: palette.panel, borderWidth: 0.6 },
       },
-      series: (['good', 'warn', 'bad'] as const).map((health) => ({
-        type: 'scatter',
-        name: meanings[health],
-        coordinateSystem: 'geo',
-        symbol: symbols[health],
-        itemStyle: { color: palette[health], borderColor: palette.panel, borderWidth: 1.5 },
-        data: perspectives
-          .filter((one) => healthOf(one) === health)
-          .map((one) => ({
-            name: one.agent,
-            value: [one.longitude, one.latitude],
-            symbolSize: 11 + 9 * Math.sqrt(one.observations / busiest) + (health === 'bad' ? 5 : 0),
-            tooltip: { formatter: () => describe(one) },
-          })),
-      })),
+      series: [
+        graticule(palette.line),
+        ...(['good', 'warn', 'bad'] as const).map((health) => ({
+          type: 'scatter',
+          name: meanings[health],
+          coordinateSystem: 'geo',
+          symbol: symbols[health],
+          itemStyle: { color: palette[health], opacity: 1, borderColor: palette.panel, borderWidth: 1.5 },
+          label: {
+            show: true,
+            position: 'right',
+            formatter: '{b}',
+            color: palette.text,
+            fontSize: 11,
+            textBorderColor: palette.panel,
+            textBorderWidth: 2,
+          },
+          // Where there are too many, some names are left out: first those that are well.
+          labelLayout: { hideOverlap: true },
+          z: { good: 3, warn: 4, bad: 5 }[health],
+          data: perspectives
+            .filter((one) => healthOf(one) === health)
+            .map((one) => ({
+              name: plain(one.agent, 20),
+              value: [one.longitude, one.latitude],
+              symbolSize: 11 + 9 * Math.sqrt(one.observations / busiest) + (health === 'bad' ? 5 : 0),
+              tooltip: { formatter: () => describe(one) },
+            })),
+        })),
+      ],
     };
   }, [perspectives, palette]);
   const states = (['bad', 'warn', 'good'] as const).map(

@@ -17,16 +17,7 @@ export function dashboardRoutes(app: Api, directory: string | undefined): void {
     path: 'index.html',
     onFound: (_, context) => context.header('cache-control', 'no-cache'),
   });
-  app.get('/', page);
-  for (const view of [
-    'incidents',
-    'endpoints',
-    'certificates',
-    'clients',
-    'campaigns',
-    'sql',
-    'perspectives',
-  ]) {
-    app.get(`/${view}`, page).get(`/${view}/*`, page);
-  }
+  app.get('*', (context, next) =>
+    /^\/(api|assets)\//.test(context.req.path) ? next() : page(context, next),
+  );
 }

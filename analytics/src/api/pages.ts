@@ -25,8 +25,9 @@ export const certificatesOf = (store: Store, fingerprints: readonly string[]): P
         { fingerprints },
       );
 
-/** Chains on each side of an incident, at most; the rest is in the evidence. */
-const chainsShown = 4;
+/** Endpoints whose chains an incident shows, and chains a side of each, at most; the rest is in the evidence. */
+const endpointsShown = 4;
+const chainsShown = 3;
 
 interface Side {
   readonly role: string;
@@ -49,12 +50,20 @@ export async function incidentPage(store: Store, id: string): Promise<Row | unde
     { id },
   );
   const sides = await store.query<Row & Side>(
-    `SELECT role, leaf, argMax(observation, received_at) AS observation, argMax(server_name, received_at) AS server_name,
-        toUnixTimestamp64Milli(max(received_at)) AS at, count() AS observations,
-        arraySort(groupUniqArray(toString(agent))) AS agents, arraySort(groupUniqArray(toString(country))) AS countries,
-        min(received_at) AS first_seen, max(received_at) AS last_seen
-      FROM incident_evidence FINAL WHERE incident = {id:String} AND leaf != ''
-      GROUP BY role, leaf ORDER BY observations DESC, leaf LIMIT ${chainsShown} BY role ${outputClause}`,
+    `WITH shown AS (SELECT server_name, address, port FROM incident_evidence FINAL
+        WHERE incident = {id:String} AND role = 'differs' AND leaf != ''
+        GROUP BY server_name, address, port ORDER BY uniq(agent) DESC, count() DESC, server_name, address
+        LIMIT ${endpointsShown})
+      SELECT role, leaf, server_name, replaceRegexpOne(toString(e.address), '^::ffff:', '') AS address, port,
+        argMax(observation, received_at) AS observation, toUnixTimestamp64Milli(max(received_at)) AS at,
+        count() AS observations, arraySort(groupUniqArray(toString(agent))) AS agents,
+        arraySort(groupUniqArray(toString(country))) AS countries, min(received_at) AS first_seen,
+        max(received_at) AS last_seen
+      FROM incident_evidence AS e FINAL WHERE incident = {id:String} AND leaf != '' AND (
+        (server_name, e.address, port) IN shown
+        OR role = 'control' AND (e.address, port) IN (SELECT address, port FROM shown))
+      GROUP BY role, leaf, server_name, e.address, port ORDER BY observations DESC, leaf
+      LIMIT ${chainsShown} BY role, server_name, e.address, port ${outputClause}`,
     { id },
   );
   const chains = await chainsOf(store, sides);

@@ -92,6 +92,33 @@ describe('different certificates', () => {
     expect(watch(20, shown)).toEqual([]);
   });
 
+  it('only where a name is asked for are surer, and what was seen without it is evidence', () => {
+    const detector = new Detector({ rules });
+    const roles = new Set<string>();
+    for (let minute = 0; minute < 10; minute++) {
+      for (const [i, place] of agents.entries()) {
+        const at = start + minute * 60_000 + i * 100;
+        detector.add(seen(place, at, inKazakhstan(place) && minute >= 5 ? forged : {}));
+        const bare = { serverName: '', leaf: 'default', spki: 'default', issuer: 'CN=Host', dnsNames: [] };
+        detector.add(seen(place, at + 50, bare));
+      }
+      const { evidence } = detector.evaluate(start + minute * 60_000 + 5000);
+      for (const { role } of evidence) roles.add(role);
+    }
+    const [incident] = detector.incidents;
+    expect(incident!.reasons).toContain('sni-triggered');
+    expect(roles).toEqual(new Set(['differs', 'agrees', 'control']));
+  });
+
+  it('that are seen in other regions too soon after are withdrawn, unless one agent alone says so', () => {
+    const later = (widely: (place: Place) => boolean) =>
+      watch(12, (place, minute) =>
+        (inKazakhstan(place) && minute >= 3) || (widely(place) && minute >= 5) ? forged : {},
+      ).map(({ kind, state }) => `${kind} ${state}`);
+    expect(later(({ rir }) => rir !== 'ripencc')).toEqual(['regional-interception withdrawn']);
+    expect(later(({ agent }) => agent === 'lima')).toEqual(['regional-interception open']);
+  });
+
   it('that one agent sees alone at three endpoints make it faulty, not a region attacked', () => {
     const incidents = watch(20, (place, minute) => ({
       serverName: `${minute % 4}.example`,
@@ -100,6 +127,26 @@ describe('different certificates', () => {
     }));
     expect(incidents).toMatchObject([{ kind: 'faulty-agent', reasons: ['sees-alone'] }]);
     expect([...incidents[0]!.places.keys()]).toEqual(['lima']);
+  });
+
+  it('that an agent makes up anew each time make it faulty, though each key is young', () => {
+    const detector = new Detector({ rules });
+    const kinds = new Set<string>();
+    for (let minute = 0; minute < 20; minute++) {
+      // One agent after another, each at all names, as a campaign has it.
+      for (const [i, place] of agents.entries()) {
+        const at = start + minute * 60_000 + i * 10_000;
+        for (let n = 0; n < 4; n++) {
+          const name = { serverName: `${n}.example`, dnsNames: [`${n}.example`] };
+          const lie = { ...forged, spki: `lie ${minute} ${n}`, issuer: `CN=${minute} ${n}` };
+          const lies = place.agent === 'lima' && minute >= 5;
+          detector.add(seen(place, at + n, { ...name, ...(lies && lie) }));
+        }
+        for (const { kind, reasons } of detector.evaluate(at + 5000).changed)
+          kinds.add(`${kind} ${reasons[0]}`);
+      }
+    }
+    expect(kinds).toEqual(new Set(['faulty-agent sees-alone']));
   });
 
   it('ask for another look, with SNI and without, until it is clear', () => {

@@ -141,6 +141,7 @@ export class Detector {
       );
       if (fresh.length === 0) this.#differences.delete(endpoint);
       for (const difference of fresh) {
+        if (difference.benign === 'several-regions') this.#ledger.spread(endpoint, difference.key.spki, now);
         if (!difference.benign) suspect.push(difference);
         if (!difference.benign || difference.benign === 'rotation') this.#followUps.want(difference, now);
       }

@@ -64,11 +64,20 @@ export function differencesOf(
       inside,
       outside,
       benign: watched(endpoint, key)
-        ? undefined
+        ? hasSpread(inside)
+          ? 'several-regions'
+          : undefined
         : benignOf(key, genuine, inside, outside, now, rules, usual(endpoint, key)),
     });
   }
   return found;
+}
+
+/** Two regions or more see it, and not because one agent says so. */
+function hasSpread(inside: readonly View[]): boolean {
+  const regions = Map.groupBy(inside, ({ place }) => place.rir);
+  const [, ...others] = [...regions.values()].toSorted((a, b) => b.length - a.length);
+  return others.flat().length > 1;
 }
 
 /** Ever seen from the most regions, then countries, then now by the most agents, then known for longest. */

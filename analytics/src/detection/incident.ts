@@ -84,9 +84,15 @@ export function keep<T>(set: Set<T>, value: T): boolean {
 export const endpointText = ({ serverName, address, port, startTls }: EndpointName): string =>
   `${serverName || address}:${port}${startTls && `/${startTls}`}`;
 
+/** Names and issuers may have ten thousand characters. */
+const cut = (text: string) => (text.length > 100 ? `${text.slice(0, 100)}…` : text);
+
 const list = (values: Iterable<string | number>, most = 3) => {
   const all = [...new Set(values)];
-  const shown = all.slice(0, most).join(', ');
+  const shown = all
+    .slice(0, most)
+    .map((value) => cut(String(value)))
+    .join(', ');
   return all.length > most ? `${shown} and ${all.length - most} more` : shown;
 };
 

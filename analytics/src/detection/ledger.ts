@@ -13,11 +13,11 @@ export class Ledger {
   readonly #rules: Rules;
   readonly #open = new Map<string, Incident>();
   /** What belongs to an open interception, by endpoint and key. */
-  readonly #watched = new Map<string, { readonly incident: Incident; readonly role: 'differs' | 'agrees' }>();
+  readonly #watched = new Map<string, { readonly incident: Incident; readonly role: EvidenceOf['role'] }>();
   readonly #dirty = new Set<Incident>();
   readonly #rows = new Map<string, number>();
-  /** Since when an agent sees what nobody else does. */
-  readonly #aloneSince = new Map<string, number>();
+  /** Since when an agent sees what nobody else does, and when last. */
+  readonly #alone = new Map<string, { readonly since: number; readonly lastAt: number }>();
   #evidence: EvidenceOf[] = [];
 
   constructor(rules: Rules) {
@@ -43,10 +43,23 @@ export class Ledger {
     if (!watched) return;
     const { incident, role } = watched;
     this.#add(incident, role, sighting.id, sighting.at, sighting, endpoint, sighting.leaf);
-    if (role === 'agrees') return;
+    if (role !== 'differs') return;
     incident.observations++;
     incident.lastEvidenceAt = Math.max(incident.lastEvidenceAt, sighting.at);
     this.#dirty.add(incident);
+  }
+
+  /** A key of an open interception is seen in other regions as well: it was none, at this endpoint. */
+  spread(endpoint: Endpoint, spki: string, now: number): void {
+    const key = watchKey(endpoint, spki);
+    const watched = this.#watched.get(key);
+    if (watched?.role !== 'differs') return;
+    this.#watched.delete(key);
+    const { incident } = watched;
+    const left = [...this.#watched.values()].some(
+      (one) => one.incident === incident && one.role === 'differs',
+    );
+    if (!left) this.#end(incident, 'withdrawn', now);
   }
 
   noteFailure(endpoint: Endpoint, sighting: Sighting): void {
@@ -78,19 +91,13 @@ export class Ledger {
   /** Agents that see what nobody else does, each by itself. */
   alone(suspicions: readonly Suspicion[], now: number): void {
     const { aloneMs, aloneEndpoints } = this.#rules;
-    for (const agent of this.#aloneSince.keys()) {
-      if (
-        !suspicions.some(({ signs, places }) => signs.includes('one-agent') && places[0]!.agent === agent)
-      ) {
-        this.#aloneSince.delete(agent);
-      }
-    }
+    // With another key each time, there is nothing to hold against each until others have looked.
+    for (const [agent, { lastAt }] of this.#alone) if (lastAt < now - aloneMs) this.#alone.delete(agent);
     const single = suspicions.filter((suspicion) => suspicion.signs.includes('one-agent'));
     for (const [agent, theirs] of Map.groupBy(single, ({ places }) => places[0]!.agent)) {
       const endpoints = new Set(theirs.flatMap(({ differences }) => differences.map((one) => one.endpoint)));
-      // With another key each time, every one of them is young.
-      const since = this.#aloneSince.get(agent) ?? Math.min(...theirs.map((suspicion) => suspicion.since));
-      this.#aloneSince.set(agent, since);
+      const since = this.#alone.get(agent)?.since ?? Math.min(...theirs.map((suspicion) => suspicion.since));
+      this.#alone.set(agent, { since, lastAt: now });
       if (endpoints.size < aloneEndpoints || since > now - aloneMs || this.#involved(agent)) continue;
       const incident =
         this.#about('faulty-agent', 'sees-alone', agent) ??
@@ -167,13 +174,22 @@ export class Ledger {
     return incident;
   }
 
-  #matching({ differences, places }: Suspicion): Incident | undefined {
-    return [...this.#open.values()].find(
-      (incident) =>
-        incident.kind === 'regional-interception' &&
-        differences.some(({ key }) => incident.issuers.has(key.issuer) || incident.leafSpkis.has(key.spki)) &&
-        places.some(({ country }) => [...incident.places.values()].some((one) => one.country === country)),
-    );
+  #matching({ differences, places, signs, confidence }: Suspicion): Incident | undefined {
+    const unknown = signs.includes('unknown-issuer');
+    return [...this.#open.values()].find((incident) => {
+      if (incident.kind !== 'regional-interception') return false;
+      const countries = new Set([...incident.places.values()].map(({ country }) => country));
+      // A public issuer signs for others as well: only what would be an incident by itself, and only there.
+      const issuer =
+        unknown ||
+        (confidence >= this.#rules.openAt && places.every(({ country }) => countries.has(country)));
+      return (
+        places.some(({ country }) => countries.has(country)) &&
+        differences.some(
+          ({ key }) => (issuer && incident.issuers.has(key.issuer)) || incident.leafSpkis.has(key.spki),
+        )
+      );
+    });
   }
 
   #about(kind: Incident['kind'], reason: string, agent: string): Incident | undefined {
@@ -189,7 +205,7 @@ export class Ledger {
     );
   }
 
-  #grow(incident: Incident, { differences, places }: Suspicion): void {
+  #grow(incident: Incident, { differences, places, controls }: Suspicion): void {
     let grown = false;
     for (const place of places) {
       grown ||= !incident.places.has(place.agent);
@@ -214,6 +230,20 @@ export class Ledger {
       for (const view of outside) {
         this.#add(incident, 'agrees', view.id, view.at, view.place, endpoint, genuine.leaf);
       }
+    }
+    for (const { endpoint, view } of controls) {
+      const key = `${view.place.agent} ${watchKey(endpoint, view.spki)}`;
+      if (this.#watched.has(key)) continue;
+      this.#watched.set(key, { incident, role: 'control' });
+      this.#add(
+        incident,
+        'control',
+        view.id,
+        view.at,
+        view.place,
+        endpoint,
+        endpoint.keys.get(view.spki)!.leaf,
+      );
     }
     if (grown) this.#dirty.add(incident);
   }

@@ -54,7 +54,7 @@ export class Outages {
   }
 
   /** What is out now. */
-  evaluate(now: number, { outage: { alarm } }: Rules): { outages: Outage[]; failing: Failing[] } {
+  evaluate(now: number, { outage: { alarm, together } }: Rules): { outages: Outage[]; failing: Failing[] } {
     const outages: Outage[] = [];
     const failing: Failing[] = [];
     const byCountry = Map.groupBy(
@@ -62,7 +62,7 @@ export class Outages {
       ({ place }) => place.country,
     );
     for (const [country, units] of byCountry) {
-      const out = units.filter(({ cusum }) => cusum.sum >= alarm / 3);
+      const out = units.filter(({ cusum }) => cusum.sum >= together * alarm);
       const networks = new Set(out.map(({ place }) => place.asn));
       const alarmed =
         this.#countries.get(country)!.sum >= alarm ||

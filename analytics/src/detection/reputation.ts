@@ -17,8 +17,16 @@ export class Reputation {
   readonly #issuers = new Map<string, Known>();
   readonly #networks = new Map<string, Known & { readonly issuers: Map<string, number> }>();
 
+  #learned = 0;
+
+  /** Keys of endpoints seen from several regions so far. */
+  get learned(): number {
+    return this.#learned;
+  }
+
   /** The key has just been seen from a second region. */
   learn(endpoint: Endpoint, { issuer }: SeenKey): void {
+    this.#learned++;
     const known = this.#issuers.get(issuer) ?? { endpoints: 0 };
     known.endpoints++;
     this.#issuers.set(issuer, known);

@@ -23,6 +23,8 @@ export interface Rules {
   readonly knownNetwork: number;
   /** Other names that an issuer has to be seen with, from several countries, to be called public. */
   readonly publicIssuer: number;
+  /** Endpoints seen from several regions, below which little is known of what is usual. */
+  readonly youngMemory: number;
   /** Clocks of agents may be off by this much. */
   readonly clockMs: number;
   readonly outage: {
@@ -30,6 +32,8 @@ export interface Rules {
     readonly out: number;
     /** Alarm of the CUSUM: sum of log likelihood ratios. */
     readonly alarm: number;
+    /** Share of the alarm at which an agent is out together with others. */
+    readonly together: number;
   };
   /** Natural logarithms of odds: each sign that holds is added, and the sum becomes the confidence. */
   readonly weights: Readonly<Record<Sign | 'prior', number>>;
@@ -62,6 +66,8 @@ export type Sign =
   | 'simultaneous-onset'
   /** Nobody there had seen another key before. */
   | 'never-other'
+  /** The same, and too few endpoints are known to tell what is usual. */
+  | 'young-memory'
   /** A public issuer, seen in several countries: networks of servers do not stop at borders. */
   | 'several-countries'
   /** A public issuer, and no other country of the region was seen to disagree: they may be served the same. */
@@ -70,18 +76,19 @@ export type Sign =
 const minute = 60_000;
 
 export const rules: Rules = {
-  version: 2,
+  version: 3,
   viewMs: 60 * minute,
-  contemporaryMs: 5_000,
+  contemporaryMs: 1_000,
   standingMs: 24 * 60 * minute,
   closeAfterMs: 10 * minute,
   openAt: 0.9,
-  aloneMs: minute,
+  aloneMs: 80_000,
   aloneEndpoints: 3,
   knownNetwork: 5,
   publicIssuer: 10,
+  youngMemory: 300,
   clockMs: 30_000,
-  outage: { out: 0.5, alarm: 15 },
+  outage: { out: 0.5, alarm: 15, together: 0.65 },
   weights: {
     prior: -4,
     'unknown-issuer': 3,
@@ -98,6 +105,7 @@ export const rules: Rules = {
     'sni-triggered': 2,
     'simultaneous-onset': 1,
     'never-other': -2.5,
+    'young-memory': -3,
     'several-countries': -2,
     'no-neighbour': -3,
   },

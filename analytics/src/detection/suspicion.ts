@@ -1,5 +1,5 @@
 import type { Difference } from './differences.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { Endpoint, View } from './endpoint.ts';
 import { type Reputation, networkOf } from './reputation.ts';
 import type { Rules, Sign } from './rules.ts';
 import type { Place } from './sighting.ts';
@@ -9,9 +9,16 @@ export interface Suspicion {
   readonly differences: readonly Difference[];
   readonly places: readonly Place[];
   readonly signs: readonly Sign[];
+  /** What agents saw without SNI, if that tells. */
+  readonly controls: readonly ControlView[];
   /** 0 to 1. */
   readonly confidence: number;
   readonly since: number;
+}
+
+export interface ControlView {
+  readonly endpoint: Endpoint;
+  readonly view: View;
 }
 
 /** Looks up the same address without SNI. */
@@ -71,6 +78,9 @@ export function weigh(
     differences,
     places: [...places.values()],
     signs,
+    controls: signs.includes('sni-triggered')
+      ? differences.flatMap((difference) => controlsOf(difference, control))
+      : [],
     confidence: 1 / (1 + Math.exp(-sum)),
     since: Math.min(...differences.map(({ key }) => key.firstAt)),
   };
@@ -114,13 +124,26 @@ function signsOf(
     signs.push('sni-triggered');
   const onsets = differences.map(({ key }) => key.firstAt).toSorted((a, b) => a - b);
   if (onsets.some((at, i) => i >= 2 && at - onsets[i - 2]! <= onsetMs)) signs.push('simultaneous-onset');
-  if (!some(({ inside }) => inside.some(({ changed }) => changed))) signs.push('never-other');
+  if (!some(({ inside }) => inside.some(({ changed }) => changed))) {
+    signs.push('never-other');
+    if (reputation.learned < rules.youngMemory) signs.push('young-memory');
+  }
   return signs;
 }
 
 /** Another country of the same region sees the genuine key, after the other one had been seen. */
 const neighboursAgree = ({ key, inside, outside }: Difference) =>
   outside.some(({ place, at }) => place.rir === inside[0]!.place.rir && at > key.firstAt);
+
+/** What those who see either key with SNI saw without it since. */
+function controlsOf({ endpoint, key, inside, outside }: Difference, control: Control): ControlView[] {
+  const without = control(endpoint);
+  if (!without) return [];
+  return [...inside, ...outside].flatMap(({ place }) => {
+    const view = without.views.get(place.agent);
+    return view && view.at >= key.firstAt ? [{ endpoint: without, view }] : [];
+  });
+}
 
 /** The agents that see another key with SNI see, without it, what others see without it. */
 function sniTriggered({ endpoint, key, inside, outside }: Difference, control: Control): boolean {

@@ -1,2 +1,3 @@
+export * from './events.ts';
 export * from './score.ts';
 export * from './simulate.ts';

@@ -1,75 +1,125 @@
 import type { Incident, IncidentKind } from '../detection/incident.ts';
-import type { Event, EventName } from './events.ts';
+import type { Event } from './event.ts';
 import type { Outcome } from './simulate.ts';
 
 export interface KindScore {
-  readonly kind: IncidentKind;
   /** Incidents that are about something that happened, of all. */
   readonly right: number;
   readonly wrong: number;
 }
 
 export interface EventScore {
-  readonly name: EventName;
   readonly happened: number;
+  /** Called what it is. */
   readonly detected: number;
+  /** No attack or none that anybody could tell, and yet called an interception. */
+  readonly mistaken: number;
   /** Milliseconds from the beginning to the incident, in ascending order. */
   readonly times: readonly number[];
 }
 
+/** What came of some runs; plain data, so that it can come from other threads. */
 export interface Score {
-  readonly kinds: readonly KindScore[];
-  readonly events: readonly EventScore[];
+  readonly runs: number;
+  readonly simulatedMs: number;
+  readonly sightings: number;
+  readonly kinds: Readonly<Record<IncidentKind, KindScore>>;
+  readonly events: ReadonlyMap<string, EventScore>;
   readonly wrong: readonly Incident[];
-  readonly missed: readonly Event[];
+  /** Names of the events. */
+  readonly missed: readonly string[];
 }
 
-const kinds: readonly IncidentKind[] = ['regional-interception', 'local-outage', 'faulty-agent'];
-
-/** An incident is right when it is of the kind that is to be expected of an event at that time, and at that place. */
-const about = (incident: Incident, { expected, from, until, agents, sites }: Event) =>
-  incident.kind === expected &&
-  incident.openedAt >= from &&
-  incident.since < until &&
-  [...incident.places.keys()].every((agent) => agents.has(agent)) &&
-  (incident.kind !== 'regional-interception' ||
-    [...incident.serverNames].every((name) => [...sites!].some(({ serverName }) => serverName === name)));
+/** An incident is about an event at that time and place, if it names nothing else. */
+const about = ({ openedAt, since, places, serverNames, kind }: Incident, event: Event) =>
+  openedAt >= event.from &&
+  since < event.until &&
+  [...places.keys()].every((agent) => event.agents.has(agent)) &&
+  (kind !== 'regional-interception' ||
+    !event.sites ||
+    [...serverNames].every((name) => [...event.sites!].some(({ serverName }) => serverName === name)));
 
 /** Incidents that were withdrawn count as well: somebody was alarmed. */
-export function score(outcomes: readonly Outcome[]): Score {
+export function score({ events, incidents, simulatedMs, sightings }: Outcome): Score {
   const found = new Map<Event, Incident>();
+  const mistaken = new Set<Event>();
   const wrong: Incident[] = [];
-  const right = new Map<IncidentKind, number>();
-  for (const { events, incidents } of outcomes) {
-    for (const incident of incidents.toSorted((a, b) => a.openedAt - b.openedAt)) {
-      const event = events.find((one) => about(incident, one));
-      if (!event) wrong.push(incident);
-      else {
-        right.set(incident.kind, (right.get(incident.kind) ?? 0) + 1);
-        if (!found.has(event)) found.set(event, incident);
-      }
+  const kinds = {
+    'regional-interception': { right: 0, wrong: 0 },
+    'local-outage': { right: 0, wrong: 0 },
+    'faulty-agent': { right: 0, wrong: 0 },
+  };
+  for (const incident of incidents.toSorted((a, b) => a.openedAt - b.openedAt)) {
+    const event = events.find((one) => one.expected === incident.kind && about(incident, one));
+    if (event) {
+      kinds[incident.kind].right++;
+      if (!found.has(event)) found.set(event, incident);
+      continue;
     }
+    kinds[incident.kind].wrong++;
+    wrong.push(incident);
+    const taken = events.find((one) => !one.expected && about(incident, one));
+    if (taken && incident.kind === 'regional-interception') mistaken.add(taken);
   }
-  const all = outcomes.flatMap(({ events }) => events);
-  const names = [...new Set(all.map(({ name }) => name))];
-  return {
-    kinds: kinds.map((kind) => ({
-      kind,
-      right: right.get(kind) ?? 0,
-      wrong: wrong.filter((incident) => incident.kind === kind).length,
-    })),
-    events: names.map((name) => {
-      const happened = all.filter((event) => event.name === name);
+  const scores = [...Map.groupBy(events, ({ name }) => name)].map(
+    ([name, happened]): [string, EventScore] => {
       const detected = happened.filter((event) => found.has(event));
-      return {
+      return [
         name,
-        happened: happened.length,
-        detected: detected.length,
-        times: detected.map((event) => found.get(event)!.openedAt - event.from).toSorted((a, b) => a - b),
-      };
-    }),
+        {
+          happened: happened.length,
+          detected: detected.length,
+          mistaken: happened.filter((event) => mistaken.has(event)).length,
+          times: detected.map((event) => found.get(event)!.openedAt - event.from).toSorted((a, b) => a - b),
+        },
+      ];
+    },
+  );
+  return {
+    runs: 1,
+    simulatedMs,
+    sightings,
+    kinds,
+    events: new Map(scores),
     wrong,
-    missed: all.filter((event) => event.expected && !found.has(event)),
+    missed: events.filter((event) => event.expected && !found.has(event)).map(({ name }) => name),
+  };
+}
+
+/** The scores of several runs as one. */
+export function together(scores: readonly Score[]): Score {
+  const sum = (of: (score: Score) => number) => scores.reduce((total, one) => total + of(one), 0);
+  const kind = (name: IncidentKind): KindScore => ({
+    right: sum(({ kinds }) => kinds[name].right),
+    wrong: sum(({ kinds }) => kinds[name].wrong),
+  });
+  const events = [...new Set(scores.flatMap((one) => [...one.events.keys()]))].map(
+    (name): [string, EventScore] => {
+      const those = scores.flatMap((one) => one.events.get(name) ?? []);
+      const total = (of: (one: EventScore) => number) => those.reduce((all, one) => all + of(one), 0);
+      return [
+        name,
+        {
+          happened: total(({ happened }) => happened),
+          detected: total(({ detected }) => detected),
+          mistaken: total((one) => one.mistaken),
+          times: those.flatMap(({ times }) => times).toSorted((a, b) => a - b),
+        },
+      ];
+    },
+  );
+  return {
+    runs: sum(({ runs }) => runs),
+    simulatedMs: sum(({ simulatedMs }) => simulatedMs),
+    sightings: sum(({ sightings }) => sightings),
+    kinds: {
+      'regional-interception': kind('regional-interception'),
+      'local-outage': kind('local-outage'),
+      'faulty-agent': kind('faulty-agent'),
+    },
+    events: new Map(events),
+    wrong: scores.flatMap(({ wrong }) => wrong),
+    missed: scores.flatMap(({ missed }) => missed),
   };
 }
 

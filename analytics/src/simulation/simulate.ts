@@ -3,7 +3,8 @@ import type { FollowUp } from '../detection/follow-ups.ts';
 import type { Incident } from '../detection/incident.ts';
 import { rules as currentRules, type Rules } from '../detection/rules.ts';
 import type { Place, Sighting } from '../detection/sighting.ts';
-import { type Event, type EventName, draws } from './events.ts';
+import type { Draw, Event } from './event.ts';
+import { type EventName, type Family, draws, onRecord } from './events.ts';
 import {
   type Internet,
   type ShownKey,
@@ -20,13 +21,16 @@ export interface SimulationOptions {
   readonly sites?: number;
   /** Vouchers asked for in a second: each has six agents look at one site. */
   readonly drawsPerSecond?: number;
-  readonly events?: readonly EventName[];
+  readonly events?: Family;
+  /** How long events may begin, after a quiet beginning; and how long it goes on. */
+  readonly minutes?: number;
 }
 
 export interface Outcome {
   readonly events: readonly Event[];
   /** As they were in the end. */
   readonly incidents: readonly Incident[];
+  readonly simulatedMs: number;
   readonly sightings: number;
   /** Rows a second that the detector took in and evaluated. */
   readonly perSecond: number;
@@ -39,23 +43,14 @@ const quietMs = 25 * minute;
 const watchMs = minute;
 const watched = 200;
 const evaluateMs = 5 * second;
-const everything: readonly EventName[] = [
-  'kazakhstan-2019',
-  'diginotar-2011',
-  'syria-2011',
-  'near-server',
-  'local-outage',
-  'lying-agent',
-  'failing-agent',
-  'clock',
-];
-
 /** One synthetic internet for somewhat more than an hour, and what the detector makes of it. */
 export function simulate({ seed, rules = currentRules, ...options }: SimulationOptions): Outcome {
   const random = new Random(seed);
   const internet = makeInternet(random, options.sites ?? 10_000);
-  const events = schedule(random, internet, options.events ?? everything);
-  const end = Math.max(...events.map(({ until }) => until)) + 15 * minute;
+  const { minutes = 40 } = options;
+  const events = schedule(random, internet, options.events ?? onRecord, minutes);
+  // As long as the longest event goes on, and its incident stays open.
+  const end = start + quietMs + (minutes + 30) * minute;
   const run = new Run(random, internet, events, new Detector({ rules }));
   let busy = 0;
   for (let now = start; now < end; now += second) {
@@ -68,35 +63,39 @@ export function simulate({ seed, rules = currentRules, ...options }: SimulationO
   return {
     events,
     incidents: [...run.incidents.values()],
+    simulatedMs: end - start,
     sightings: run.sightings,
     perSecond: (run.sightings / busy) * 1000,
   };
 }
 
-/** At random moments; no agent has two things happen to it at once. */
-function schedule(random: Random, internet: Internet, wanted: readonly EventName[]): Event[] {
+/** At random moments; no agent has two things happen to it at once. What finds no room is left out. */
+function schedule(random: Random, internet: Internet, wanted: Family, minutes: number): Event[] {
   const events: Event[] = [];
-  for (const name of wanted) {
+  const countryOf = new Map(internet.agents.map(({ agent, country }) => [agent, country]));
+  const countries = ({ agents }: Event) => new Set([...agents].map((agent) => countryOf.get(agent)));
+  const each = Object.entries(wanted).flatMap(([name, times]) =>
+    Array<EventName>(times).fill(name as EventName),
+  );
+  for (const name of each) {
     for (let tries = 0; tries < 100; tries++) {
-      const from = start + quietMs + random.below(40 * minute);
-      const event = draws[name](random, internet, from, from + random.between(8, 15) * minute);
-      const meets = ({ from: other, until, agents, name: theirs }: Event) =>
-        theirs !== 'near-server' &&
+      const from = start + quietMs + random.below(minutes * minute);
+      const until = from + random.between(8, 15) * minute;
+      const draw: Draw = draws[name];
+      const event: Event = { name, from, until, ...draw(random, internet, from, until) };
+      // Next to a server: nothing that happens to agents.
+      const meets = (other: Event) =>
+        other.name !== 'near-server' &&
         name !== 'near-server' &&
-        other < event.until + 12 * minute &&
-        event.from < until + 12 * minute &&
-        [...agents].some((agent) => sameCountry(internet, agent, event.agents));
+        other.from < event.until + 12 * minute &&
+        event.from < other.until + 12 * minute &&
+        [...countries(other)].some((country) => countries(event).has(country));
       if (events.some(meets)) continue;
       events.push(event);
       break;
     }
   }
   return events;
-}
-
-function sameCountry(internet: Internet, agent: string, others: ReadonlySet<string>): boolean {
-  const of = (name: string) => internet.agents.find((one) => one.agent === name)!.country;
-  return [...others].some((other) => of(other) === of(agent));
 }
 
 class Run {
@@ -125,9 +124,10 @@ class Run {
 
   /** What is seen within one second, in order. */
   second(now: number, draws: number): Sighting[] {
-    const { agents, sites } = this.#internet;
+    const { sites } = this.#internet;
     const random = this.#random;
     this.#change(now);
+    const agents = this.#present(now);
     const seen: Sighting[] = [];
     const at = () => now + random.below(second);
     for (let i = 0; i < draws; i++) {
@@ -164,11 +164,19 @@ class Run {
 
   #ask({ endpoint, countries }: FollowUp, now: number): void {
     const site = this.#byAddress.get(endpoint.address)!;
-    const there = this.#internet.agents.filter(({ country }) => countries.includes(country));
-    const elsewhere = this.#internet.agents.filter(({ country }) => !countries.includes(country));
+    const agents = this.#present(now);
+    const there = agents.filter(({ country }) => countries.includes(country));
+    const elsewhere = agents.filter(({ country }) => !countries.includes(country));
     for (const agent of [...there, ...this.#random.some(elsewhere, 6)]) {
       this.#asked.push({ at: now + 3000 + this.#random.below(5000), agent, site });
     }
+  }
+
+  /** Agents that have joined. */
+  #present(now: number): readonly Place[] {
+    const late = this.#events.filter(({ joins, from }) => joins && from > now);
+    if (late.length === 0) return this.#internet.agents;
+    return this.#internet.agents.filter(({ agent }) => !late.some(({ agents }) => agents.has(agent)));
   }
 
   /** What an agent sees. */
@@ -182,7 +190,7 @@ class Run {
       if (event.sites && !event.sites.has(site)) continue;
       fails = Math.max(fails, event.fails ?? 0);
       clock += event.clock ?? 0;
-      key ??= event.forge?.(agent, site, control);
+      key ??= event.forge?.(agent, site, control, at);
     }
     key ??= control ? site.withoutSni : genuineKey(site, agent.rir, random);
     const failed = random.chance(fails);
@@ -214,6 +222,10 @@ class Run {
     const { sites } = this.#internet;
     for (let i = this.#later.length - 1; i >= 0; i--) {
       if (this.#later[i]!.at <= now) this.#later.splice(i, 1)[0]!.do();
+    }
+    for (const event of this.#events) {
+      if (!event.rotates || event.from < now || event.from >= now + second) continue;
+      for (const site of event.sites!) this.#rotate(site, now);
     }
     if (random.chance(0.1))
       this.#rotate(random.chance(0.3) ? sites[random.below(watched)]! : random.pick(sites), now);

@@ -3,7 +3,20 @@ import { ApiError, post, useApi } from '../api.ts';
 import { count, percent, textOf } from '../format.ts';
 import { type Route, navigate, pathTo, setQuery } from '../route.ts';
 import type { Campaign, CampaignPage, Page } from '../types.ts';
-import { Choice, Facts, Fingerprint, Heading, Link, Panel, Show, Table, Tag, Time, Trouble } from '../ui.tsx';
+import {
+  Choice,
+  Facts,
+  Fingerprint,
+  Foreign,
+  Heading,
+  Link,
+  Panel,
+  Show,
+  Table,
+  Tag,
+  Time,
+  Trouble,
+} from '../ui.tsx';
 import { More, listPath } from './more.tsx';
 
 const kinds = [
@@ -31,7 +44,14 @@ export function Campaigns({ query }: Route) {
                 empty="None yet."
                 columns={[
                   { name: 'State', cell: ({ state }) => <Tag of={state} /> },
-                  { name: 'Name', cell: ({ id, name }) => <Link to={pathTo('campaigns', id)}>{name}</Link> },
+                  {
+                    name: 'Name',
+                    cell: ({ id, name }) => (
+                      <Link to={pathTo('campaigns', id)}>
+                        <Foreign of={name} />
+                      </Link>
+                    ),
+                  },
                   { name: 'Chosen by', cell: ({ kind }) => kind },
                   { name: 'Endpoints', numeric: true, cell: ({ endpoints }) => count(endpoints) },
                   { name: 'Progress', numeric: true, cell: progress },
@@ -91,12 +111,7 @@ function Order() {
     >
       <label class="field wide">
         <span>What it is for</span>
-        <input
-          name="name"
-          required
-          maxLength={200}
-          placeholder="Which certificates of Broken CA are still served?"
-        />
+        <input name="name" required maxLength={200} placeholder="Is it still served?" />
       </label>
       <Choice label="Endpoints of" value={kind} options={kinds} onChange={setKind} />
       <label class="field wide">
@@ -148,7 +163,9 @@ export function CampaignView({ path: [, id = ''], query }: Route) {
           const rows = results.filter(({ state }) => only === '' || state === only);
           return (
             <>
-              <p class="lead">{campaign.name}</p>
+              <p class="lead">
+                <Foreign of={campaign.name} most={300} />
+              </p>
               <div class="tiles">
                 {states.slice(1).map(([state, text]) => (
                   <div key={state} class="tile">
@@ -173,7 +190,10 @@ export function CampaignView({ path: [, id = ''], query }: Route) {
                     ['Progress', progress(campaign)],
                     [
                       'Chosen by',
-                      campaign.subject === '' ? campaign.kind : `${campaign.kind}: ${campaign.subject}`,
+                      <Foreign
+                        of={campaign.subject === '' ? campaign.kind : `${campaign.kind}: ${campaign.subject}`}
+                        most={300}
+                      />,
                     ],
                     ['Endpoints', count(campaign.endpoints)],
                     ['Perspectives each', count(campaign.perspectives)],
@@ -204,7 +224,11 @@ export function CampaignView({ path: [, id = ''], query }: Route) {
                       name: 'Endpoint',
                       cell: ({ server_name: name, port, start_tls: protocol }) => {
                         const endpoint = `${name}:${port}${protocol === '' ? '' : `/${protocol}`}`;
-                        return <Link to={pathTo('endpoints', endpoint)}>{endpoint}</Link>;
+                        return (
+                          <Link to={pathTo('endpoints', endpoint)}>
+                            <Foreign of={endpoint} />
+                          </Link>
+                        );
                       },
                     },
                     { name: 'Address', cell: ({ address }) => address },

@@ -1,9 +1,24 @@
 import { useState } from 'preact/hooks';
 import { ApiError, call, post, save, useApi } from '../api.ts';
-import { commonName, count, country } from '../format.ts';
+import { count, country } from '../format.ts';
 import { type Route, navigate, pathTo, setQuery } from '../route.ts';
 import type { Campaign, Certificate, CertificatePage, Page } from '../types.ts';
-import { Facts, Field, Fingerprint, Heading, Link, Panel, Show, Table, Tag, Time, Trouble } from '../ui.tsx';
+import {
+  Facts,
+  Field,
+  Fingerprint,
+  Foreign,
+  ForeignList,
+  Heading,
+  Link,
+  Name,
+  Panel,
+  Show,
+  Table,
+  Tag,
+  Time,
+  Trouble,
+} from '../ui.tsx';
 import { More, listPath } from './more.tsx';
 
 export function Certificates({ query }: Route) {
@@ -42,13 +57,13 @@ export function Certificates({ query }: Route) {
                   { name: 'Certificate', cell: ({ fingerprint }) => <Fingerprint of={fingerprint} /> },
                   {
                     name: 'Subject',
-                    cell: ({ subject = '' }) => <span title={subject}>{commonName(subject)}</span>,
+                    cell: ({ subject }) => <Name of={subject} />,
                   },
                   {
                     name: 'Issuer',
-                    cell: ({ issuer = '' }) => <span title={issuer}>{commonName(issuer)}</span>,
+                    cell: ({ issuer }) => <Name of={issuer} />,
                   },
-                  { name: 'Key', cell: ({ key }) => key },
+                  { name: 'Key', cell: ({ key = '' }) => <Foreign of={key} /> },
                   { name: 'First seen', cell: ({ first_received_at: at }) => <Time at={at} /> },
                   { name: 'Valid to', cell: ({ not_after: at }) => <Time at={at} /> },
                 ]}
@@ -61,6 +76,9 @@ export function Certificates({ query }: Route) {
     </>
   );
 }
+
+/** Octets of a name shown where it is what the page is about; the DER has all. */
+const whole = 1000;
 
 export function CertificateView({ path: [, fingerprint = ''] }: Route) {
   const page = useApi<CertificatePage>(`certificates/${encodeURIComponent(fingerprint)}`, 15_000);
@@ -77,24 +95,31 @@ function Body({ page: { certificate, seen, sightings, vouchers, incidents } }: {
   const still = sightings.filter(({ now }) => now === fingerprint).length;
   return (
     <>
-      <p class="lead">{commonName(certificate.subject ?? '')}</p>
+      <p class="lead">
+        <Name of={certificate.subject} />
+      </p>
       <Panel title="What it says" actions={<Download fingerprint={fingerprint} />}>
         <Facts
           of={[
-            ['Subject', certificate.subject || '—'],
+            ['Subject', <Foreign of={certificate.subject || '—'} most={whole} />],
             [
               'Issuer',
               <Link to={`/certificates?issuer=${encodeURIComponent(certificate.issuer ?? '')}`}>
-                {certificate.issuer || '—'}
+                <Foreign of={certificate.issuer || '—'} most={whole} />
               </Link>,
             ],
-            ['Serial number', <code>{certificate.serial}</code>],
-            ['Names', certificate.dns_names?.join(', ') || '—'],
-            ['Key', certificate.key ?? '—'],
+            [
+              'Serial number',
+              <code class="wrap">
+                <Foreign of={certificate.serial ?? '—'} />
+              </code>,
+            ],
+            ['Names', <ForeignList of={certificate.dns_names ?? []} most={100} />],
+            ['Key', <Foreign of={certificate.key ?? '—'} />],
             ['Valid from', <Time at={certificate.not_before} />],
             ['Valid to', <Time at={certificate.not_after} />],
             ['SHA-256', <code class="wrap">{fingerprint}</code>],
-            ['SHA-256 of its key', <code class="wrap">{certificate.spki}</code>],
+            ['SHA-256 of its key', <code class="wrap">{certificate.spki || '—'}</code>],
             ['First seen', <Time at={seen?.first_seen} />],
             ['Last seen', <Time at={seen?.last_seen} />],
             [
@@ -103,7 +128,7 @@ function Body({ page: { certificate, seen, sightings, vouchers, incidents } }: {
                 ? `${count(seen.perspectives)} perspectives, ${count(seen.networks)} networks, ${count(seen.countries)} countries`
                 : '—',
             ],
-            ...(certificate.fault ? ([['Unreadable', certificate.fault]] as const) : []),
+            ...(certificate.fault ? ([['Unreadable', <Foreign of={certificate.fault} />]] as const) : []),
           ]}
         />
       </Panel>
@@ -112,7 +137,10 @@ function Body({ page: { certificate, seen, sightings, vouchers, incidents } }: {
           <ul class="names">
             {incidents.map(({ id, kind, summary }) => (
               <li key={id}>
-                <Tag of={kind} /> <Link to={pathTo('incidents', id)}>{summary}</Link>
+                <Tag of={kind} />{' '}
+                <Link to={pathTo('incidents', id)}>
+                  <Foreign of={summary} most={300} />
+                </Link>
               </li>
             ))}
           </ul>
@@ -132,7 +160,11 @@ function Body({ page: { certificate, seen, sightings, vouchers, incidents } }: {
           columns={[
             {
               name: 'Endpoint',
-              cell: ({ endpoint }) => <Link to={pathTo('endpoints', endpoint)}>{endpoint}</Link>,
+              cell: ({ endpoint }) => (
+                <Link to={pathTo('endpoints', endpoint)}>
+                  <Foreign of={endpoint} />
+                </Link>
+              ),
             },
             {
               name: 'When last looked at',
@@ -159,8 +191,11 @@ function Body({ page: { certificate, seen, sightings, vouchers, incidents } }: {
           columns={[
             {
               name: 'For',
-              cell: ({ server_name: name, address, port }) =>
-                `${name} at ${address.join(' and ')}, port ${port}`,
+              cell: ({ server_name: name, address, port }) => (
+                <>
+                  <Foreign of={name} /> at {address.join(' and ')}, port {port}
+                </>
+              ),
             },
             { name: 'Trusted in', cell: ({ trust_contexts: contexts }) => contexts.join(', ') },
             { name: 'Produced', cell: ({ produced_at: at }) => <Time at={at} /> },

@@ -1,10 +1,10 @@
 import { useMemo } from 'preact/hooks';
 import { useApi } from '../api.ts';
 import { Chart, plainTooltip, useColours } from '../chart.tsx';
-import { count, percent, words } from '../format.ts';
+import { count, percent, plain, words } from '../format.ts';
 import { type Route, pathTo, setQuery } from '../route.ts';
 import type { Page } from '../types.ts';
-import { Field, Fingerprint, Heading, Link, Panel, Show, Table, Time } from '../ui.tsx';
+import { Field, Fingerprint, Foreign, ForeignList, Heading, Link, Panel, Show, Table, Time } from '../ui.tsx';
 import { More, listPath } from './more.tsx';
 
 interface ClientReport {
@@ -92,10 +92,10 @@ const Reports = ({ items }: { items: readonly ClientReport[] }) => (
       { name: 'Received', cell: ({ received_at: at }) => <Time at={at} /> },
       { name: 'Server', cell: (one) => <Server of={one} /> },
       { name: 'At', cell: ({ address, port }) => `${address} port ${port}` },
-      { name: 'Why', wide: true, cell: ({ codes }) => codes.map(words).join(', ') },
+      { name: 'Why', wide: true, cell: ({ codes }) => <ForeignList of={codes.map(words)} /> },
       { name: 'Certificate', cell: ({ leaf }) => <Fingerprint of={leaf} /> },
-      { name: 'VAs asked', cell: ({ vas }) => vas.join(', ') },
-      { name: 'Mode', cell: ({ mode }) => words(mode) },
+      { name: 'VAs asked', cell: ({ vas }) => <ForeignList of={vas} most={4} /> },
+      { name: 'Mode', cell: ({ mode }) => <Foreign of={words(mode)} most={40} /> },
       { name: 'Times', numeric: true, cell: ({ times }) => count(times) },
     ]}
   />
@@ -104,7 +104,11 @@ const Reports = ({ items }: { items: readonly ClientReport[] }) => (
 function Server({ of: { server_name: name, port, start_tls: startTls } }: { of: ClientReport }) {
   if (name === '') return <span>—</span>;
   const endpoint = `${name}:${port}${startTls === '' ? '' : `/${startTls}`}`;
-  return <Link to={pathTo('endpoints', endpoint)}>{name}</Link>;
+  return (
+    <Link to={pathTo('endpoints', endpoint)}>
+      <Foreign of={name} />
+    </Link>
+  );
 }
 
 function Failures({ items }: { items: readonly Sum[] }) {
@@ -117,8 +121,8 @@ function Failures({ items }: { items: readonly Sum[] }) {
         ...plainTooltip(palette),
         valueFormatter: (share: number) => `${share.toFixed(2)} %`,
       },
-      legend: { bottom: 0, type: 'scroll', textStyle: { color: palette.muted }, itemHeight: 14 },
-      grid: { left: 8, right: 16, top: 24, bottom: 36, containLabel: true },
+      legend: { bottom: 0, textStyle: { color: palette.muted }, itemHeight: 14 },
+      grid: { left: 8, right: 16, top: 24, bottom: codes.length > 4 ? 84 : 48, containLabel: true },
       xAxis: {
         type: 'category',
         data: byDay.map(([day]) => day),
@@ -134,7 +138,7 @@ function Failures({ items }: { items: readonly Sum[] }) {
       color: [...palette.series],
       series: codes.map((code) => ({
         type: 'bar',
-        name: words(code),
+        name: plain(words(code), 40),
         stack: 'failures',
         barMaxWidth: 40,
         data: byDay.map(([, checks]) => (100 * (checks.get(code) ?? 0)) / total(checks)),
@@ -155,7 +159,7 @@ function Failures({ items }: { items: readonly Sum[] }) {
         keyOf={([code]) => code}
         rows={[...byCode]}
         columns={[
-          { name: 'What came of it', cell: ([code]) => words(code) },
+          { name: 'What came of it', cell: ([code]) => <Foreign of={words(code)} /> },
           { name: 'Checks', numeric: true, cell: ([, checks]) => count(checks) },
           { name: 'Share', numeric: true, cell: ([, checks]) => percent(checks, all) },
         ]}

@@ -1,10 +1,23 @@
 import { useMemo } from 'preact/hooks';
 import { useApi } from '../api.ts';
 import { Chart, plainTooltip, useColours } from '../chart.tsx';
-import { commonName, count, country, short, time, words } from '../format.ts';
+import { commonName, count, country, plain, short, time, words } from '../format.ts';
 import { type Route, pathTo, setQuery } from '../route.ts';
 import type { EndpointPage, EndpointRow, Page } from '../types.ts';
-import { Choice, Field, Fingerprint, Heading, Link, Panel, Show, Table, Tag, Time } from '../ui.tsx';
+import {
+  Choice,
+  Field,
+  Fingerprint,
+  Foreign,
+  Heading,
+  Link,
+  Name,
+  Panel,
+  Show,
+  Table,
+  Tag,
+  Time,
+} from '../ui.tsx';
 import { More, listPath } from './more.tsx';
 
 export function Endpoints({ query }: Route) {
@@ -47,7 +60,11 @@ export function Endpoints({ query }: Route) {
                 columns={[
                   {
                     name: 'Endpoint',
-                    cell: ({ endpoint }) => <Link to={pathTo('endpoints', endpoint)}>{endpoint}</Link>,
+                    cell: ({ endpoint }) => (
+                      <Link to={pathTo('endpoints', endpoint)}>
+                        <Foreign of={endpoint} />
+                      </Link>
+                    ),
                   },
                   { name: 'Certificates', numeric: true, cell: ({ certificates }) => count(certificates) },
                   { name: 'First seen', cell: ({ first_seen: at }) => <Time at={at} /> },
@@ -67,7 +84,9 @@ export function EndpointView({ path: [, endpoint = ''] }: Route) {
   const page = useApi<EndpointPage>(`endpoints/${encodeURIComponent(endpoint)}`, 15_000);
   return (
     <>
-      <Heading title={endpoint}>{endpoint}</Heading>
+      <Heading title={plain(endpoint)}>
+        <Foreign of={endpoint} />
+      </Heading>
       <Show of={page}>{(of) => <Body page={of} />}</Show>
     </>
   );
@@ -86,8 +105,8 @@ function Body({ page }: { page: EndpointPage }) {
           rows={page.certificates}
           columns={[
             { name: 'Certificate', cell: ({ fingerprint }) => <Fingerprint of={fingerprint} /> },
-            { name: 'Subject', cell: ({ subject = '' }) => commonName(subject) },
-            { name: 'Issuer', cell: ({ issuer = '' }) => <span title={issuer}>{commonName(issuer)}</span> },
+            { name: 'Subject', cell: ({ subject }) => <Name of={subject} /> },
+            { name: 'Issuer', cell: ({ issuer }) => <Name of={issuer} /> },
             { name: 'Key', cell: ({ key }) => key },
             { name: 'Valid from', cell: ({ not_before: at }) => <Time at={at} /> },
             { name: 'to', cell: ({ not_after: at }) => <Time at={at} /> },
@@ -203,7 +222,7 @@ function HistoryChart({ page: { history } }: { page: EndpointPage }) {
         columns={[
           { name: 'Country', cell: ({ country: code }) => country(code) },
           { name: 'Certificate', cell: ({ leaf }) => <Fingerprint of={leaf} /> },
-          { name: 'Issuer', cell: ({ issuer }) => commonName(issuer) },
+          { name: 'Issuer', cell: ({ issuer }) => <Name of={issuer} /> },
           { name: 'First seen', cell: ({ first_seen: at }) => <Time at={at} /> },
           { name: 'Last seen', cell: ({ last_seen: at }) => <Time at={at} /> },
           { name: 'Perspectives', numeric: true, cell: ({ perspectives }) => count(perspectives) },

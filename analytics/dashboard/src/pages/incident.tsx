@@ -1,10 +1,23 @@
 import { useMemo } from 'preact/hooks';
 import { save, useApi } from '../api.ts';
 import { Chart, plainTooltip, useColours } from '../chart.tsx';
-import { commonName, count, country, sure, words } from '../format.ts';
+import { commonName, count, country, plain, sure, words } from '../format.ts';
 import { type Route, pathTo } from '../route.ts';
 import type { Certificate, IncidentPage, Side } from '../types.ts';
-import { Facts, Fingerprint, Heading, Link, Panel, Show, Table, Tag, Time } from '../ui.tsx';
+import {
+  Facts,
+  Fingerprint,
+  Foreign,
+  ForeignList,
+  Heading,
+  Link,
+  Name,
+  Panel,
+  Show,
+  Table,
+  Tag,
+  Time,
+} from '../ui.tsx';
 
 export function IncidentView({ path: [, id = ''] }: Route) {
   const incident = useApi<IncidentPage>(`incidents/${encodeURIComponent(id)}`, 5000);
@@ -20,7 +33,9 @@ function Body({ page }: { page: IncidentPage }) {
   const { incident, chains, evidence } = page;
   return (
     <>
-      <p class="lead">{incident.summary}</p>
+      <p class="lead">
+        <Foreign of={incident.summary} most={600} />
+      </p>
       <Panel title="What, where, since when" actions={<Export page={page} />}>
         <Facts
           of={[
@@ -33,22 +48,33 @@ function Body({ page }: { page: IncidentPage }) {
             ['Closed', <Time at={incident.closed_at} />],
             ['Countries', incident.countries.map(country).join(', ') || '—'],
             ['Networks', incident.asns.map((asn) => `AS${asn}`).join(', ') || '—'],
-            ['Perspectives', incident.agents.join(', ') || '—'],
+            ['Perspectives', <ForeignList of={incident.agents} />],
             ['Signs', incident.reasons.map(words).join(', ') || '—'],
-            ['Certificates by', incident.issuers.map(commonName).join(', ') || '—'],
+            ['Certificates by', <ForeignList of={incident.issuers.map(commonName)} />],
             ['Names affected', count(incident.names_affected)],
             ['Observations', count(incident.observations)],
           ]}
         />
       </Panel>
       <Panel title="Chains side by side">
-        <div class="sides">
-          <SideList title="Seen in the affected place" role="differs" chains={chains} />
-          <SideList title="Seen everywhere else" role="agrees" chains={chains} />
-          {chains.some(({ role }) => role === 'control') && (
-            <SideList title="Without a name asked for (control)" role="control" chains={chains} />
-          )}
-        </div>
+        {chains.length === 0 && <p class="empty">No certificates are in question.</p>}
+        {[...Map.groupBy(chains, endpointOf)].map(([endpoint, sides]) => (
+          <section key={endpoint} class="pair" aria-label={plain(endpoint)}>
+            <h3>
+              <Foreign of={endpoint} />
+            </h3>
+            <div class="sides">
+              {sides.some(({ role }) => role === 'control') ? (
+                <SideList title="Without a name asked for (control)" role="control" chains={sides} />
+              ) : (
+                <>
+                  <SideList title="Seen in the affected place" role="differs" chains={sides} />
+                  <SideList title="Seen everywhere else" role="agrees" chains={sides} />
+                </>
+              )}
+            </div>
+          </section>
+        ))}
       </Panel>
       <Panel title="Timeline">
         <Timeline page={page} />
@@ -57,7 +83,9 @@ function Body({ page }: { page: IncidentPage }) {
         <ul class="names">
           {incident.endpoints.slice(0, 100).map((endpoint) => (
             <li key={endpoint}>
-              <Link to={pathTo('endpoints', endpoint)}>{endpoint}</Link>
+              <Link to={pathTo('endpoints', endpoint)}>
+                <Foreign of={endpoint} />
+              </Link>
             </li>
           ))}
         </ul>
@@ -73,10 +101,10 @@ function Body({ page }: { page: IncidentPage }) {
           columns={[
             { name: 'Time', cell: ({ received_at: at }) => <Time at={at} /> },
             { name: 'Side', cell: ({ role }) => <Tag of={role} /> },
-            { name: 'Perspective', cell: ({ agent }) => agent },
+            { name: 'Perspective', cell: ({ agent }) => <Foreign of={agent} /> },
             { name: 'Country', cell: ({ country: code }) => country(code) },
             { name: 'Network', cell: ({ asn }) => `AS${asn}` },
-            { name: 'Name', cell: ({ server_name: name }) => name || '(none sent)' },
+            { name: 'Name', cell: ({ server_name: name }) => (name ? <Foreign of={name} /> : '(none sent)') },
             { name: 'Address', cell: ({ address, port }) => `${address} port ${port}` },
             {
               name: 'Certificate',
@@ -91,17 +119,20 @@ function Body({ page }: { page: IncidentPage }) {
   );
 }
 
+const endpointOf = ({ server_name: name, address, port }: Side) =>
+  `${name || '(no name sent)'} at ${address} port ${port}`;
+
 function SideList({ title, role, chains }: { title: string; role: string; chains: readonly Side[] }) {
   const mine = chains.filter((one) => one.role === role);
   return (
     <div>
-      <h3>{title}</h3>
+      <h4>{title}</h4>
       {mine.length === 0 && <p class="empty">No certificate on this side.</p>}
       {mine.map((side) => (
         <article key={side.leaf} class={`chain ${role}`}>
           <p class="note">
-            {count(side.observations)} × by {side.agents.join(', ')} ({side.countries.map(country).join(', ')}
-            )
+            {count(side.observations)} × by <ForeignList of={side.agents} /> (
+            {side.countries.map(country).join(', ')})
           </p>
           <ol>
             {side.certificates.map((certificate, i) => (
@@ -118,11 +149,15 @@ function SideList({ title, role, chains }: { title: string; role: string; chains
 
 const CertificateBox = ({ certificate, leaf }: { certificate: Certificate; leaf: boolean }) => (
   <div class="certificate">
-    <strong>{commonName(certificate.subject ?? '(not stored)')}</strong>
-    <span>by {commonName(certificate.issuer ?? 'unknown')}</span>
+    <strong>
+      <Name of={certificate.subject ?? '(not stored)'} />
+    </strong>
+    <span>
+      by <Name of={certificate.issuer ?? 'unknown'} />
+    </span>
     {leaf && (
       <span class="note">
-        {certificate.key} · until <Time at={certificate.not_after} />
+        <Foreign of={certificate.key ?? ''} /> · until <Time at={certificate.not_after} />
       </span>
     )}
     <Fingerprint of={certificate.fingerprint} />

@@ -2,7 +2,7 @@ import { useApi } from '../api.ts';
 import { count, country, sure } from '../format.ts';
 import { type Route, pathTo, setQuery } from '../route.ts';
 import type { Incident, Page } from '../types.ts';
-import { Choice, Field, Heading, Link, Panel, Show, Table, Tag, Time } from '../ui.tsx';
+import { Choice, Field, Foreign, Heading, Link, Panel, Show, Table, Tag, Time } from '../ui.tsx';
 import { More, listPath } from './more.tsx';
 
 const states = [
@@ -68,7 +68,11 @@ export function Incidents({ query }: Route) {
                   {
                     name: 'What',
                     wide: true,
-                    cell: ({ id, summary }) => <Link to={pathTo('incidents', id)}>{summary}</Link>,
+                    cell: ({ id, summary }) => (
+                      <Link to={pathTo('incidents', id)}>
+                        <Foreign of={summary} most={300} />
+                      </Link>
+                    ),
                   },
                   { name: 'Where', cell: ({ countries }) => countries.map(country).join(', ') },
                   { name: 'Opened', cell: ({ opened_at: at }) => <Time at={at} /> },

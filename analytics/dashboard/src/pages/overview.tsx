@@ -4,7 +4,7 @@ import { Chart, plainTooltip, useColours } from '../chart.tsx';
 import { ago, count, country, percent, sure } from '../format.ts';
 import { type Route, pathTo, setQuery } from '../route.ts';
 import type { Incident, Page, Perspective, Rate, Rates, Totals } from '../types.ts';
-import { Choice, Heading, Link, Panel, Show, Table, Tag } from '../ui.tsx';
+import { Choice, Foreign, Heading, Link, Panel, Show, Table, Tag } from '../ui.tsx';
 import { PerspectiveTable, WorldMap } from '../world.tsx';
 
 const everyMs = 5000;
@@ -111,7 +111,11 @@ const OpenIncidents = ({ items }: { items: readonly Incident[] }) => (
       {
         name: 'What',
         wide: true,
-        cell: ({ id, summary }) => <Link to={pathTo('incidents', id)}>{summary}</Link>,
+        cell: ({ id, summary }) => (
+          <Link to={pathTo('incidents', id)}>
+            <Foreign of={summary} most={300} />
+          </Link>
+        ),
       },
       { name: 'Where', cell: ({ countries }) => countries.map(country).join(', ') },
       { name: 'Since', cell: ({ since }) => ago(since) },
@@ -120,8 +124,12 @@ const OpenIncidents = ({ items }: { items: readonly Incident[] }) => (
   />
 );
 
-/** Lines drawn at once, at most: those with most mismatches. */
+/** Lines drawn at once, at most: those with most mismatches. Those without lie on the axis, one on the other. */
 const maxLines = 8;
+const drawn = (lines: readonly Line[]) => {
+  const told = lines.filter(({ mismatches }) => mismatches > 0);
+  return (told.length > 0 ? told : lines.slice(0, 1)).slice(0, maxLines);
+};
 
 function RateChart({ rates, by, only }: { rates: Rates; by: string; only: string }) {
   const palette = useColours();
@@ -136,8 +144,9 @@ function RateChart({ rates, by, only }: { rates: Rates; by: string; only: string
         ...plainTooltip(palette),
         valueFormatter: (value: number) => `${value?.toFixed(2)} %`,
       },
-      legend: { bottom: 0, type: 'scroll', textStyle: { color: palette.muted }, itemHeight: 14 },
-      grid: { left: 8, right: 16, top: 24, bottom: 36, containLabel: true },
+      legend: { bottom: 0, textStyle: { color: palette.muted }, itemHeight: 14 },
+      // Room for two rows of names, and three on a narrow screen.
+      grid: { left: 8, right: 16, top: 24, bottom: drawn(lines).length > 4 ? 84 : 48, containLabel: true },
       xAxis: {
         type: 'time',
         min: Date.parse(rates.since),
@@ -148,13 +157,14 @@ function RateChart({ rates, by, only }: { rates: Rates; by: string; only: string
       yAxis: {
         type: 'value',
         min: 0,
-        max: ({ max }: { max: number }) => Math.min(100, Math.max(1, Math.ceil(max * 1.1))),
+        // Else what suits the figures.
+        max: ({ max }: { max: number }) => (max < 1 ? 1 : max > 90 ? 100 : null),
         axisLabel: { color: palette.muted, formatter: '{value} %' },
         splitLine: { lineStyle: { color: palette.line } },
       },
       useUTC: true,
       color: [...palette.series],
-      series: lines.slice(0, maxLines).map(({ name, at }) => ({
+      series: drawn(lines).map(({ name, at }) => ({
         type: 'line',
         name: named(name),
         symbol: times.length > 60 ? 'none' : 'circle',
@@ -170,11 +180,13 @@ function RateChart({ rates, by, only }: { rates: Rates; by: string; only: string
   );
   if (lines.length === 0) return <p class="empty">No observations in this time.</p>;
   const worst = lines[0]!;
+  const left = lines.length - drawn(lines).length;
   return (
     <Chart
       option={option}
       height={360}
       label={`Mismatch rate over time of ${lines.length} series; highest in all: ${named(worst.name)}, ${percent(worst.mismatches, worst.observations)}.`}
+      note={left > 0 ? `${count(left)} more, with fewer mismatches or none, are in the table.` : ''}
     >
       <Table
         caption="Mismatch rate over the whole time"

@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks';
 import { ApiError, call, post, save } from '../api.ts';
 import { count } from '../format.ts';
 import { type Route, setQuery } from '../route.ts';
-import { Heading, Panel, Table, Trouble } from '../ui.tsx';
+import { Foreign, Heading, Panel, Table, Trouble } from '../ui.tsx';
 
 interface Result {
   readonly meta: readonly { readonly name: string; readonly type: string }[];
@@ -34,7 +34,7 @@ export function Sql({ query }: Route) {
   };
   const run = () =>
     attempt(async () => {
-      setQuery({ q: text });
+      setQuery({ q: text }, { replace: true });
       setResult(await post<Result>('sql', { query: text }));
     });
   const download = (format: string) =>
@@ -90,8 +90,9 @@ export function Sql({ query }: Route) {
             columns={result.meta.map(({ name, type }, i) => ({
               name,
               numeric: /^(U?Int|Float|Decimal)/.test(type),
-              cell: (row: readonly unknown[]) =>
-                typeof row[i] === 'string' ? row[i] : JSON.stringify(row[i]),
+              cell: (row: readonly unknown[]) => (
+                <Foreign of={typeof row[i] === 'string' ? row[i] : JSON.stringify(row[i])} most={1000} />
+              ),
             }))}
           />
           {result.rows > shown && <p class="note">The first {count(shown)}; download the rest.</p>}
