@@ -42,6 +42,8 @@ const usage = `usage: mecai-admin agents <command> --config <file.json> [--json]
        [--out <file>]
        --key <file.pem>                     registry key of the operator, P-256 (invite and all that changes the registry)
        --reason <text> --author <name>      (all that changes the registry)
+       [--copy <file>]                      the new registry also goes there, its signature to <file>.sig: analytics
+                                            reads both
 
 The signers take an update only with a signature by one of their \`registryKeys\`; each tells its coordinators.`;
 
@@ -56,6 +58,7 @@ const options = {
   valid: { type: 'string' },
   'new-keys': { type: 'boolean' },
   'agent-key': { type: 'string' },
+  copy: { type: 'string' },
 } as const;
 
 const parse = (args: readonly string[]) => parseArgs({ args: [...args], options, allowPositionals: true });
@@ -169,7 +172,7 @@ async function inviteAgent({ coordinator, signers, subject, values }: Given): Pr
 }
 
 async function change(signers: readonly Signer[], text: string, values: Values): Promise<void> {
-  const { reason = '', author = '', json = false } = values;
+  const { reason = '', author = '', json = false, copy } = values;
   if (reason === '' || author === '') throw misused('--reason and --author are needed');
   const privateKey = readKey(values);
   const registry = Buffer.from(text);
@@ -181,6 +184,10 @@ async function change(signers: readonly Signer[], text: string, values: Values):
   const done = answers.flatMap((one) => ('response' in one ? [one.response] : []));
   const failed = answers.flatMap((one) => ('error' in one ? [`${one.address}: ${one.error.message}`] : []));
   const version = done[0]?.version;
+  if (copy !== undefined && version !== undefined) {
+    writeFileSync(`${copy}.sig`, `${signature.toString('base64')}\n`);
+    writeFileSync(copy, registry);
+  }
   const warnings = [...new Set(done.flatMap((one) => one.warnings))];
   if (json) console.log(JSON.stringify({ version, signers: done.length, warnings }));
   else if (version !== undefined) {

@@ -11,7 +11,7 @@ import {
 } from '@mecai/runtime';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
-import { Agents } from './agents.ts';
+import { Agents, registryKeysOf } from './agents.ts';
 import { Alerts, webhookSecret } from './alerts.ts';
 import { openApi } from './open-api.ts';
 import { CertificateCache } from './certificate-cache.ts';
@@ -36,6 +36,8 @@ export interface Context {
   readonly randomUUID: () => string;
 }
 
+/** How often the registry is looked at, for agents that are gone. */
+const registryMs = 5000;
 /** How long a stop waits for what is under way to be stored. */
 const drainMs = 10_000;
 
@@ -55,7 +57,7 @@ export async function startAnalytics(
   // Opening the store is tried again and again; what will not heal is told now.
   if (config.store.kind === 'server' && config.store.passwordFile !== undefined)
     readText(config.store.passwordFile);
-  const agents = new Agents(config.registry, log);
+  const agents = new Agents(config.registry, log, registryKeysOf(config));
   const certificates = new CertificateCache();
   const stopping = new AbortController();
   const givingUp = new AbortController();
@@ -178,6 +180,7 @@ export async function startAnalytics(
   })().catch((error: unknown) => {
     if (!stopping.signal.aborted) fail(error);
   });
+  const refreshing = setInterval(() => agents.refresh(), registryMs);
   detection.start();
   alerts.start();
   const opening = writer.open().then(() => (writer.store ? detection.opened(writer.store) : undefined));
@@ -190,6 +193,7 @@ export async function startAnalytics(
     reload: () => settings.reload(),
     async stop() {
       stopping.abort();
+      clearInterval(refreshing);
       const drained = Promise.all(Object.values(followers).map((follower) => follower.stop()));
       // Without a store there is nothing to wait for: what is not acknowledged comes again.
       if (writer.store) await Promise.race([drained, delay(drainMs, undefined, { ref: false })]);

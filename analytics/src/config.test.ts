@@ -34,6 +34,7 @@ it('fills in defaults, and takes paths from the directory of the file', () => {
     admin: '127.0.0.1:7480',
     retentionDays: 0,
     ratesRetentionDays: 0,
+    registryKeys: [],
     matchesStored: 1,
     unverifiedBeyond: 10_000,
     geoip: {},

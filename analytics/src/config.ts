@@ -20,6 +20,8 @@ export const configSchema = z.strictObject({
   }),
   /** The registry of agents, as coordinator and signer have it; read again when it changes. */
   registry: path(),
+  /** Public keys of operators, PEM: then a registry counts only with a signature (`<registry>.sig`), and no older one. */
+  registryKeys: z.array(path()).default([]),
   store: z.discriminatedUnion('kind', [
     /** ClickHouse inside this process; one process per directory. */
     z.strictObject({ kind: z.literal('embedded'), directory: path() }),

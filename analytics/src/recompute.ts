@@ -4,7 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { createLogger } from '@mecai/runtime';
-import { Agents } from './agents.ts';
+import { Agents, registryKeysOf } from './agents.ts';
 import { loadAnalyticsConfig } from './config.ts';
 import { recompute } from './detection/recompute.ts';
 import { rules } from './detection/rules.ts';
@@ -29,7 +29,7 @@ else if (values.config === undefined || !(from < to)) {
 } else {
   const log = createLogger('recompute', 'info');
   const config = loadAnalyticsConfig(values.config, process.env);
-  const agents = new Agents(config.registry, log);
+  const agents = new Agents(config.registry, log, registryKeysOf(config));
   const { store: where, retentionDays, ratesRetentionDays, detection } = config;
   const store = await Store.open({ store: where, retentionDays, ratesRetentionDays, insertMs: 60_000 }, log);
   const done = await recompute({

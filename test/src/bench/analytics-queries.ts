@@ -6,11 +6,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { reporter } from './figures.ts';
+import { numberOption, reporter } from './figures.ts';
 
-const rows = Number(
-  process.argv.find((one) => one.startsWith('--rows='))?.slice('--rows='.length) ?? 20_000_000,
-);
+const rows = numberOption('rows', 20_000_000);
 /** Milliseconds. */
 const limits = { question: 300, 'incident page': 500 };
 /** Cores that others may use on a machine that counts as quiet. */

@@ -1,7 +1,7 @@
 /** From JetStream to stored on one core, and the engine by itself with the same rows, ready encoded, in the same run. */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { median, reporter } from './figures.ts';
+import { median, numberOption, reporter } from './figures.ts';
 
 interface Rates {
   readonly ingestPerSecond: number;
@@ -17,10 +17,11 @@ interface Rates {
 const report = reporter('analytics');
 const script = join(import.meta.dirname, '../../../analytics/src/testing/ingest-rate.ts');
 const runs: Rates[] = [];
-const rounds = 3;
+const observations = numberOption('observations', 300_000);
+const rounds = numberOption('rounds', 3);
 for (let round = 1; round <= rounds; round++) {
   process.stderr.write(`ingest, round ${round} of ${rounds}\n`);
-  const line = execFileSync(process.execPath, [script], {
+  const line = execFileSync(process.execPath, [script, String(observations)], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -44,3 +45,4 @@ report('an observation on disk, its own table', middle('diskBytes'), 'bytes');
 report('memory, peak', middle('peakBytes') / 2 ** 20, 'MB');
 
 await import('./analytics-queries.ts');
+await import('./analytics-fingerprints.ts');

@@ -39,6 +39,12 @@ export function reporter(bench: string, json = process.argv.includes('--json')):
   };
 }
 
+/** `--<name>=<number>` of the command line. */
+export function numberOption(name: string, otherwise: number): number {
+  const option = process.argv.find((one) => one.startsWith(`--${name}=`));
+  return option === undefined ? otherwise : Number(option.slice(name.length + 3));
+}
+
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;

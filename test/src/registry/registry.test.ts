@@ -1,9 +1,10 @@
 import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { generateKeyPairSync } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { verifyRegistrySignature } from '@mecai/corroboration';
 import { subjects } from '@mecai/proto';
 import { createUser } from '@nats-io/nkeys';
 import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
@@ -70,7 +71,13 @@ describe('the registry of a running network', () => {
     };
     const entry = inDirectory('entry.json');
     writeFileSync(entry, JSON.stringify(agents.find(({ name }) => name === gone().name)));
-    expect(signed('add', entry).stdout).toContain('registry 3 is in force');
+    const copy = inDirectory('copy.json');
+    expect(signed('add', entry, '--copy', copy).stdout).toContain('registry 3 is in force');
+    // As analytics reads it.
+    const signature = Buffer.from(readFileSync(`${copy}.sig`, 'utf8'), 'base64');
+    const key = createPublicKey(readFileSync(asker.network.files.registryKey));
+    expect(verifyRegistrySignature(readFileSync(copy), signature, [key])).toBe(true);
+    expect(JSON.parse(readFileSync(copy, 'utf8'))).toMatchObject({ version: 3 });
     await expect.poll(known).toContain(gone().name);
     await until(ask, (result) => places(result).includes(gone().asn), 20_000);
   });

@@ -1,0 +1,87 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { signRegistry } from '@mecai/corroboration';
+import { createLogger } from '@mecai/runtime';
+import { afterAll, expect, it } from 'vitest';
+import { Agents, registryKeysOf } from './agents.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'mecai-agents-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+const log = createLogger('agents', 'silent');
+const operator = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const file = join(directory, 'registry.json');
+const keyFile = join(directory, 'registry.pub');
+writeFileSync(keyFile, operator.publicKey.export({ format: 'pem', type: 'spki' }));
+const keys = registryKeysOf({ registryKeys: [keyFile] });
+
+const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const agent = (name: string, key = publicKey) => ({
+  name,
+  publicKey: key.export({ format: 'der', type: 'spki' }).toString('base64'),
+  city: 'Lima',
+  country: 'PE',
+  latitude: -12,
+  longitude: -77,
+  rir: 'lacnic',
+  asn: 64_500,
+});
+/** Puts a registry there; `signer`: whose signature goes beside it. */
+function put(version: number, name: string, signer = operator): void {
+  const registry = Buffer.from(JSON.stringify({ version, agents: [agent(name)] }));
+  writeFileSync(file, registry);
+  writeFileSync(`${file}.sig`, Buffer.from(signRegistry(registry, signer.privateKey)).toString('base64'));
+}
+const names = (agents: Agents) => agents.all().map(({ name }) => name);
+
+it('follows updates that an operator has signed, and no others', () => {
+  put(1, 'lima');
+  const agents = new Agents(file, log, keys);
+  expect(names(agents)).toEqual(['lima']);
+  put(2, 'oslo');
+  expect(agents.find('oslo')?.name).toBe('oslo');
+  // One that is gone is gone.
+  expect(agents.find('lima')).toBeUndefined();
+  put(3, 'tokyo', stranger);
+  expect(agents.refresh()).toBe(false);
+  expect(names(agents)).toEqual(['oslo']);
+  writeFileSync(`${file}.sig`, 'nothing');
+  expect(agents.refresh()).toBe(false);
+  rmSync(`${file}.sig`);
+  expect(agents.refresh()).toBe(false);
+  expect(names(agents)).toEqual(['oslo']);
+  put(4, 'lagos');
+  expect(agents.refresh()).toBe(true);
+  expect(names(agents)).toEqual(['lagos']);
+});
+
+it('goes back to no earlier version, though it was signed once', () => {
+  put(7, 'lima');
+  const agents = new Agents(file, log, keys);
+  put(6, 'oslo');
+  expect(agents.refresh()).toBe(false);
+  expect(names(agents)).toEqual(['lima']);
+  put(8, 'tokyo');
+  expect(agents.refresh()).toBe(true);
+});
+
+it('does not start with a registry that nobody has signed; without keys none needs to be', () => {
+  put(1, 'lima', stranger);
+  expect(() => new Agents(file, log, keys)).toThrow('not signed');
+  rmSync(`${file}.sig`);
+  expect(() => new Agents(file, log, keys)).toThrow('registry.json.sig');
+  expect(names(new Agents(file, log))).toEqual(['lima']);
+});
+
+it('takes P-256 keys only', () => {
+  const other = join(directory, 'other.pub');
+  for (const text of [
+    'no key',
+    generateKeyPairSync('ed25519').publicKey.export({ format: 'pem', type: 'spki' }),
+  ]) {
+    writeFileSync(other, text);
+    expect(() => registryKeysOf({ registryKeys: [other] })).toThrow(other);
+  }
+});

@@ -1,0 +1,119 @@
+/** Each option of the whole process does what it says; those not here have a test beside what they are about. */
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createChdbConnection } from 'chdb/connection';
+import { expect, it } from 'vitest';
+import { writeMmdb } from '../../test/src/parts/mmdb-writer.ts';
+import { Bed, agentOf, many } from './testing/bed.ts';
+import { encodeObservation, makeObservation, subjectOf } from './testing/network.ts';
+import type { AnalyticsProcess } from './testing/process.ts';
+
+const bed = new Bed();
+
+interface Detection {
+  readonly detection: { readonly endpoints: number; readonly openIncidents: number };
+}
+
+/** The `n`-th observation as somebody else would have made it. */
+async function publish(n: number, changes: Partial<ReturnType<typeof makeObservation>>): Promise<void> {
+  const agent = agentOf(n);
+  const observation = { ...makeObservation(bed.network, n, agent, Date.now()), ...changes };
+  await bed.publish(agent, subjectOf(agent), encodeObservation(observation, bed.network.keys.get(agent)!));
+}
+
+/** What is in the store of a process that has ended, as it left it. */
+async function query<T>(sql: string): Promise<T> {
+  const engine = createChdbConnection({ path: join(bed.directory, 'store') });
+  const result = await engine.chdb.queryAsync(sql, { format: 'JSONEachRow' });
+  await engine.close();
+  return JSON.parse(result.text()) as T;
+}
+
+const ready = (analytics: AnalyticsProcess) => analytics.until('/readyz', (_, code) => code === 200);
+/** An agent whose clock is off: an incident as soon as the rules are evaluated. */
+const skewed = () => many(0, 60, (n) => publish(n * 3, { observedAt: Date.now() - 300_000 }));
+
+it('detection.everySeconds: how often the rules are evaluated', async () => {
+  const analytics = await bed.start({ detection: { everySeconds: 3600 } });
+  await ready(analytics);
+  await skewed();
+  await analytics.caughtUp();
+  // Longer than it would be by default.
+  await delay(6000);
+  expect((await analytics.get<Detection>('/status')).detection.openIncidents).toBe(0);
+  await analytics.stop();
+  const often = await bed.start({ detection: { everySeconds: 0.2 } });
+  await ready(often);
+  await skewed();
+  await often.until<Detection>('/status', ({ detection }) => detection.openIncidents === 1);
+  await often.stop();
+});
+
+it('detection.lookAgain: without it nothing is ordered, though agents disagree', async () => {
+  const analytics = await bed.start({ detection: { everySeconds: 0.2, lookAgain: false } });
+  await ready(analytics);
+  const { certificates } = bed.network;
+  const { target } = makeObservation(bed.network, 0, 'lima', 0);
+  for (const n of [0, 1, 2]) await publish(n, { target, chain: [certificates[n === 2 ? 1 : 0]!] });
+  await analytics.caughtUp();
+  // Seen by an evaluation that had the disagreement before it.
+  await skewed();
+  await analytics.until<Detection>('/status', ({ detection }) => detection.openIncidents > 0);
+  expect(await analytics.caughtUp()).toMatchObject({ campaigns: 0 });
+  await analytics.stop();
+});
+
+it('detection.maxEndpoints: how many endpoints are remembered', async () => {
+  const analytics = await bed.start({ detection: { maxEndpoints: 100 } });
+  await ready(analytics);
+  await many(0, 150, bed.publishObservation);
+  await analytics.caughtUp();
+  expect((await analytics.get<Detection>('/status')).detection.endpoints).toBe(100);
+  await analytics.stop();
+});
+
+it('matchesStored and ratesRetentionDays: what is stored, and for how long', async () => {
+  const analytics = await bed.start({ matchesStored: 0.5, ratesRetentionDays: 3 });
+  await ready(analytics);
+  const { target, chain } = makeObservation(bed.network, 0, 'lima', 0);
+  const same = { target, chain, possessionProven: true, failure: undefined };
+  await many(0, 200, (n) => publish(n, same), 1);
+  const { observations, rates } = await analytics.caughtUp();
+  expect(observations).toBeGreaterThan(50);
+  expect(observations).toBeLessThan(150);
+  // Those that are stored stand for the others.
+  expect(rates).toBeGreaterThan(observations);
+  await analytics.stop();
+  const { text } = await query<{ text: string }>(
+    "SELECT create_table_query AS text FROM system.tables WHERE name = 'rates_by_hour'",
+  );
+  expect(text).toContain('toIntervalDay(3)');
+});
+
+it('unverifiedBeyond, logLevel and geoip: what waits is not verified, nothing is logged, addresses are placed', async () => {
+  const [country, asn] = [join(bed.directory, 'country.mmdb'), join(bed.directory, 'asn.mmdb')];
+  writeMmdb(country, [{ prefix: '192.0.2.0/24', record: { country: { iso_code: 'JP' } } }], {
+    databaseType: 'GeoLite2-Country',
+  });
+  writeMmdb(asn, [{ prefix: '192.0.2.0/24', record: { autonomous_system_number: 64_999 } }], {
+    databaseType: 'GeoLite2-ASN',
+  });
+  const analytics = await bed.start({ unverifiedBeyond: 0, logLevel: 'error', geoip: { country, asn } });
+  await ready(analytics);
+  await many(0, 3, bed.publishObservation);
+  await analytics.until<Detection>('/status', ({ detection }) => detection.endpoints > 0);
+  // More than it has asked for: the others wait in the stream.
+  analytics.child.kill('SIGSTOP');
+  const refused = { possessionProven: false, chain: [], failure: { class: 'refused', alert: 0, detail: '' } };
+  await many(3, 1003, (n) => publish(n, refused));
+  analytics.child.kill('SIGCONT');
+  await analytics.caughtUp();
+  expect(analytics.log()).toBe('');
+  await analytics.stop();
+  const { unverified, placed } = await query<{ unverified: number; placed: number }>(
+    `SELECT toUInt32(countIf(NOT verified)) AS unverified,
+        toUInt32(countIf(target_country = 'JP' AND target_asn = 64999)) AS placed FROM observations`,
+  );
+  expect(placed).toBe(1003);
+  expect(unverified).toBeGreaterThan(0);
+});
