@@ -21,6 +21,8 @@ export interface FaultFigures {
   readonly answers: Readonly<Record<string, number>>;
   /** Why there was no voucher, digits left out. */
   readonly reasons: Readonly<Record<string, number>>;
+  /** Seconds, of all those from the fault to the recovery, in which nobody got a voucher. */
+  readonly secondsWithout: number;
   /** Longest time without a voucher, milliseconds. */
   readonly longestGapMs: number;
   readonly longestAnswerMs: number;
@@ -137,6 +139,7 @@ export async function suffer(
       during.filter(({ voucher }) => !voucher),
       ({ detail }) => detail.replaceAll(/[\d.:]+/g, '…'),
     ),
+    secondsWithout: secondsWithout(from, until, during),
     longestGapMs: longestGap(last, until, during),
     longestAnswerMs: Math.round(Math.max(0, ...during.map(({ began, ended }) => ended - began))),
     recoveryMs: Math.round(until - mended),
@@ -145,6 +148,14 @@ export async function suffer(
 
 function countBy<T>(all: readonly T[], key: (one: T) => string): Record<string, number> {
   return Object.fromEntries(Array.from(Map.groupBy(all, key), ([name, some]) => [name, some.length]));
+}
+
+/** Whole ones. */
+function secondsWithout(from: number, until: number, endings: readonly Ending[]): number {
+  const second = ({ ended }: Ending) => Math.floor((ended - from) / 1_000);
+  const good = new Set(endings.filter(({ voucher }) => voucher).map(second));
+  return Array.from({ length: Math.floor((until - from) / 1_000) }, (_, i) => i).filter((i) => !good.has(i))
+    .length;
 }
 
 function longestGap(from: number, until: number, endings: readonly Ending[]): number {

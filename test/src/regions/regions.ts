@@ -243,7 +243,8 @@ async function layout(
         database,
         allowedTargets: [fabric.prefix],
         certificateLog: { hold: { maxMs: 0 } },
-        probe: { timeoutMs: 3_000, transitMs: 1_000, graceMs: 1_000 },
+        // Handshakes get half of it, on a machine that may do ten other things.
+        probe: { timeoutMs: 6_000, transitMs: 1_000, graceMs: 1_000 },
         limits: { authenticated: generous, unauthenticated: generous, target: generous, global: generous },
         ...telemetry,
         ...options.coordinator,
