@@ -14,6 +14,7 @@ const roles = {
   sink: natsPermissions.analytics('sink'),
   campaigns: natsPermissions.campaigns('campaigns'),
   operator: natsPermissions.operator,
+  leaf: natsPermissions.leaf(['lima', 'rome']),
 };
 type Role = keyof typeof roles;
 const users = new Map(Object.keys(roles).map((name) => [name, nkeys.createUser()]));
@@ -42,7 +43,7 @@ const product = (...parts: readonly (readonly string[])[]): string[] =>
     [''],
   );
 
-const agents = ['lima', 'oslo'];
+const agents = ['lima', 'oslo', 'rome'];
 const coordinators = ['va1', 'va2'];
 const streams = ['OBSERVATIONS', 'RECORDS', 'DEAD_LETTERS', 'OTHER'];
 const everywhere = [
@@ -54,7 +55,7 @@ const everywhere = [
   ...product(['mecai.dead-letter'], ['sink', 'sink2']),
   'mecai.other',
   'other',
-  ...product(['_INBOX'], [...Object.keys(roles), 'oslo', 'va2', 'sink2'], ['x']),
+  ...product(['_INBOX'], [...Object.keys(roles), 'oslo', 'rome', 'va2', 'sink2'], ['x']),
   ...product(['$JS.API'], ['INFO', 'STREAM.NAMES', 'STREAM.LIST', 'ACCOUNT.PURGE.x', 'SERVER.REMOVE']),
   // All of the server's API, as its sources have it (jsapi).
   ...product(
@@ -133,26 +134,31 @@ const wildcards = [
 const expected: Readonly<Record<Role, { readonly publish: RegExp; readonly subscribe: RegExp }>> = {
   lima: {
     publish: /^mecai\.(observation\.lima\.(va\d|campaign\.\w+)|agent\.lima|echo\.lima|echoed\.\w+\.lima)$/,
-    subscribe:
-      /^(mecai\.((task|campaign)\.lima|echo\.(lima|oslo|\*)|echoed\.lima\.(lima|oslo|\*))|_INBOX\.lima\.x)$/,
+    subscribe: /^(mecai\.((task|campaign)\.lima|echo\.(\w+|\*)|echoed\.lima\.(\w+|\*))|_INBOX\.lima\.x)$/,
   },
   va1: {
     publish:
       /^(mecai\.(task\.\w+|(decision|mismatch|report)\.va1)|\$JS\.API\.(INFO|STREAM\.(INFO|CREATE)\.(OBSERVATIONS|RECORDS)))$/,
-    subscribe: /^(mecai\.(observation\.(lima|oslo|\*)\.va1|agent\.(lima|oslo|\*))|_INBOX\.va1\.x)$/,
+    subscribe: /^(mecai\.(observation\.(\w+|\*)\.va1|agent\.(\w+|\*))|_INBOX\.va1\.x)$/,
   },
   sink: {
     publish:
       /^(mecai\.dead-letter\.sink|\$JS\.API\.(INFO|STREAM\.(INFO|CREATE)\.(OBSERVATIONS|RECORDS|DEAD_LETTERS)|CONSUMER\.(INFO|CREATE|MSG\.NEXT)\.(OBSERVATIONS|RECORDS)\.sink)|\$JS\.ACK\.(OBSERVATIONS|RECORDS)\.sink\.1\.1\.1\.1\.0)$/,
-    subscribe: /^(mecai\.agent\.(lima|oslo|\*)|_INBOX\.sink\.x)$/,
+    subscribe: /^(mecai\.agent\.(\w+|\*)|_INBOX\.sink\.x)$/,
   },
   campaigns: {
-    publish: /^mecai\.campaign\.(lima|oslo)$/,
-    subscribe: /^(mecai\.agent\.(lima|oslo|\*)|_INBOX\.campaigns\.x)$/,
+    publish: /^mecai\.campaign\.\w+$/,
+    subscribe: /^(mecai\.agent\.(\w+|\*)|_INBOX\.campaigns\.x)$/,
   },
   operator: {
     publish: /^\$JS\.(API|SNAPSHOT)\./,
     subscribe: /^(mecai\..*|\$JS\.EVENT\.ADVISORY\.(>|API)|_INBOX\.operator\.x)$/,
+  },
+  leaf: {
+    publish:
+      /^mecai\.(observation\.(lima|rome)\.(va\d|campaign\.\w+)|agent\.(lima|rome)|echo\.(lima|rome)|echoed\.\w+\.(lima|rome))$/,
+    subscribe:
+      /^(mecai\.((task|campaign)\.(lima|rome)|echo\.(\w+|\*)|echoed\.(lima|rome)\.(\w+|\*))|_INBOX\.(lima|rome)\.x)$/,
   },
 };
 

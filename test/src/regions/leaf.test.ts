@@ -19,8 +19,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { Perspectives } from '@mecai/coordinator/perspectives';
 import { openNatsLink } from '@mecai/probe-agent/nats-link';
 import { RoundTrips } from '@mecai/probe-agent/round-trips';
-import { Workshop, pem } from '../network/index.ts';
+import { Workshop, keyPem, pem, svid } from '../network/index.ts';
 import { type Fabric, openFabric } from './fabric.ts';
+import { knock } from './knock.ts';
 import { type NatsLayout, startNats } from './nats.ts';
 
 const roles = {
@@ -159,6 +160,39 @@ describe('the leaf node of a region', () => {
       return at() === servers[0];
     }, patience);
     await link.close();
+  });
+});
+
+describe('among servers, a certificate of the internal CA', () => {
+  // Of no cluster: who gets so far is told so, and sent away.
+  const words = `CONNECT ${JSON.stringify({ name: 'stranger', tls_required: true })}\r\nPING\r\n`;
+  const knockAs = (port: number, identity: { cert: string; key: string }, until: RegExp) =>
+    knock(
+      { host: nats.nodes[0]!.place.address, port, greeted: false },
+      { ...identity, ca: pem(workshop.internalCa) },
+      words,
+      until,
+    );
+  const stranger = () => {
+    const one = svid(workshop.internalCa, 'spiffe://mecai.test/va1', { dns: ['va1'] });
+    return { cert: pem(one), key: keyPem(one) };
+  };
+  const ownOf = (name: string) => {
+    const [cert, key] = ['pem', 'key'].map((end) =>
+      readFileSync(workshop.at(`nats/${name}/tls.${end}`), 'utf8'),
+    );
+    return { cert: cert!, key: key! };
+  };
+
+  it('makes a node of a node', async () => {
+    expect(await knockAs(6222, ownOf('nats-2'), /PONG|-ERR/)).toMatch(
+      /-ERR 'Rejecting connection, cluster name/,
+    );
+  });
+
+  it('makes no node of anybody else', async () => {
+    expect(await knockAs(6222, stranger(), /PONG|-ERR/)).toMatch(/-ERR 'Authorization/);
+    expect(await knockAs(6222, ownOf('leaf-asia'), /PONG|-ERR/)).toMatch(/-ERR 'Authorization/);
   });
 });
 

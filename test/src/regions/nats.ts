@@ -60,8 +60,8 @@ export async function startNats(
   const prepare = (name: string, address: string, more: readonly object[]) => {
     const at = `nats/${name}`;
     mkdirSync(workshop.at(at), { recursive: true });
-    // Clients of @nats-io take a server without a name for localhost.
-    const names = { ip: [address], dns: ['localhost'] };
+    // Clients of @nats-io take a server without a name for localhost; routes are held against names only.
+    const names = { ip: [address], dns: ['localhost', address] };
     const certificate = svid(workshop.internalCa, `spiffe://mecai.test/${name}`, names);
     const tls = {
       cert_file: workshop.write(`${at}/tls.pem`, pem(certificate)),
@@ -70,7 +70,12 @@ export async function startNats(
     };
     workshop.write(`${at}/users.conf`, users(more), 0o600);
     const common = { name, host: address, monitor: `${address}:8222`, tls: JSON.stringify(tls) };
-    return { at, common, mutual: JSON.stringify({ ...tls, verify: true }) };
+    return {
+      at,
+      common,
+      mutual: JSON.stringify({ ...tls, verify: true }),
+      known: JSON.stringify({ ...tls, verify_cert_and_check_known_urls: true }),
+    };
   };
   const start = (kind: 'nats' | 'leaf', name: string, at: string, text: string, place: Part['place']) =>
     natsPart({
@@ -84,11 +89,12 @@ export async function startNats(
 
   const startedNodes = await Promise.all(
     nodes.map(({ name, place }) => {
-      const { at, common, mutual } = prepare(name, place.address, between);
+      const { at, common, mutual, known } = prepare(name, place.address, between);
       const routes = nodes.map((one) => `tls://${one.place.address}:6222`);
       const text = render('node.conf.tftpl', {
         ...common,
         mutual,
+        known,
         store: workshop.at(at, 'store'),
         routes: JSON.stringify(routes),
         max_file_store: 2 ** 34,

@@ -54,6 +54,7 @@ output "config" {
     store          = "/var/lib/nats"
     tls            = jsonencode(local.tls)
     mutual         = jsonencode(merge(local.tls, { verify = true }))
+    known          = jsonencode(merge(local.tls, { verify_cert_and_check_known_urls = true }))
     routes         = jsonencode([for node in var.nodes : "tls://${node}:6222"])
     max_file_store = var.max_file_store
   })
