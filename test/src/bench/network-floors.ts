@@ -4,7 +4,7 @@ import { diffieHellman, generateKeyPairSync, sign, verify } from 'node:crypto';
 import { once } from 'node:events';
 import { inTurns } from './figures.ts';
 
-interface Floor {
+export interface Floor {
   readonly name: string;
   /** Microseconds of CPU. */
   readonly value: number;

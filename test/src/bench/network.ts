@@ -2,7 +2,6 @@
  * Vouchers through the whole network on this machine: HTTPS request, draw, six TLS probes of a stock nginx, quorum,
  * HSM signature, lint, audit log, JetStream. Everything shares the machine's cores with the load itself.
  */
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { once } from 'node:events';
 import { Agent, request } from 'node:https';
@@ -17,13 +16,15 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { connect as connectNats, nkeyAuthenticator } from '@nats-io/transport-node';
 import { type Network, type TestCertificate, serverCertificate, startNetwork } from '../network/index.ts';
 import { median, reporter } from './figures.ts';
-import { floorsOf } from './network-floors.ts';
+import { type Floor, floorsOf } from './network-floors.ts';
+import { librariesAlone } from './network-libraries.ts';
+import { cpuSeconds } from './process-cpu.ts';
 import { startNginx } from './target-nginx.ts';
 
 const report = reporter('network');
 const secondsPerRun = 8;
-const secondsOfWarmUp = 10;
-const ticksPerSecond = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
+/** A compiler that is still at work takes as much CPU as a third of what it compiles: a thousand are too few. */
+const vouchersOfWarmUp = 5_000;
 const serverName = 'www.shop.test';
 const port = 18443;
 // As many endpoints as requests are outstanding: one endpoint alone runs into the signer's limit of open draws.
@@ -56,7 +57,9 @@ for (const { setting, agentProcesses, stopEarly } of settings) {
   );
   try {
     // A voucher authority runs for weeks: what is measured has been compiled.
-    await load(network, agent, bodies, 64, secondsOfWarmUp);
+    for (let issued = 0; issued < vouchersOfWarmUp; ) {
+      issued += (await load(network, agent, bodies, 64, 2)).vouchers;
+    }
     const alone = await load(network, agent, bodies, 1, 3);
     report(`${setting}, 1 outstanding: median latency`, median(alone.latencies), 'ms');
     const before = cpuOf(network, nginx.pids());
@@ -66,13 +69,14 @@ for (const { setting, agentProcesses, stopEarly } of settings) {
     report(`${setting}, 64 outstanding: median latency`, median(full.latencies), 'ms');
     report(`${setting}, 64 outstanding: 99th percentile`, percentile(full.latencies, 0.99), 'ms');
     const floors = await floorsOf(addresses[0]!, port, () => cpuOf(network, nginx.pids())['nginx (target)']!);
+    const libraries = await librariesAlone(directory, chainOctets(chain));
     const { name: handshakes, value: byOpenssl } = floors['openssl']!;
     report(`${handshakes}, user CPU of openssl`, byOpenssl, 'µs');
     let total = 0;
     for (const [name, seconds] of Object.entries(after)) {
       const each = ((seconds - before[name]!) * 1e6) / full.vouchers;
       total += each;
-      report(`${setting}: CPU of ${name}`, each, 'µs per voucher', floors[name]);
+      report(`${setting}: CPU of ${name}`, each, 'µs per voucher', floorOf(floors[name], libraries[name]));
     }
     report(`${setting}: CPU of all of them`, total, 'µs per voucher');
     report(`${setting}: vouchers at that, on two cores that do nothing else`, 2e6 / total, 'per s');
@@ -135,17 +139,24 @@ function percentile(values: readonly number[], share: number): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length * share)]!;
 }
 
+function chainOctets(chain: readonly TestCertificate[]): number {
+  return chain.reduce((sum, { der }) => sum + der.length, 0);
+}
+
+/** The cryptography of a part and its libraries, as far as each was measured. */
+function floorOf(cryptography: Floor | undefined, libraries: number | undefined): Floor | undefined {
+  if (libraries === undefined) return cryptography;
+  const { name, value } = cryptography ?? { name: '', value: 0 };
+  return { name: `${name}${name && ', and '}the libraries alone`, value: value + libraries };
+}
+
 /** What one voucher leaves on disks and sends over networks. */
 async function reportOctets(
   network: Network,
   directory: string,
   chain: readonly TestCertificate[],
 ): Promise<void> {
-  report(
-    'octets of the chain',
-    chain.reduce((sum, { der }) => sum + der.length, 0),
-    'octets',
-  );
+  report('octets of the chain', chainOctets(chain), 'octets');
   const nats = await connectNats({
     servers: network.nats.url,
     authenticator: nkeyAuthenticator(readFileSync(network.files.operatorSeed)),
@@ -194,11 +205,4 @@ function cpuOf(network: Network, nginx: readonly number[]): Record<string, numbe
     'nginx (target)': sum(nginx),
     'the load generator': process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6,
   };
-}
-
-function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  // Fields 14 and 15 of proc(5), utime and stime; field 2 may hold spaces, so count from its closing parenthesis.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
 }

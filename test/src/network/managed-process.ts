@@ -83,6 +83,8 @@ async function start(options: ProcessOptions): Promise<RunningProcess> {
     ...command,
     process.execPath,
     '--disable-warning=ExperimentalWarning',
+    // As the launchers of the packages have it: see scripts/package.mjs.
+    '--single-threaded-gc',
     script,
     ...args,
   ];
