@@ -41,6 +41,8 @@ export interface NetworkOptions {
   readonly natsTls?: boolean;
   /** Agents stop TLS 1.3 handshakes once the key is proven. */
   readonly stopEarly?: boolean;
+  /** What starts a process of this name, such as `env NAME=value`. */
+  readonly command?: (name: string) => readonly string[];
   /** Called as each part comes up. */
   readonly progress?: (what: string) => void;
 }
@@ -151,6 +153,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         args,
         logFile: at('logs', `${name}.log`),
         environment,
+        command: options.command?.(name) ?? [],
       });
       stops.push(() => started.stop());
       return started;

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll } from 'vitest';
 import { attackTests } from './attack.ts';
 import { stapledTests } from './stapled.ts';
+import { rolloverTests } from './rollover.ts';
 import { StockServers } from './stock-servers.ts';
 import { startWorld, type World } from './world.ts';
 
@@ -19,3 +20,4 @@ afterAll(async () => {
 
 stapledTests(() => ({ world, servers }));
 attackTests(() => ({ world, servers }));
+rolloverTests(() => ({ world, servers }));

@@ -1,6 +1,8 @@
 /** nginx and Apache as Debian ships them, with what the tests put into their configuration. */
 import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { freePort, Processes, program } from '@mecai/tls-probe/testing';
+import { vi } from 'vitest';
 import { type TestCertificate, keyPem, pem } from '../network/index.ts';
 import type { World } from './world.ts';
 
@@ -40,6 +42,7 @@ export const freePorts = (count: number, host = serverAddress): Promise<number[]
 export class StockServers {
   readonly #world: Pick<World, 'directory' | 'file'>;
   readonly #processes = new Processes();
+  readonly #pidFiles: string[] = [];
 
   constructor(world: Pick<World, 'directory' | 'file'>) {
     this.#world = world;
@@ -114,13 +117,26 @@ PidFile ${file(`${name}.pid`)}\nErrorLog ${file(`${name}.log`)}\nSSLSessionCache
   async startApache(configuration: string, ports: readonly number[]): Promise<void> {
     const [command, ...args] = this.apacheCommand(configuration, '-D', 'FOREGROUND');
     await this.#processes.serve(command!, args, ports, { host: serverAddress });
+    const pidFile = configuration.replace(/conf$/, 'pid');
+    this.#pidFiles.push(pidFile);
+    // It listens before it has written that, and `-k graceful` would take it for dead and start another.
+    await vi.waitUntil(() => existsSync(pidFile) && readFileSync(pidFile, 'utf8').trim() !== '', {
+      timeout: 60_000,
+      interval: 20,
+    });
   }
 
   run(command: readonly string[]): void {
     execFileSync(command[0]!, command.slice(1), { stdio: 'pipe' });
   }
 
-  stop(): Promise<void> {
-    return this.#processes.stop();
+  async stop(): Promise<void> {
+    const named = this.#pidFiles.map((file) => existsSync(file) && Number(readFileSync(file, 'utf8')));
+    await this.#processes.stop();
+    // One that `-k graceful` started in the place of one that had ended is nobody's child.
+    for (const pid of named) {
+      const ours = pid && existsSync(`/proc/${pid}/cmdline`) && readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+      if (ours && ours.includes(this.#world.directory)) process.kill(pid, 'SIGKILL');
+    }
   }
 }
