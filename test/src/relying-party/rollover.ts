@@ -86,7 +86,12 @@ export function rolloverTests(at: () => { readonly world: World; readonly server
     const perspectives = (...more: string[]) =>
       run(
         'client/src/main.ts',
-        ...['perspectives', vrpUrl, '--roots', files.vaRoot, '--va-ca', files.httpsCa],
+        'perspectives',
+        vrpUrl,
+        '--roots',
+        files.vaRoot,
+        '--va-ca',
+        files.httpsCa,
         ...more,
       );
     const versions = async () => (await perspectives('--history')).stdout.match(/version \d+/g)?.length ?? 0;
