@@ -24,6 +24,12 @@ const others = z.array(
   ]),
 );
 
+/** Whom nodes take for a leaf node that names no user: `no_auth_user` in their configuration. */
+const nobody = [
+  '    # nobody',
+  '    { user: nobody, password: none, allowed_connection_types: ["LEAFNODE"], permissions: { publish: { deny: ">" }, subscribe: { deny: ">" } } }',
+];
+
 /**
  * The `authorization` of nats-server, to be included in its configuration: every process a user with an nkey of its
  * own, allowed its own subjects only. The server reads it again on SIGHUP, and closes connections of users that are gone.
@@ -45,7 +51,7 @@ export function natsUsers({ agents }: { readonly agents: readonly Agent[] }, tex
     `    # ${name}`,
     `    { ${who}, permissions: ${inWords(permissions)} }`,
   ]);
-  return `authorization {\n  users: [\n${users.join('\n')}\n  ]\n}\n`;
+  return `authorization {\n  users: [\n${[...users, ...nobody].join('\n')}\n  ]\n}\n`;
 }
 
 function user(other: z.output<typeof others>[number]): { who: string; permissions: NatsPermissions } {

@@ -253,7 +253,7 @@ describe('NATS', () => {
     writeFileSync(join(at, 'tls.pem'), pem(certificate));
     writeFileSync(join(at, 'tls.key'), keyPem(certificate));
     writeFileSync(join(at, 'leaf.conf'), leafFile);
-    writeFileSync(join(at, 'users.conf'), 'authorization { users: [] }\n');
+    writeFileSync(join(at, 'users.conf'), 'authorization { users: [{ user: nobody, password: none }] }\n');
     writeFileSync(join(at, 'mecai.conf'), (outputs['config'] as string).replaceAll('/etc/nats/', `${at}/`));
     const { status, stderr } = spawnSync('nats-server', ['-t', '-c', join(at, 'mecai.conf')], {
       encoding: 'utf8',

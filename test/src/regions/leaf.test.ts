@@ -168,7 +168,7 @@ describe('among servers, a certificate of the internal CA', () => {
   const words = `CONNECT ${JSON.stringify({ name: 'stranger', tls_required: true })}\r\nPING\r\n`;
   const knockAs = (port: number, identity: { cert: string; key: string }, until: RegExp) =>
     knock(
-      { host: nats.nodes[0]!.place.address, port, greeted: false },
+      { host: nats.nodes[0]!.place.address, port, greeted: port === 7422 },
       { ...identity, ca: pem(workshop.internalCa) },
       words,
       until,
@@ -193,6 +193,17 @@ describe('among servers, a certificate of the internal CA', () => {
   it('makes no node of anybody else', async () => {
     expect(await knockAs(6222, stranger(), /PONG|-ERR/)).toMatch(/-ERR 'Authorization/);
     expect(await knockAs(6222, ownOf('leaf-asia'), /PONG|-ERR/)).toMatch(/-ERR 'Authorization/);
+  });
+
+  it('makes no leaf node: without its password it is nobody, whom nobody tells anything', async () => {
+    const va1 = await as('va1', nats.servers);
+    va1.subscribe('mecai.agent.*', { callback: () => undefined });
+    await va1.flush();
+    for (const identity of [stranger(), ownOf('leaf-asia')]) {
+      const heard = await knockAs(7422, identity, /PONG|-ERR/);
+      expect(heard).toContain('INFO');
+      expect(heard).not.toContain('mecai.');
+    }
   });
 });
 

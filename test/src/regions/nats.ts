@@ -51,6 +51,13 @@ export async function startNats(
   const people = workshop.users.map((user) => ({ nkey: user.publicNkey, permissions: rule(user) }));
   const users = (more: readonly object[]) =>
     `authorization: ${JSON.stringify({ users: [...people, ...more] })}\n`;
+  // As `mecai-admin agents nats-users` writes it.
+  const nobody = {
+    user: 'nobody',
+    password: 'none',
+    allowed_connection_types: ['LEAFNODE'],
+    permissions: { publish: { deny: '>' }, subscribe: { deny: '>' } },
+  };
   const between = leaves.map(({ name, password, permissions }) => ({
     user: name,
     password,
@@ -89,7 +96,7 @@ export async function startNats(
 
   const startedNodes = await Promise.all(
     nodes.map(({ name, place }) => {
-      const { at, common, mutual, known } = prepare(name, place.address, between);
+      const { at, common, mutual, known } = prepare(name, place.address, [...between, nobody]);
       const routes = nodes.map((one) => `tls://${one.place.address}:6222`);
       const text = render('node.conf.tftpl', {
         ...common,
