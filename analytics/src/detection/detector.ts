@@ -1,6 +1,6 @@
 import type { Verdict } from '../rows.ts';
 import { Clocks } from './clocks.ts';
-import { type Difference, differencesOf } from './differences.ts';
+import { type Difference, differencesOf, hasReplaced } from './differences.ts';
 import { Endpoint, type SeenKey } from './endpoint.ts';
 import { type FollowUp, FollowUps } from './follow-ups.ts';
 import type { EvidenceOf, Incident } from './incident.ts';
@@ -129,6 +129,11 @@ export class Detector {
       watched: (endpoint: Endpoint, { spki }: SeenKey) => this.#ledger.has(endpoint, spki),
     };
     for (const endpoint of this.#touched) {
+      for (const key of endpoint.keys.values()) {
+        if (this.#ledger.has(endpoint, key.spki) && hasReplaced(endpoint, key, now, rules)) {
+          this.#ledger.replaced(endpoint, key.spki, now);
+        }
+      }
       const differences = differencesOf(endpoint, now, rules, memory);
       if (differences.length === 0) this.#differences.delete(endpoint);
       else this.#differences.set(endpoint, differences);
@@ -141,7 +146,6 @@ export class Detector {
       );
       if (fresh.length === 0) this.#differences.delete(endpoint);
       for (const difference of fresh) {
-        if (difference.benign === 'several-regions') this.#ledger.spread(endpoint, difference.key.spki, now);
         if (!difference.benign) suspect.push(difference);
         if (!difference.benign || difference.benign === 'rotation') this.#followUps.want(difference, now);
       }

@@ -64,19 +64,22 @@ export function differencesOf(
       inside,
       outside,
       benign: watched(endpoint, key)
-        ? hasSpread(inside)
-          ? 'several-regions'
-          : undefined
+        ? undefined
         : benignOf(key, genuine, inside, outside, now, rules, usual(endpoint, key)),
     });
   }
   return found;
 }
 
-/** Two regions or more see it, and not because one agent says so. */
-function hasSpread(inside: readonly View[]): boolean {
-  const regions = Map.groupBy(inside, ({ place }) => place.rir);
-  const [, ...others] = [...regions.values()].toSorted((a, b) => b.length - a.length);
+/** The key is what agents of several regions see, more than one of them elsewhere, and nobody has seen another since. */
+export function hasReplaced(endpoint: Endpoint, { spki }: SeenKey, now: number, { goneMs }: Rules): boolean {
+  for (const other of endpoint.keys.values()) {
+    if (other.spki !== spki && other.lastAt > now - goneMs) return false;
+  }
+  const inside = [...endpoint.views.values()].filter((view) => view.spki === spki && view.at > now - goneMs);
+  const [, ...others] = [...Map.groupBy(inside, ({ place }) => place.rir).values()].toSorted(
+    (a, b) => b.length - a.length,
+  );
   return others.flat().length > 1;
 }
 

@@ -49,8 +49,8 @@ export class Ledger {
     this.#dirty.add(incident);
   }
 
-  /** A key of an open interception is seen in other regions as well: it was none, at this endpoint. */
-  spread(endpoint: Endpoint, spki: string, now: number): void {
+  /** A key of an open interception has replaced all others, everywhere: it was none, at this endpoint. */
+  replaced(endpoint: Endpoint, spki: string, now: number): void {
     const key = watchKey(endpoint, spki);
     const watched = this.#watched.get(key);
     if (watched?.role !== 'differs') return;

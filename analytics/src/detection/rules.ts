@@ -11,6 +11,8 @@ export interface Rules {
   readonly contemporaryMs: number;
   /** A difference that has stood for this long without growing is how the endpoint is. */
   readonly standingMs: number;
+  /** A key that nobody has seen for this long, while another is seen in several regions, is replaced. */
+  readonly goneMs: number;
   /** No evidence for this long closes an incident. */
   readonly closeAfterMs: number;
   /** So sure that an incident opens, 0 to 1. */
@@ -80,6 +82,7 @@ export const rules: Rules = {
   viewMs: 60 * minute,
   contemporaryMs: 1_000,
   standingMs: 24 * 60 * minute,
+  goneMs: 2 * minute,
   closeAfterMs: 10 * minute,
   openAt: 0.9,
   aloneMs: 80_000,

@@ -105,7 +105,7 @@ const OpenIncidents = ({ items }: { items: readonly Incident[] }) => (
     caption="Open incidents"
     keyOf={({ id }) => id}
     rows={items}
-    empty="None. Everybody sees the same."
+    empty="None."
     columns={[
       { name: 'Kind', cell: ({ kind }) => <Tag of={kind} /> },
       {
