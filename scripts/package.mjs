@@ -34,7 +34,7 @@ const epoch = process.env.SOURCE_DATE_EPOCH ?? '315532800';
 
 /**
  * Finds its own folder through links, such as one in /usr/local/bin. Heaps are small here: collecting garbage on
- * threads of its own takes three times the CPU and shortens no pause that a voucher would notice.
+ * threads of its own takes twice the CPU and shortens no pause that a voucher would notice.
  */
 const launcher = `#!/bin/sh
 here=$(dirname "$(dirname "$(readlink -f "$0")")")
