@@ -4,7 +4,11 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { type TestCertificate, keyPem, pem } from '../network/index.ts';
 
-/** A stock nginx as target of probes: one worker, no access log, what else there is by default, session tickets too. */
+/**
+ * nginx as target of probes, as an ordinary operator has it: a certificate on P-256, which ACME clients order by default;
+ * session tickets, which are on by default and come to every client of TLS 1.3, two a handshake. One worker, where
+ * Debian has one for each core. Without the access log: it is of requests, and a probe makes none.
+ */
 export async function startNginx(
   directory: string,
   address: string,
