@@ -129,6 +129,17 @@ describe('traces', () => {
 });
 
 describe('metrics', () => {
+  test('the same labels in another order are the same count', async () => {
+    const telemetry = new Telemetry('coordinator', 'coordinator-1', settings());
+    const verdicts = telemetry.counter<'agent' | 'verdict'>('verdicts', 'Verdicts.');
+    verdicts({ agent: 'oslo', verdict: 'match' });
+    verdicts({ verdict: 'match', agent: 'oslo' }, 2);
+    verdicts({ agent: 'rome', verdict: 'match' });
+    const lines = (await telemetry.metrics()).split('\n').filter((line) => line.startsWith('mecai_verdicts'));
+    expect(new Set(lines.map((line) => line.split(' ')[1]))).toEqual(new Set(['1', '3']));
+    await telemetry.stop();
+  });
+
   test('Prometheus reads them, with the names people expect', async () => {
     const telemetry = new Telemetry('coordinator', 'coordinator-1', settings());
     const decisions = telemetry.counter<'status'>('decisions', 'Decisions by status.');
