@@ -112,6 +112,8 @@ export function WorldMap({ perspectives }: { perspectives: readonly Perspective[
             .map((one) => ({
               name: plain(one.agent, 20),
               value: [one.longitude, one.latitude],
+              // Names stay within the map.
+              label: { position: one.longitude > 120 ? 'left' : 'right' },
               symbolSize: 11 + 9 * Math.sqrt(one.observations / busiest) + (health === 'bad' ? 5 : 0),
               tooltip: { formatter: () => describe(one) },
             })),
