@@ -21,6 +21,7 @@ import {
   write,
 } from './testing/coordinator.ts';
 import { call } from './testing/https.ts';
+import { coordinatorName } from './testing/nats.ts';
 import { TestSigner } from './testing/signer.ts';
 import { startSignerServer } from './testing/signer-server.ts';
 
@@ -39,6 +40,15 @@ describe('a coordinator', () => {
     await vi.waitUntil(async () => (await readyz()).status === 200, { timeout: 60_000 });
     expect(await status()).toMatchObject({ policy: { minRegions: 1 } });
     await vi.waitUntil(async () => (await ask(url)).result.status === 'issued', { timeout: 60_000 });
+  });
+
+  it('nats.silentMs: gives up a NATS server that says nothing', async () => {
+    const { server, seedFile } = scene.nats;
+    await ready({ nats: { servers: [server.url], seedFile: seedFile(coordinatorName), silentMs: 300 } });
+    server.pause();
+    await vi.waitUntil(async () => (await readyz()).status === 503, { timeout: 60_000 });
+    server.resume();
+    await vi.waitUntil(async () => (await readyz()).status === 200, { timeout: 60_000 });
   });
 
   it('says at once that NATS is away, makes lost streams anew, and stops without NATS', async () => {

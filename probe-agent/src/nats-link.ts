@@ -106,8 +106,11 @@ export async function openNatsLink(
 
   /** Whether it works and is joined to the others: what is published there arrives here. */
   async function passes(server: string): Promise<boolean> {
-    const there = await connect({ ...options, servers: server, reconnect: false }).catch(() => undefined);
+    const connecting = connect({ ...options, servers: server, reconnect: false });
+    const there = await within(passWithinMs, connecting);
     if (!there) {
+      // Whoever comes later is not waited for.
+      connecting.then((late) => late.close()).catch(() => undefined);
       choice.avoid(server);
       return false;
     }
@@ -125,18 +128,25 @@ export async function openNatsLink(
       clearInterval(sending);
       clearTimeout(timer);
       if (!nats.isClosed()) arrival.unsubscribe();
-      await there.close();
+      there.close().catch(() => undefined);
     }
   }
 
   async function close(): Promise<void> {
-    const timer = setTimeout(() => void nats.close(), closeWithinMs);
-    try {
-      await nats.drain();
-    } catch {
-      await nats.close();
-    } finally {
-      clearTimeout(timer);
-    }
+    await within(closeWithinMs, nats.drain());
+    if (!nats.isClosed()) await within(closeWithinMs, nats.close());
+  }
+}
+
+/** What it resolves to; undefined when it fails, or takes longer. */
+async function within<T>(ms: number, promise: Promise<T>): Promise<T | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => resolve(undefined), ms);
+  try {
+    return await Promise.race([promise, late]);
+  } catch {
+    return undefined;
+  } finally {
+    clearTimeout(timer);
   }
 }
