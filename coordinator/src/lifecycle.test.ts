@@ -43,8 +43,9 @@ describe('a coordinator', () => {
   });
 
   it('nats.silentMs: gives up a NATS server that says nothing', async () => {
-    const { server, seedFile } = scene.nats;
-    await ready({ nats: { servers: [server.url], seedFile: seedFile(coordinatorName), silentMs: 300 } });
+    const { server } = scene.nats;
+    const seedFile = scene.nats.seedFile(coordinatorName);
+    await ready({ nats: { servers: [server.url], seedFile, silentMs: 300 } });
     server.pause();
     await vi.waitUntil(async () => (await readyz()).status === 503, { timeout: 60_000 });
     server.resume();
