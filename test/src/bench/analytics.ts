@@ -17,7 +17,8 @@ interface Rates {
 const report = reporter('analytics');
 const script = join(import.meta.dirname, '../../../analytics/src/testing/ingest-rate.ts');
 const runs: Rates[] = [];
-const observations = numberOption('observations', 300_000);
+// Several batches of those that are measured, since what is stored is told batch by batch.
+const observations = numberOption('observations', 450_000);
 const rounds = numberOption('rounds', 3);
 for (let round = 1; round <= rounds; round++) {
   process.stderr.write(`ingest, round ${round} of ${rounds}\n`);
