@@ -35,7 +35,7 @@ export class GivenAnswers {
     const key = Buffer.from(nonce).toString('latin1');
     const known = this.#entries.get(key);
     if (known) return Buffer.compare(known.task, bytes) === 0 ? known.answers : [];
-    this.#entries.set(key, { task: bytes.slice(), until: now + timeoutMs + beyondMs, answers: [] });
+    this.#entries.set(key, { task: Uint8Array.from(bytes), until: now + timeoutMs + beyondMs, answers: [] });
     return undefined;
   }
 
