@@ -23,6 +23,7 @@ const usage = `usage: npm run <command> [-- arguments]
                                                                                 by name only: ${longBenches.join(' ')})
   mecai                 the mecai command line                                 (-- request|inspect|verify --help)
   package               archives to install, one for each process            (-- <process…>, -- --out <directory>)
+  try-images            a network of containers, with podman: see infra/README.md
   mecai-admin           the operator's commands                               (-- --help)
   build, check          turbo over all workspaces`;
 
@@ -59,6 +60,10 @@ switch (command) {
   case 'package':
     await setUp(root, { quiet: true });
     await run(node, [join(root, 'scripts/package.mjs'), ...args]);
+    break;
+  case 'try-images':
+    await setUp(root, {});
+    await run(node, [...plain, join(root, 'infra/src/try-images.ts')]);
     break;
   case 'turbo':
     await setUp(root, {});

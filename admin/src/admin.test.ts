@@ -11,7 +11,7 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-const run = (...args: string[]) => runAdmin(args, {});
+const run = (...args: string[]) => runAdmin(args, {}, () => 0);
 const text = (lines: readonly string[]) => lines.join('\n');
 
 describe('help', () => {

@@ -16,9 +16,10 @@ export interface Command {
   readonly usage: string;
   /**
    * @param args what stands after the command's name
+   * @param now milliseconds since 1970
    * @throws AdminError and what lies below it
    */
-  run(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<void>;
+  run(args: readonly string[], environment: NodeJS.ProcessEnv, now: () => number): Promise<void>;
 }
 
 const commands: Readonly<Record<string, Command>> = {
@@ -48,7 +49,11 @@ mecai-admin <command> --help tells more.
 Exit codes: 0 done; 1 failed; 2 wrong usage or configuration`;
 
 /** @returns the exit code */
-export async function runAdmin(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<number> {
+export async function runAdmin(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  now: () => number,
+): Promise<number> {
   const [name = '', ...rest] = args;
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (args.includes('--help') || args.includes('-h')) {
@@ -57,7 +62,7 @@ export async function runAdmin(args: readonly string[], environment: NodeJS.Proc
   }
   try {
     if (!command) throw new AdminError('wrong-usage', name === '' ? 'which command?' : `no command ${name}`);
-    await command.run(rest, environment);
+    await command.run(rest, environment, now);
     return 0;
   } catch (error) {
     console.error(`mecai-admin: ${error instanceof Error ? error.message : String(error)}`);

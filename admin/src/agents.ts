@@ -76,6 +76,7 @@ interface Given {
   readonly subject: string;
   readonly values: Values;
   readonly coordinator: (act: (coordinator: Coordinator) => Promise<void>) => Promise<void>;
+  readonly now: () => number;
 }
 
 const withSubject: Readonly<Record<string, (given: Given) => Promise<void>>> = {
@@ -105,7 +106,7 @@ const withSubject: Readonly<Record<string, (given: Given) => Promise<void>>> = {
 export const agents: Command = {
   summary: 'which perspectives count: list, invite, approve, add, remove',
   usage,
-  async run(args, environment) {
+  async run(args, environment, now) {
     const { values, positionals } = parse(args);
     const [verb = '', subject, ...rest] = positionals;
     const action = Object.hasOwn(withSubject, verb) ? withSubject[verb] : undefined;
@@ -117,7 +118,7 @@ export const agents: Command = {
     const signers = connectSigners(config, environment);
     const coordinator: Given['coordinator'] = (act) => withCoordinator(config, environment, act);
     try {
-      if (action) await action({ signers, subject: subject!, values, coordinator });
+      if (action) await action({ signers, subject: subject!, values, coordinator, now });
       else if (verb === 'nats-users') await users(signers, values);
       else if (verb !== 'list') throw misused(verb === '' ? 'which command?' : `no command ${verb}`);
       else await list(signers, await seen(config, environment), values);
@@ -153,10 +154,10 @@ async function seen(config: string, environment: NodeJS.ProcessEnv): Promise<See
   return found;
 }
 
-async function inviteAgent({ coordinator, signers, subject, values }: Given): Promise<void> {
+async function inviteAgent({ coordinator, signers, subject, values, now }: Given): Promise<void> {
   const { valid = '24' } = values;
   if (!/^[1-9]\d{0,3}$/.test(valid)) throw misused('--valid: 1 to 9999 hours');
-  const expires = Date.now() + Number(valid) * 3_600_000;
+  const expires = now() + Number(valid) * 3_600_000;
   const key = readKey(values);
   const entry = readJson(subject) as Entry;
   const known = read(await inForce(signers)).agents.some(({ name }) => name === entry.name);

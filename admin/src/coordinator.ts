@@ -49,6 +49,7 @@ export async function withCoordinator(
 /** @throws AdminError `wrong-usage` where the coordinator says that the command makes no sense; ServiceError */
 export const ask = <T>(send: (...within: Within<T>) => unknown): Promise<T> =>
   new Promise((resolve, reject) => {
+    // The channel counts by the machine's clock, and by no other.
     send(new Metadata(), { deadline: Date.now() + answerWithinMs }, (error, response) => {
       if (!error) resolve(response);
       else reject(error.code === status.INVALID_ARGUMENT ? misused(error.details) : error);

@@ -44,6 +44,7 @@ export async function everySigner<T>(
         new Promise<Answer<T>>((resolve) => {
           const done: Done<T> = (error, response) =>
             resolve(error ? { address, error } : { address, response });
+          // The channel counts by the machine's clock, and by no other.
           send(client, [new Metadata(), { deadline: Date.now() + answerWithinMs }, done]);
         }),
     ),

@@ -1,42 +1,17 @@
-import { execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
+import { execFile } from 'node:child_process';
+import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { type Step, runDemo } from './run-demo.ts';
 
-const main = join(import.meta.dirname, 'main.ts');
 const root = resolve(import.meta.dirname, '../..');
-
-type Step = { step: string; ok: boolean; status?: string; mismatches?: number; commands?: string[] };
-
-/** @param up called with the step that says that everything stays up; then it is interrupted */
-async function run(args: readonly string[], up?: (step: Step) => Promise<void>) {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const lines: string[] = [];
-  let stderr = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const closed = once(child, 'close') as Promise<[code: number | null]>;
-  try {
-    for await (const line of createInterface({ input: child.stdout })) {
-      lines.push(line);
-      if (!up || !line.includes('"step":"up"')) continue;
-      await up(JSON.parse(line) as Step);
-      child.kill('SIGINT');
-    }
-  } finally {
-    child.kill('SIGINT');
-  }
-  const [code] = await closed;
-  return { code, lines, stderr };
-}
 
 describe('demo', () => {
   it('tells its nine scenes, each as it should come out, and stays up for what it says to try', {
     timeout: 600_000,
   }, async () => {
     const tried: string[] = [];
-    const { code, lines, stderr } = await run(['--json'], async ({ commands }) => {
+    const { code, lines, stderr } = await runDemo(['--json'], async ({ commands }) => {
       for (const command of commands!) {
         const { stdout } = await promisify(execFile)('sh', ['-c', command], { cwd: root });
         tried.push(stdout);
@@ -82,7 +57,7 @@ describe('demo', () => {
   });
 
   it('explains itself', async () => {
-    const { code, lines } = await run(['--help']);
+    const { code, lines } = await runDemo(['--help']);
     expect(code).toBe(0);
     expect(lines.join('\n')).toMatch(/--exit[\s\S]*--json/);
   });

@@ -1,34 +1,13 @@
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-
-const main = join(import.meta.dirname, 'main.ts');
-
-function run(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let [stdout, stderr] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
-}
+import { type Step, runDemo } from './run-demo.ts';
 
 describe('demo --regions 3', () => {
   it('comes up, issues, shows a trace, outlives a fault and loses nothing', {
     timeout: 400_000,
   }, async () => {
-    const { code, stdout, stderr } = await run(
-      '--regions',
-      '3',
-      '--exit',
-      '--json',
-      '--faults',
-      '1',
-      '--small',
-    );
-    const steps = stdout
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line) as { step: string; ok: boolean });
+    const args = ['--regions', '3', '--exit', '--json', '--faults', '1', '--small'];
+    const { code, lines, stderr } = await runDemo(args);
+    const steps = lines.map((line) => JSON.parse(line) as Step);
     expect(stderr).toBe('');
     expect(steps.filter(({ ok }) => !ok)).toEqual([]);
     expect(code).toBe(0);
@@ -49,7 +28,7 @@ describe('demo --regions 3', () => {
     ['--regions', '3', '--faults', 'some'],
     ['--regions', '3', '--seed', 'x'],
   ])('says what it takes instead of %s %s', async (...args) => {
-    const { code, stderr } = await run(...args);
+    const { code, stderr } = await runDemo(args);
     expect(code).toBe(2);
     expect(stderr).toMatch(/--regions takes 3[\s\S]*--exit/);
   });

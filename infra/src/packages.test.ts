@@ -3,10 +3,12 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   readlinkSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -112,11 +114,23 @@ describe('probe agent', () => {
       new Unit('mecai-probe-agent-join').text,
     );
 
+    // Where Node does not run, nothing is changed.
+    const node = join(here, 'runtime/node');
+    renameSync(node, `${node}.aside`);
+    writeFileSync(node, '#!/bin/sh\nexit 127\n', { mode: 0o755 });
+    const refused = spawnSync('sh', [join(here, 'install.sh')], {
+      encoding: 'utf8',
+      env: { ...process.env, DESTDIR: at('elsewhere') },
+    });
+    renameSync(`${node}.aside`, node);
+    expect([refused.status, refused.stderr]).toEqual([1, expect.stringContaining('libatomic1')]);
+    expect(existsSync(at('elsewhere'))).toBe(false);
+
     // As the image has it: nobody's user, its entry point in the archive's folder.
     const image = readFileSync(join(infra, 'container/Containerfile'), 'utf8').replaceAll('\\\n', ' ');
     const said = (word: string) => image.match(new RegExp(`(?<=^${word} ).*`, 'gm')) ?? [];
     const words = [...image.matchAll(/^([A-Z]+) /gm)].map(([, word]) => word!);
-    const known = ['ARG', 'FROM', 'COPY', 'RUN', 'USER', 'WORKDIR', 'STOPSIGNAL', 'ENTRYPOINT'];
+    const known = ['ARG', 'FROM', 'COPY', 'RUN', 'USER', 'WORKDIR', 'ENV', 'STOPSIGNAL', 'ENTRYPOINT'];
     expect(words.filter((word) => !known.includes(word))).toEqual([]);
     const user = Number(/^(\d+):\1$/.exec(said('USER')[0]!)![1]);
     const [program, ...args] = (JSON.parse(said('ENTRYPOINT')[0]!) as string[]).map((one) =>
@@ -161,6 +175,27 @@ describe('signer', () => {
     expect([status, stderr]).toEqual([0, '']);
     expect(stdout).toContain('va');
   }, 120_000);
+});
+
+it('what archives take from the system is glibc, libstdc++ and libatomic, and who makes machines and images knows', () => {
+  const native = [process.execPath, join(repository, 'node_modules/pkcs11js/build/Release/pkcs11.node')];
+  const wanted = native.flatMap((file) => [
+    ...execFileSync('ldd', [file], { encoding: 'utf8' }).matchAll(/^\t(?:\S*\/)?([a-z_+-]+)\S* /gm),
+  ]);
+  const ofGlibc = [
+    'linux-vdso',
+    'ld-linux-x',
+    'ld-linux-aarch',
+    'libc',
+    'libm',
+    'libdl',
+    'libpthread',
+    'librt',
+  ];
+  const others = new Set(wanted.map(([, name]) => name!).filter((name) => !ofGlibc.includes(name)));
+  expect([...others].toSorted()).toEqual(['libatomic', 'libgcc_s', 'libstdc++']);
+  for (const file of ['container/Containerfile', 'systemd/install.sh', 'terraform/modules/machine/main.tf'])
+    expect(readFileSync(join(infra, file), 'utf8')).toMatch(/[ "]libatomic1[ ";]/);
 });
 
 it('modules with native parts have beside them whatever they depend on, but for what builds them', async () => {

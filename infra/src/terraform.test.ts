@@ -201,7 +201,10 @@ describe('cloud-init', () => {
       {
         ...common,
         public_url: 'https://va.example',
+        operators: ['spiffe://mecai.example/operator'],
+        operator_cidrs: ['10.20.0.0/16'],
         database_url: 'postgres://mecai@db.example:5432/mecai?sslmode=verify-full',
+        database_ca: '-----BEGIN CERTIFICATE-----',
         nats_servers: ['nats://nats-1:4222'],
         signers: [1, 2].map((i) => ({
           address: `10.0.0.${i}:7443`,
@@ -216,6 +219,7 @@ describe('cloud-init', () => {
       signers: [{ address: '10.0.0.1:7443' }, { address: '10.0.0.2:7443' }],
       nats: { streamReplicas: 3 },
       database: { passwordFile: '/run/credentials/x/database-password' },
+      operators: { listen: '0.0.0.0:7444', identities: ['spiffe://mecai.example/operator'] },
     });
   });
 

@@ -5,6 +5,10 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 read -r name version <"$here/NAME"
+"$here/runtime/node" --version >/dev/null || {
+  echo "Node does not run here; on Debian: apt-get install libatomic1 libstdc++6" >&2
+  exit 1
+}
 root=${DESTDIR:-}
 to=$root/opt/mecai/$name-$version
 mkdir -p "$root/opt/mecai" "$root/etc/mecai" "$root/usr/local/bin"

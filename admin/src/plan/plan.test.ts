@@ -20,7 +20,7 @@ async function run(args: readonly string[]): Promise<{ out: string; err: string;
   const out = vi.spyOn(console, 'log').mockReturnValue();
   const err = vi.spyOn(console, 'error').mockReturnValue();
   try {
-    const code = await runAdmin(['plan', ...args], {});
+    const code = await runAdmin(['plan', ...args], {}, () => 0);
     const text = (spy: typeof out) => spy.mock.calls.map(([line]) => String(line)).join('\n');
     return { code, out: text(out), err: text(err) };
   } finally {

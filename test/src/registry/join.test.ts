@@ -3,7 +3,8 @@ import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { runAdmin } from '@mecai/admin';
 import { enrol, newToken, readToken, signInvitation } from '@mecai/corroboration';
 import { AgentServiceClient } from '@mecai/proto/coordinator';
 import { Svid, createLogger } from '@mecai/runtime';
@@ -245,6 +246,36 @@ test.each([
 });
 const invite = (of: object, ...more: string[]) =>
   admin('invite', placeFile(of), '--key', asker.network.files.registryKey, ...more);
+
+test('an invitation ends at the hour that was said', async () => {
+  const said: string[] = [];
+  const log = vi.spyOn(console, 'log').mockImplementation(() => undefined);
+  const error = vi.spyOn(console, 'error').mockImplementation((text: string) => said.push(text));
+  const key = ['--key', asker.network.files.registryKey];
+  const args = [
+    'agents',
+    'invite',
+    placeFile(),
+    '--valid',
+    '3',
+    ...key,
+    '--config',
+    asker.network.files.admin,
+  ];
+  const inviteAt = (time: number) => runAdmin(args, {}, () => time);
+  const now = Date.now();
+  try {
+    expect(await inviteAt(now)).toBe(0);
+    expect(said).toEqual([
+      expect.stringContaining(`${name} is invited until ${new Date(now + 3 * 3_600_000).toISOString()}`),
+    ]);
+    expect(await inviteAt(now - 4 * 3_600_000)).toBe(2);
+  } finally {
+    log.mockRestore();
+    error.mockRestore();
+  }
+  expect(admin('withdraw', name).status).toBe(0);
+}, 60_000);
 
 test('a member of the registry may join again with other keys, if the operator says so', () => {
   const { address: _, ...frankfurt } = eightCities[0]!;

@@ -58,7 +58,10 @@ module "coordinator" {
   subnet_ids        = module.network.public_subnets
   public_url        = var.public_url
   https_certificate = var.https_certificate
+  operators         = ["spiffe://${var.zone_name}/operator"]
+  operator_cidrs    = var.operator_cidrs
   database_url      = module.postgres.url
+  database_ca       = var.database_ca
   nats_servers      = module.nats.servers
   signers           = module.signer.signers
   registry          = module.geography.registry

@@ -38,6 +38,11 @@ variable "nats_ca" {
   type        = string
 }
 
+variable "database_ca" {
+  description = "Certificate of the CA of Postgres, PEM: https://truststore.pki.rds.amazonaws.com/<region>/<region>-bundle.pem."
+  type        = string
+}
+
 variable "archives" {
   description = "Where the archives are, by process: probe-agent, coordinator, signer, analytics."
   type        = map(object({ url = string, sha256 = string }))

@@ -7,6 +7,10 @@ terraform {
   }
 }
 
+locals {
+  svid = { certificate = "/etc/mecai/svid/svid.pem", key = "/etc/mecai/svid/svid.key", ca = "/etc/mecai/svid/bundle.pem" }
+}
+
 module "machine" {
   source       = "../machine"
   count        = var.machines
@@ -14,7 +18,7 @@ module "machine" {
   archive      = var.archive
   secret_store = "aws"
   secrets      = module.instance[count.index].secrets
-  files        = merge(var.files, { "/etc/mecai/registry.json" = var.registry, "/etc/mecai/https.pem" = var.https_certificate, "/etc/mecai/nats-ca.pem" = var.nats_ca })
+  files        = merge(var.files, { "/etc/mecai/registry.json" = var.registry, "/etc/mecai/https.pem" = var.https_certificate, "/etc/mecai/nats-ca.pem" = var.nats_ca, "/etc/mecai/database-ca.pem" = var.database_ca })
   commands     = [for name in ["svid.pem", "svid.key", "bundle.pem"] : ["install", "-D", "-o", "mecai-coordinator", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/mecai/svid/${name}"]]
   config = merge(
     {
@@ -23,6 +27,11 @@ module "machine" {
       publicUrl = var.public_url
       tls       = { certificate = "/etc/mecai/https.pem", key = "by the unit" }
       admin     = "0.0.0.0:9101"
+      operators = {
+        listen     = "0.0.0.0:7444"
+        tls        = local.svid
+        identities = var.operators
+      }
       # Longer than the load balancer takes to see that readyz says no.
       lameDuckMs = 15000
       database   = { engine = "postgres", url = var.database_url, passwordFile = "by the unit" }
@@ -30,7 +39,7 @@ module "machine" {
       signers = [for signer in var.signers : {
         address = signer.address
         id      = signer.id
-        tls     = { certificate = "/etc/mecai/svid/svid.pem", key = "/etc/mecai/svid/svid.key", ca = "/etc/mecai/svid/bundle.pem" }
+        tls     = local.svid
       }]
       registry  = "/etc/mecai/registry.json"
       telemetry = var.telemetry
@@ -48,7 +57,7 @@ module "instance" {
   instance_type = var.instance_type
   user_data     = module.machine[count.index].user_data
   secrets       = ["nats-seed", "https-key", "database-password", "svid.pem", "svid.key", "bundle.pem"]
-  ingress       = [{ port = 8443, cidr = "0.0.0.0/0" }, { port = 9101, cidr = var.vpc_cidr }]
+  ingress       = concat([{ port = 8443, cidr = "0.0.0.0/0" }, { port = 9101, cidr = var.vpc_cidr }], [for cidr in var.operator_cidrs : { port = 7444, cidr = cidr }])
 }
 
 resource "aws_lb" "own" {

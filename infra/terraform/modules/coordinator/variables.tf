@@ -41,8 +41,23 @@ variable "https_certificate" {
   type        = string
 }
 
+variable "operators" {
+  description = "SPIFFE IDs of those whom `mecai-admin` serves."
+  type        = list(string)
+}
+
+variable "operator_cidrs" {
+  description = "Where operators are."
+  type        = list(string)
+}
+
 variable "database_url" {
   description = "Output of module postgres."
+  type        = string
+}
+
+variable "database_ca" {
+  description = "Certificate of the CA of the database, PEM; of RDS one for the region, which no browser has."
   type        = string
 }
 

@@ -27,7 +27,8 @@ locals {
 output "user_data" {
   description = "cloud-init configuration, for the machine's user data."
   value = templatefile("${path.module}/cloud-config.yaml.tftpl", {
-    packages = concat(["ca-certificates", "chrony", "curl", "jq"], var.packages)
+    # Node in the archives takes libatomic from the system.
+    packages = concat(["ca-certificates", "chrony", "curl", "jq", "libatomic1"], var.packages)
     files    = local.files
     commands = local.commands
   })

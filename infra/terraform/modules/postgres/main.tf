@@ -101,7 +101,7 @@ resource "aws_db_instance" "own" {
 
 output "url" {
   description = "For the coordinators; the password comes from their secret `database-password`."
-  value       = "postgres://mecai@${aws_db_instance.own.endpoint}/mecai?sslmode=verify-full"
+  value       = "postgres://mecai@${aws_db_instance.own.endpoint}/mecai?sslmode=verify-full&sslrootcert=/etc/mecai/database-ca.pem"
 }
 
 output "master_secret" {

@@ -28,6 +28,7 @@ variables {
   own_ca            = "-----BEGIN CERTIFICATE-----"
   registry_key      = "-----BEGIN PUBLIC KEY-----"
   nats_ca           = "-----BEGIN CERTIFICATE-----"
+  database_ca       = "-----BEGIN CERTIFICATE-----"
   archives = { for process in ["probe-agent", "coordinator", "signer", "analytics"] : process => {
     url    = "https://releases.example/mecai-${process}.tar.gz"
     sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
