@@ -23,6 +23,7 @@ const usage = `usage: npm run <command> [-- arguments]
                                                                                 by name only: ${longBenches.join(' ')})
   mecai                 the mecai command line                                 (-- request|inspect|verify --help)
   package               archives to install, one for each process            (-- <process…>, -- --out <directory>)
+  plan-figures          what benches printed, for the plan and the README       (-- <file…>)
   try-images            a network of containers, with podman: see infra/README.md
   mecai-admin           the operator's commands                               (-- --help)
   build, check          turbo over all workspaces`;
@@ -61,6 +62,10 @@ switch (command) {
     await setUp(root, { quiet: true });
     await run(node, [join(root, 'scripts/package.mjs'), ...args]);
     break;
+  case 'plan-figures':
+    await setUp(root, { quiet: true });
+    await run(node, [...plain, join(root, 'admin/src/plan/keep-figures.ts'), ...args]);
+    break;
   case 'try-images':
     await setUp(root, {});
     await run(node, [...plain, join(root, 'infra/src/try-images.ts')]);
@@ -96,7 +101,7 @@ async function runBenches() {
 /** Runs to the end with this terminal; its exit code becomes ours. */
 function run(file, parameters) {
   const child = spawn(file, parameters, {
-    cwd: process.env.INIT_CWD && command.startsWith('mecai') ? process.env.INIT_CWD : root,
+    cwd: process.env.INIT_CWD && /^mecai|^plan/.test(command) ? process.env.INIT_CWD : root,
     stdio: 'inherit',
     env: {
       // Every network is a dozen processes: compiled once, each starts with half the work.

@@ -45,7 +45,7 @@ export interface VrpServer {
   /** From now on each answer closes its connection, so that the next request comes on a new one, or elsewhere. */
   drain(): void;
   /** For connections to come. */
-  useTls(tls: { readonly certificate: Buffer; readonly key: Buffer }): void;
+  useTls(tls: { readonly certificate: string | Buffer; readonly key: string | Buffer }): void;
   /** Finishes what is in progress, for so many milliseconds at most, and takes nothing new. */
   close(withinMs: number): Promise<void>;
 }
@@ -55,7 +55,7 @@ const minVersion = 'TLSv1.2';
 export async function startVrpServer(options: {
   readonly host: string;
   readonly port: number;
-  readonly tls: { readonly certificate: Buffer; readonly key: Buffer };
+  readonly tls: { readonly certificate: string | Buffer; readonly key: string | Buffer };
   readonly handler: Pick<VrpHandler, 'handle'>;
   readonly nonces: Nonces;
   /** Besides the VRP. */

@@ -149,9 +149,16 @@ describe('a reload', () => {
     expect(await shown()).toEqual(Buffer.from(renewed.der));
     expect(before).not.toEqual(Buffer.from(renewed.der));
     // A key of another certificate: the good one stays.
-    await expect(reload({ tls: { certificate: 'renewed.pem', key: scene.files.tls.key } })).rejects.toThrow(
-      /key/i,
-    );
+    await expect(
+      reload({ tls: { certificate: 'renewed.pem', key: scene.files.tls.key } }),
+    ).rejects.toMatchObject({
+      code: 'bad-configuration',
+      message: expect.stringMatching(/renewed\.pem with .*: .*key/i),
+    });
+    await expect(reload({ tls: { certificate: 'renewed.pem', key: 'nowhere.key' } })).rejects.toMatchObject({
+      code: 'unreadable-file',
+      message: expect.stringMatching(/cannot read .*nowhere\.key/),
+    });
     expect(await shown()).toEqual(Buffer.from(renewed.der));
   });
 

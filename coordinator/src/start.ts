@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createSecureContext } from 'node:tls';
 import { parsePrefix } from '@mecai/addresses';
 import {
   type Running,
+  RuntimeError,
   Settings,
   type Start,
   Telemetry,
@@ -343,10 +343,15 @@ export async function startCoordinator({ log, fail, ...start }: Start): Promise<
   };
 }
 
-/** @throws TypeError, the system's own: files that are not there, or do not fit together */
+/** @throws RuntimeError for files that are not there, or do not fit together */
 function httpsIdentity({ tls }: Pick<CoordinatorConfig, 'tls'>) {
-  const [certificate, key] = [readFileSync(tls.certificate), readFileSync(tls.key)];
-  createSecureContext({ cert: certificate, key });
+  const [certificate, key] = [readText(tls.certificate), readText(tls.key)];
+  try {
+    createSecureContext({ cert: certificate, key });
+  } catch (cause) {
+    const what = `${tls.certificate} with ${tls.key}: ${(cause as Error).message}`;
+    throw new RuntimeError('bad-configuration', what, { cause });
+  }
   return { certificate, key };
 }
 

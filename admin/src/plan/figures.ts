@@ -1,55 +1,71 @@
-/** What the project's own benches measured, as `npm run bench -- network analytics --json` prints it. */
+/** What the project's own benches measured, as `npm run bench -- network log analytics` prints it, with or without `--json`. */
 import * as z from 'zod';
 import { AdminError } from '../error.ts';
 
-const line = z.object({
+const figure = z.object({
   bench: z.string(),
   figure: z.string(),
   value: z.number().positive(),
   unit: z.string(),
 });
+export type Figure = z.output<typeof figure>;
 
-/** Names as the benches print them; every one of them is needed. */
+/** Bench, figure and unit as the benches print them; every one of them is needed. */
 const wanted = {
-  coordinatorMicros: ['network', 'six agents in six processes: CPU of coordinator'],
-  signerMicros: ['network', 'six agents in six processes: CPU of signer'],
+  coordinatorMicros: ['network', 'six agents in six processes: CPU of coordinator', 'µs per voucher'],
+  signerMicros: ['network', 'six agents in six processes: CPU of signer', 'µs per voucher'],
   /** Of six probes, each with its observation signed and published. */
-  sixProbesMicros: ['network', 'six agents in six processes: CPU of agents'],
-  natsMicros: ['network', 'six agents in six processes: CPU of NATS'],
+  sixProbesMicros: ['network', 'six agents in six processes: CPU of agents', 'µs per voucher'],
+  natsMicros: ['network', 'six agents in six processes: CPU of NATS', 'µs per voucher'],
   /** Of the bench's own; those of the web are longer. */
-  chainOctets: ['network', 'octets of the chain'],
-  probeSentOctets: ['network', 'octets of one probe, sent'],
-  probeReceivedOctets: ['network', 'octets of one probe, received'],
-  observationOctets: ['network', 'octets of one observation in JetStream'],
-  decisionOctets: ['network', 'octets of one decision record in JetStream'],
-  auditOctets: ['network', 'octets of the audit log'],
+  chainOctets: ['network', 'octets of the chain', 'octets'],
+  probeSentOctets: ['network', 'octets of one probe, sent', 'octets'],
+  probeReceivedOctets: ['network', 'octets of one probe, received', 'octets'],
+  observationOctets: ['network', 'octets of one observation in JetStream', 'octets'],
+  decisionOctets: ['network', 'octets of one decision record in JetStream', 'octets'],
+  auditOctets: ['network', 'octets of the audit log', 'octets per voucher'],
+  /** Of the certificate log with five million certificates on Postgres, and what of it is not Postgres itself. */
+  logMicros: ['log', 'postgres: and with the server', 'µs'],
+  logClientMicros: ['log', 'postgres: CPU of the log in the coordinator, per voucher', 'µs'],
   /** Observations a second that one core stores. */
-  ingestRate: ['analytics', 'the same, one core'],
-  storedObservationOctets: ['analytics', 'an observation on disk'],
+  ingestRate: ['analytics', 'the same', 'per CPU second'],
+  storedObservationOctets: ['analytics', 'an observation on disk, with all tables made of it', 'bytes'],
 } as const;
 
 export type Figures = { readonly [Name in keyof typeof wanted]: number };
 
 /**
- * @param text JSON lines; figures of other benches may stand among them
+ * Of those that the plan needs the last ones, by name.
+ *
+ * @param text of one run or several; progress and other figures may stand among them
  * @throws AdminError `wrong-usage`, naming what is missing
  */
+export function planFigures(text: string): ReadonlyMap<keyof Figures, Figure> {
+  const all = text.split('\n').flatMap((line, index) => readLine(line, index + 1));
+  return new Map(
+    Object.entries(wanted).map(([name, [bench, what, unit]]) => {
+      const match = all.findLast((one) => one.bench === bench && one.figure === what && one.unit === unit);
+      if (!match)
+        throw new AdminError('wrong-usage', `figures: bench ${bench} does not tell "${what}" ${unit}`);
+      return [name as keyof Figures, match];
+    }),
+  );
+}
+
+/** @throws AdminError `wrong-usage` */
 export function parseFigures(text: string): Figures {
-  const lines = text
-    .split('\n')
-    .filter((one) => one.startsWith('{'))
-    .map((one, index) => {
-      try {
-        return line.parse(JSON.parse(one));
-      } catch (cause) {
-        throw new AdminError('wrong-usage', `figures: object ${index + 1} is no figure`, { cause });
-      }
-    });
-  const found = Object.entries(wanted).map(([name, [bench, figure]]) => {
-    // The last run counts.
-    const match = lines.findLast((one) => one.bench === bench && one.figure === figure);
-    if (!match) throw new AdminError('wrong-usage', `figures: bench ${bench} does not tell "${figure}"`);
-    return [name, match.value] as const;
-  });
+  const found = [...planFigures(text)].map(([name, { value }]) => [name, value] as const);
   return Object.fromEntries(found) as Figures;
+}
+
+function readLine(line: string, number: number): readonly Figure[] {
+  if (line.startsWith('{')) {
+    try {
+      return [figure.parse(JSON.parse(line))];
+    } catch (cause) {
+      throw new AdminError('wrong-usage', `figures: line ${number} is no figure`, { cause });
+    }
+  }
+  const [, bench, what, value, unit] = /^(\w+) +(.+?): ([\d.]+) ([^(]+?)(?: {2}\(.*\))?$/.exec(line) ?? [];
+  return unit === undefined ? [] : [{ bench: bench!, figure: what!, value: Number(value), unit }];
 }

@@ -21,7 +21,7 @@ const usage = `usage: mecai-admin plan sheet [options]       machines, bandwidth
   --cores-per-machine <n>    (8)
   --hsm-rate <n>             P-256 signatures a second of one HSM, from its data sheet (1000)
   --retention-days <n>       observations in ClickHouse (90)
-  --figures <file>           output of \`npm run bench -- network analytics --json\` on your machines
+  --figures <file>           output of \`npm run bench -- network log analytics\` on your machines
   --prices <file>            { "currency", "coreHour", "hsmHour", "egressGigabyte", "storageGigabyteMonth" }
 
 usage: mecai-admin plan placement [options]   the share of BGP hijacks that the quorum resists

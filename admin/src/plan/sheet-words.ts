@@ -25,17 +25,19 @@ export function sheetWords(load: Load, sheet: Sheet, examplePrices: boolean): st
     row('HSM', '', shown(hsm.devices)),
     '',
     `HSM        ${shown(hsm.signaturesPerSecond)} signatures a second at the peak`,
-    `probes     ${shown(probeTraffic.sent)} Mbit/s sent and ${shown(probeTraffic.received)} received at the peak, all regions`,
+    `probes     ${shown(probeTraffic.sent)} Mbit/s sent and ${shown(probeTraffic.received)} received at the peak, all regions, without TCP's and IP's own`,
     `NATS       ${shown(natsTraffic)} Mbit/s at the peak, all servers`,
     `storage    ${shown(storage.observations)} TB of observations (${load.retentionDays} days, 3 copies), ` +
       `${shown(storage.auditLogPerYear)} TB of audit log a year`,
     '',
-    `a month    ${money(monthly.cores)}   machines of ${load.coresPerMachine} cores`,
+    `a month    ${money(monthly.cores)}   machines of ${load.coresPerMachine} cores (each of Postgres as large as its cores ask)`,
     `           ${money(monthly.hsm)}   HSMs`,
     `           ${money(monthly.traffic)}   traffic sent`,
     `           ${money(monthly.storage)}   storage`,
     `           ${money(monthly.total)}   in all: ${shown(monthly.perMillionVouchers)} ${monthly.currency} a million vouchers`,
     '',
+    'Of NATS and analytics each of three copies is reckoned like the only one of the benches. Postgres is a primary and a',
+    'standby, and each has to do all of it. HSMs are added to signers: a signer has one, or a share of a cluster.',
     `At the peak a core is ${shown(load.utilization * 100)} % busy, and one HSM makes ${shown(load.hsmRate)} signatures a second.`,
     examplePrices
       ? 'Prices are examples, in the range of what clouds ask: give yours with --prices.'

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Figures, parseFigures } from './figures.ts';
 import { type Load, type Prices, planSheet } from './sheet.ts';
@@ -24,6 +26,8 @@ const figures: Figures = {
   observationOctets: 1_500,
   decisionOctets: 2_000,
   auditOctets: 1_000,
+  logMicros: 90_000,
+  logClientMicros: 40_000,
   ingestRate: 60,
   storedObservationOctets: 100,
 };
@@ -44,8 +48,10 @@ test('by hand: ten vouchers a second, twenty at the peak', () => {
     ['coordinator', 4, 2],
     ['signer', 8, 2],
     ['probe agent', 24, 8],
-    ['NATS', 2, 3],
-    ['analytics', 4, 2],
+    // Three copies.
+    ['NATS', 6, 3],
+    ['Postgres', 2, 2],
+    ['analytics', 12, 3],
   ]);
   expect(sheet.hsm).toEqual({ signaturesPerSecond: 20, devices: 4 });
   expect(sheet.probeTraffic.sent).toBeCloseTo((120 * 500 * 8) / 1e6);
@@ -56,12 +62,20 @@ test('by hand: ten vouchers a second, twenty at the peak', () => {
   expect(sheet.storage.observations).toBeCloseTo((60 * 86_400 * 10 * 100 * 3) / 1e12);
   expect(sheet.storage.auditLogPerYear).toBeCloseTo((864_000 * 365 * 1_000) / 1e12);
   const { monthly } = sheet;
-  expect(monthly.cores).toBeCloseTo(17 * 4 * 730 * 0.1);
+  expect(monthly.cores).toBeCloseTo(20 * 4 * 730 * 0.1);
   expect(monthly.hsm).toBeCloseTo(4 * 730 * 2);
   const days = 730 / 24;
   expect(monthly.traffic).toBeCloseTo(((864_000 * (6 * 500 + perVoucher) * days) / 1e9) * 0.5);
   expect(monthly.total).toBeCloseTo(monthly.cores + monthly.hsm + monthly.traffic + monthly.storage);
   expect(monthly.perMillionVouchers).toBeCloseTo((monthly.total / (864_000 * days)) * 1e6);
+});
+
+test('Postgres does not spread: its two machines grow', () => {
+  const small = planSheet(load, figures, prices);
+  const large = planSheet(load, { ...figures, logMicros: 165_000 }, prices);
+  // 20 × 0.125 s = 2.5 busy cores, at 50 % 5: two machines of 8 instead of two of 4.
+  expect(large.roles.find(({ role }) => role === 'Postgres')).toMatchObject({ cores: 5, machines: 2 });
+  expect(large.monthly.cores - small.monthly.cores).toBeCloseTo(2 * 4 * 730 * 0.1);
 });
 
 test('the smallest authority has what survives the loss of a machine, and a quorum', () => {
@@ -71,7 +85,8 @@ test('the smallest authority has what survives the loss of a machine, and a quor
     signer: 2,
     'probe agent': 8,
     NATS: 3,
-    analytics: 2,
+    Postgres: 2,
+    analytics: 3,
   });
   expect(hsm.devices).toBe(2);
 });
@@ -86,8 +101,20 @@ describe('figures', () => {
     );
   });
 
+  test('in words or in JSON, the last run counts; peers and progress are passed over', () => {
+    const kept = readFileSync(join(import.meta.dirname, 'figures.jsonl'), 'utf8');
+    const later = [
+      '450000 published',
+      'analytics the same: 12345 per CPU second  (engine fed JSON: 66730 per CPU second, ratio 0.185)',
+      'network   six agents in six processes: CPU of signer: 987.6 µs per voucher  (the libraries: 4 µs, ratio 2)',
+      'network   six agents in six processes: CPU of signer: 5 ms',
+    ];
+    const found = parseFigures([kept, ...later].join('\n'));
+    expect(found).toEqual({ ...parseFigures(kept), ingestRate: 12_345, signerMicros: 987.6 });
+  });
+
   test('what is no figure is named', () => {
-    expect(() => parseFigures(`${one('x', 'y', 1)}\n${one('x', 'y', -1)}`)).toThrow('object 2 is no figure');
-    expect(() => parseFigures('{')).toThrow('object 1 is no figure');
+    expect(() => parseFigures(`${one('x', 'y', 1)}\n${one('x', 'y', -1)}`)).toThrow('line 2 is no figure');
+    expect(() => parseFigures('{')).toThrow('line 1 is no figure');
   });
 });

@@ -31,7 +31,7 @@ export interface Prices {
 }
 
 export interface Role {
-  readonly role: 'coordinator' | 'signer' | 'probe agent' | 'NATS' | 'analytics';
+  readonly role: 'coordinator' | 'signer' | 'probe agent' | 'NATS' | 'Postgres' | 'analytics';
   readonly cores: number;
   readonly machines: number;
   /** Fewer would not survive the loss of one, or not make a quorum. */
@@ -84,10 +84,15 @@ export function planSheet(load: Load, figures: Figures, prices: Prices): Sheet {
     role('coordinator', (peak * figures.coordinatorMicros) / 1e6, 2),
     role('signer', (peak * figures.signerMicros) / 1e6, 2),
     role('probe agent', (probes * probeMicros) / 1e6, load.perspectives + 2),
-    // Most of what NATS does, it does for observations.
-    role('NATS', (peak * figures.natsMicros * load.perspectives) / 6 / 1e6, replicas),
-    role('analytics', probes / figures.ingestRate, 2),
+    // Most of what NATS does, it does for observations. At most, each node does what the only one of the bench does.
+    role('NATS', (replicas * peak * figures.natsMicros * load.perspectives) / 6 / 1e6, replicas),
+    // Cannot be spread over machines: a primary, and a standby like it.
+    { ...role('Postgres', (peak * (figures.logMicros - figures.logClientMicros)) / 1e6, 2), machines: 2 },
+    // Sinks with the engine, which merges every copy on its own.
+    role('analytics', (replicas * probes) / figures.ingestRate, replicas),
   ];
+  const coresOf = ({ role: name, machines, cores }: Role) =>
+    machines * load.coresPerMachine * (name === 'Postgres' ? Math.ceil(cores / load.coresPerMachine) : 1);
   const devices = Math.max(2, Math.ceil(peak / load.utilization / load.hsmRate));
   // What a chain longer than the bench's adds.
   const longer = load.chainOctets - figures.chainOctets;
@@ -103,7 +108,7 @@ export function planSheet(load: Load, figures: Figures, prices: Prices): Sheet {
     1e12;
   const auditLogPerYear = (mean * secondsPerDay * 365 * figures.auditOctets) / 1e12;
 
-  const machineCores = roles.reduce((sum, { machines }) => sum + machines * load.coresPerMachine, 0);
+  const machineCores = roles.reduce((sum, one) => sum + coresOf(one), 0);
   const sentPerMonth =
     (mean * load.perspectives * figures.probeSentOctets + mean * perVoucher) * secondsPerDay * daysPerMonth;
   const cost = {

@@ -27,8 +27,8 @@ locals {
 output "user_data" {
   description = "cloud-init configuration, for the machine's user data."
   value = templatefile("${path.module}/cloud-config.yaml.tftpl", {
-    # Node in the archives takes libatomic from the system.
-    packages = concat(["ca-certificates", "chrony", "curl", "jq", "libatomic1"], var.packages)
+    # Node in the archives takes libatomic from the system; without libbpf systemd passes over SocketBindDeny= in silence.
+    packages = concat(["ca-certificates", "chrony", "curl", "jq", "libatomic1", "libbpf1"], var.packages)
     files    = local.files
     commands = local.commands
   })

@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+/**
+ * `npm run plan-figures -- <file…>`: what benches printed becomes what the plan reckons with, and the root README shows
+ * the sheet that comes of it.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { runAdmin } from '../admin.ts';
+import { planFigures } from './figures.ts';
+
+const kept = join(import.meta.dirname, 'figures.jsonl');
+const readme = join(import.meta.dirname, '../../../README.md');
+const files = process.argv.slice(2);
+if (files.length === 0) {
+  console.error('usage: npm run plan-figures -- <output of `npm run bench -- network log analytics`>…');
+  process.exit(2);
+}
+
+// What the files do not tell stays as it is.
+const text = [kept, ...files].map((file) => readFileSync(file, 'utf8')).join('\n');
+const figures = [...planFigures(text).values()].map(({ bench, figure, value, unit }) =>
+  JSON.stringify({ bench, figure, value, unit }),
+);
+writeFileSync(kept, `${figures.join('\n')}\n`);
+
+const lines: string[] = [];
+const { log } = console;
+console.log = (line: string) => lines.push(line);
+process.exitCode = await runAdmin(['plan', 'sheet', '--endpoints', '700e6'], {}, Date.now);
+console.log = log;
+const block = /(?<=<!-- plan: begin -->\n)[\s\S]*(?=<!-- plan: end -->)/;
+writeFileSync(
+  readme,
+  readFileSync(readme, 'utf8').replace(block, () => `\`\`\`text\n${lines.join('\n')}\n\`\`\`\n`),
+);
+console.log(lines.join('\n'));
