@@ -2,11 +2,11 @@ import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ensureStreams } from '@mecai/proto';
+import { Decision, ensureStreams } from '@mecai/proto';
 import { AckPolicy, jetstream } from '@nats-io/jetstream';
 import { expect, it } from 'vitest';
 import { Bed, agentOf, many } from './testing/bed.ts';
-import { nonceOf, subjectOf } from './testing/network.ts';
+import { makeDecision, nonceOf, subjectOf } from './testing/network.ts';
 import { type Status, startClickHouse } from './testing/process.ts';
 
 const bed = new Bed();
@@ -92,6 +92,21 @@ it('stores once what is published again: at once, later, signed anew, after a re
     stored: 0,
     repeated: 6,
   });
+  await second.stop();
+});
+
+it('stores a record once that comes again at another place, as coordinators offer it to another leader', async () => {
+  const record = Decision.encode(makeDecision(1, Date.now())).finish();
+  const again = () => bed.publish('va1', 'mecai.decision.va1', record);
+  await again();
+  const first = await bed.start();
+  expect(await first.caughtUp()).toMatchObject({ decisions: 1 });
+  await again();
+  expect(await first.caughtUp()).toMatchObject({ decisions: 1 });
+  await first.stop();
+  await again();
+  const second = await bed.start();
+  expect(await second.caughtUp()).toMatchObject({ decisions: 1 });
   await second.stop();
 });
 

@@ -194,8 +194,7 @@ export class Follower {
     incarnation.underWay.set(sequence, receivedAt);
     this.#underWay++;
     const { subject, data } = message;
-    const stream = incarnation.name;
-    const read = this.#options.read({ subject, data, receivedAt, stream, sequence, waiting: pending });
+    const read = this.#options.read({ subject, data, receivedAt, waiting: pending });
     if (this.#batcher.current.incarnation !== incarnation) this.#batcher.seal();
     const batch = this.#batcher.current;
     batch.incarnation = incarnation;

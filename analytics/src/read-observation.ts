@@ -51,10 +51,7 @@ export interface ReadContext {
  * Messages on `mecai.observation.<agent>.<coordinator>` and `mecai.observation.<agent>.campaign.<campaigns>`:
  * decoded, verified against the registry, judged, made a row.
  */
-export function readObservation(
-  { subject, data, receivedAt, waiting }: Omit<Arrival, 'stream' | 'sequence'>,
-  context: ReadContext,
-): Read {
+export function readObservation({ subject, data, receivedAt, waiting }: Arrival, context: ReadContext): Read {
   const { agent: subjectAgent, asker, campaign } = addressed(subject);
   let decoded: Decoded;
   try {

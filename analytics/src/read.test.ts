@@ -36,7 +36,6 @@ const log = createLogger('read', 'silent');
 const now = Date.now();
 let key: KeyObject;
 let agents: Agents;
-let sequence = 0;
 const certificates = new CertificateCache();
 const decoder = new ObservationDecoder();
 
@@ -226,7 +225,7 @@ it('makes rows that ClickHouse takes, or faults, of whatever registered agents a
 });
 
 function record(kind: string, data: Uint8Array): Read {
-  const arrival = { receivedAt: now, waiting: 0, stream: 'RECORDS', sequence: sequence++ };
+  const arrival = { receivedAt: now, waiting: 0 };
   return readRecord({ ...arrival, subject: `mecai.${kind}.va1`, data }, { agents, certificates });
 }
 
@@ -240,10 +239,7 @@ it('makes faults of bytes that are nothing', () => {
         const read =
           kind === 'observation'
             ? readObservation(arrival, context())
-            : readRecord(
-                { ...arrival, subject: `mecai.${kind}.va1`, stream: 'RECORDS', sequence: 1 },
-                { agents, certificates },
-              );
+            : readRecord({ ...arrival, subject: `mecai.${kind}.va1` }, { agents, certificates });
         expect(stored(read)).toBe(false);
       },
     ),
@@ -279,7 +275,7 @@ it('says of the evidence of a mismatch whether it holds', () => {
   const holds = (changes: Partial<Mismatch>) => {
     const data = Mismatch.encode({ ...record, ...changes }).finish();
     const read = readRecord(
-      { subject: 'mecai.mismatch.va1', data, receivedAt: now, waiting: 0, stream: 'RECORDS', sequence: 1 },
+      { subject: 'mecai.mismatch.va1', data, receivedAt: now, waiting: 0 },
       { agents, certificates },
     );
     return stored(read) && read.table === 'mismatches' ? read.row.evidence_valid : undefined;

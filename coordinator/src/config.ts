@@ -2,7 +2,16 @@ import { isIP } from 'node:net';
 import { AddressError, parsePrefix } from '@mecai/addresses';
 import { databaseConfig } from '@mecai/database';
 import { isName } from '@mecai/proto';
-import { hostPort, logLevel, mutualTls, path, silentMs, spiffeId, telemetryConfig } from '@mecai/runtime';
+import {
+  hostPort,
+  keepStored,
+  logLevel,
+  mutualTls,
+  path,
+  silentMs,
+  spiffeId,
+  telemetryConfig,
+} from '@mecai/runtime';
 import * as z from 'zod';
 import { certificateLogConfig } from './log/config.ts';
 import { approvalConfig } from './approval/config.ts';
@@ -63,6 +72,8 @@ const members = z.strictObject({
     /** CA of the servers' certificates, PEM. With it a server without TLS is refused; without it any public CA will do. */
     ca: path().optional(),
     silentMs: silentMs(),
+    /** Records that are offered again when their stream has another leader. */
+    keepStored: keepStored(67_108_864),
     /** Of the streams it creates: 3 on a cluster of three nodes or more. */
     streamReplicas: z.literal([1, 3, 5]).default(1),
   }),

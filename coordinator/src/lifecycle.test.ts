@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { Agent } from 'node:https';
 import { connect } from 'node:tls';
+import { Decision } from '@mecai/proto';
 import { encodeVoucherRequest } from '@mecai/voucher';
 import { testCertificate } from '@mecai/voucher/testing';
 import { describe, expect, it, vi } from 'vitest';
@@ -50,6 +51,35 @@ describe('a coordinator', () => {
     await vi.waitUntil(async () => (await readyz()).status === 503, { timeout: 60_000 });
     server.resume();
     await vi.waitUntil(async () => (await readyz()).status === 200, { timeout: 60_000 });
+  });
+
+  it.each([
+    [90_000, 2],
+    [0, 1],
+  ])('nats.keepStored.ms %i: what another leader is offered', async (ms, stored) => {
+    const { server, jsm } = scene.nats;
+    const seedFile = scene.nats.seedFile(coordinatorName);
+    await jsm.streams.purge('RECORDS');
+    const url = await ready({ nats: { servers: [server.url], seedFile, keepStored: { ms } } });
+    expect((await ask(url)).result.status).toBe('issued');
+    // Who has none of what was acknowledged.
+    await jsm.streams.delete('RECORDS');
+    await server.stop();
+    await vi.waitUntil(async () => (await readyz()).status === 503, { timeout: 60_000 });
+    await server.restart();
+    await vi.waitUntil(async () => (await ask(url)).result.status === 'issued', {
+      timeout: 60_000,
+      interval: 100,
+    });
+    await vi.waitUntil(
+      async () => {
+        const records = await scene.nats.stored('RECORDS', 'mecai.decision.');
+        return records.filter((bytes) => Decision.decode(bytes).status === 'issued').length >= stored;
+      },
+      { timeout: 60_000 },
+    );
+    const records = await scene.nats.stored('RECORDS', 'mecai.decision.');
+    expect(records.filter((bytes) => Decision.decode(bytes).status === 'issued')).toHaveLength(stored);
   });
 
   it('says at once that NATS is away, makes lost streams anew, and stops without NATS', async () => {

@@ -1,5 +1,5 @@
 import { type JetStreamClient, jetstream, jetstreamManager } from '@nats-io/jetstream';
-import { ensureStreams, inboxPrefix } from '@mecai/proto';
+import { ensureStreams, inboxPrefix, leaderElected, streams as bus } from '@mecai/proto';
 import { type Logger, natsPatience, readText, reasonOf } from '@mecai/runtime';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import type { CoordinatorConfig } from './config.ts';
@@ -9,6 +9,8 @@ const drainWithinMs = 2_000;
 export interface NatsLink {
   readonly nats: NatsConnection;
   readonly jetstream: JetStreamClient;
+  /** Calls whenever the stream of records has another leader, or may have had one. */
+  onLeader(call: () => void): void;
   /** Flushes what is pending and closes; just closes when NATS is away. */
   close(): Promise<void>;
 }
@@ -37,9 +39,10 @@ export async function openNatsLink(
     ...natsPatience(silentMs),
   });
   const streams = async () => {
-    const fewer = await ensureStreams(await jetstreamManager(nats), { limits: { replicas: streamReplicas } });
-    if (fewer.length > 0)
-      log.warn({ streams: fewer, streamReplicas }, 'streams have fewer replicas than configured');
+    const shortfalls = await ensureStreams(await jetstreamManager(nats), {
+      limits: { replicas: streamReplicas },
+    });
+    if (shortfalls.length > 0) log.warn({ shortfalls }, 'streams have less than is configured');
   };
   try {
     await streams();
@@ -47,8 +50,13 @@ export async function openNatsLink(
     await nats.close();
     throw error;
   }
+  const leaderCalls: (() => void)[] = [];
+  const newLeader = () => {
+    for (const call of leaderCalls) call();
+  };
+  nats.subscribe(leaderElected(bus.records.name), { callback: (error) => void (!error && newLeader()) });
   void watch();
-  return { nats, jetstream: jetstream(nats), close };
+  return { nats, jetstream: jetstream(nats), onLeader: (call) => void leaderCalls.push(call), close };
 
   async function watch(): Promise<void> {
     for await (const status of nats.status()) {
@@ -58,6 +66,7 @@ export async function openNatsLink(
       } else if (status.type === 'reconnect') {
         log.info({ server: status.server }, 'NATS reached again');
         connected(true);
+        newLeader();
         streams().catch((error: unknown) => log.error({ reason: reasonOf(error) }, 'streams not checked'));
       } else if (status.type === 'error') {
         log.error({ reason: status.error.message }, 'NATS');

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Decision, type Mismatch, ensureStreams } from '@mecai/proto';
 import { jetstream } from '@nats-io/jetstream';
+import { keepStored } from '@mecai/runtime';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Records } from './records.ts';
 import { keptLog } from './testing/log.ts';
@@ -10,10 +11,20 @@ let nats: TestNats;
 let records: Records;
 let connected: boolean;
 const { log, lines } = keptLog();
+const open = async (keepStored = { ms: 90_000, octets: 1_000_000 }) =>
+  new Records(jetstream(await nats.as(coordinatorName)), coordinatorName, log, () => connected, {
+    keepStored,
+    capacity: 5,
+  });
+/** Another leader, who has none of what was acknowledged. */
+const forgetAll = async () => {
+  await nats.jsm.streams.delete('RECORDS');
+  await ensureStreams(nats.jsm);
+};
 beforeEach(async () => {
   nats = await startTestNats();
   connected = true;
-  records = new Records(jetstream(await nats.as(coordinatorName)), coordinatorName, log, () => connected, 5);
+  records = await open();
   lines.length = 0;
 });
 afterEach(() => nats.close());
@@ -94,6 +105,65 @@ describe('a decision', () => {
     });
     expect(performance.now() - begun).toBeLessThan(2_000);
   });
+});
+
+describe('records that are stored', () => {
+  it('are offered to another leader: all that it lacks, and nothing twice', async () => {
+    const many = Array.from({ length: 200 }, (_, i) => decision(String(i)));
+    for (const one of many) await records.decision(one);
+    await records.offerAgain();
+    expect(await nats.stored('RECORDS')).toHaveLength(200);
+    await forgetAll();
+    await records.offerAgain();
+    expect(await details()).toEqual(many.map(({ detail }) => detail).toSorted());
+  });
+
+  it('are offered again when sequence numbers go back', async () => {
+    for (const one of ['one', 'two']) await records.decision(decision(one));
+    await forgetAll();
+    await records.decision(decision('three'));
+    await vi.waitUntil(async () => (await details()).length === 3, { timeout: 60_000 });
+    expect(await details()).toEqual(['one', 'three', 'two']);
+  });
+
+  it('are offered until a leader takes them, unless it stops', async () => {
+    await records.decision(decision('one'));
+    await nats.jsm.streams.delete('RECORDS');
+    const offering = records.offerAgain();
+    await vi.waitUntil(() => lines.length > 0, { timeout: 60_000 });
+    await ensureStreams(nats.jsm);
+    await offering;
+    expect(await details()).toEqual(['one']);
+    await nats.jsm.streams.delete('RECORDS');
+    const inVain = records.offerAgain();
+    await records.drain(10_000);
+    await inVain;
+  });
+
+  it('are kept within bounds', async () => {
+    const one = decision('one');
+    const two = decision('two');
+    const octets = Decision.encode(two).finish().length;
+    records = await open({ ms: 90_000, octets });
+    for (const some of [one, two]) await records.decision(some);
+    await forgetAll();
+    await records.offerAgain();
+    expect(await details()).toEqual(['two']);
+  });
+});
+
+it('message ids are known for longer than a record is kept and offered', async () => {
+  const { ms } = keepStored(0).parse({ ms: 100_000 });
+  expect(keepStored(0).safeParse({ ms: ms + 1 }).success).toBe(false);
+  for (const stream of ['RECORDS', 'OBSERVATIONS']) {
+    const { config } = await nats.jsm.streams.info(stream);
+    // A record may be offered for as long as an election takes, and twice.
+    expect(config.duplicate_window / 1e6).toBeGreaterThanOrEqual(ms + 20_000);
+  }
+  await nats.jsm.streams.update('RECORDS', { duplicate_window: 60e9 });
+  expect(await ensureStreams(nats.jsm)).toEqual([
+    { stream: 'RECORDS', limit: 'duplicateWindowMs', has: 60_000, wanted: 120_000 },
+  ]);
 });
 
 describe('records that nobody waits for', () => {

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import type { JetStreamClient } from '@nats-io/jetstream';
 import { ClientReport, Decision, Mismatch, subjects } from '@mecai/proto';
-import { type Logger, reasonOf } from '@mecai/runtime';
+import { type KeepStored, type Logger, RecentlyStored, reasonOf } from '@mecai/runtime';
 import { CoordinatorError } from './error.ts';
 
 const ackWithinMs = 2_000;
@@ -12,14 +12,24 @@ const electionMs = 12_000;
 /** A refusal comes at once: do not ask again in a tight circle. */
 const pauseMs = 250;
 
+/** Of those that are offered once more. */
+const atATime = 64;
+
 type Later =
   | { readonly decision: Decision }
   | { readonly mismatch: Mismatch }
   | { readonly report: ClientReport };
 
+interface Message {
+  readonly subject: string;
+  readonly bytes: Uint8Array;
+  readonly id: string;
+}
+
 /**
  * What this coordinator leaves in JetStream. A repeated publish has the same message ID, and is stored once. Records
- * that nobody waits for are offered until they are stored; the oldest are dropped beyond `capacity`.
+ * that nobody waits for are offered until they are stored; the oldest are dropped beyond `capacity`. Those stored of
+ * late are offered once more when the stream has another leader.
  */
 export class Records {
   readonly #jetstream: Pick<JetStreamClient, 'publish'>;
@@ -29,6 +39,10 @@ export class Records {
   readonly #connected: () => boolean;
   // In the order of arrival.
   readonly #unconfirmed = new Map<Promise<void>, AbortController>();
+  readonly #stored: RecentlyStored<Message>;
+  /** Sequence of the newest record that was stored. */
+  #newest = 0;
+  #offeringAgain = new AbortController();
   #troubled = false;
   #dropped = 0;
 
@@ -38,8 +52,9 @@ export class Records {
     name: string,
     log: Logger,
     connected: () => boolean,
-    capacity = 10_000,
+    { keepStored, capacity = 10_000 }: { readonly keepStored: KeepStored; readonly capacity?: number },
   ) {
+    this.#stored = new RecentlyStored(keepStored, () => performance.now());
     this.#connected = connected;
     this.#jetstream = jetstream;
     this.#name = name;
@@ -61,12 +76,12 @@ export class Records {
    * @throws CoordinatorError `record-not-stored`
    */
   async decision(decision: Decision): Promise<void> {
-    const { subject, bytes, id } = this.#message({ decision });
+    const message = this.#message({ decision });
     const since = performance.now();
     const patient = () => this.#connected() && performance.now() - since < electionMs;
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.#jetstream.publish(subject, bytes, { msgID: id, timeout: ackWithinMs });
+        await this.#publish(message);
         return;
       } catch (cause) {
         if (attempt >= attempts && !patient()) {
@@ -80,7 +95,9 @@ export class Records {
   /** Not waited for by the requester; `drain` waits. */
   later(record: Later): void {
     const given = new AbortController();
-    const settled = this.#untilStored(record, given.signal).finally(() => this.#unconfirmed.delete(settled));
+    const settled = this.#untilStored(this.#message(record), given.signal).finally(() =>
+      this.#unconfirmed.delete(settled),
+    );
     this.#unconfirmed.set(settled, given);
     if (this.#unconfirmed.size <= this.#capacity) return;
     const [oldest, first] = this.#unconfirmed.entries().next().value!;
@@ -90,8 +107,27 @@ export class Records {
     this.#log.error({ dropped: this.#dropped }, 'too many records are not stored yet: the oldest is lost');
   }
 
+  /**
+   * The stream has another leader, which may lack some of what was stored. Resolves when it has all of them, or another
+   * one leads.
+   */
+  async offerAgain(): Promise<void> {
+    this.#offeringAgain.abort();
+    this.#newest = 0;
+    const given = (this.#offeringAgain = new AbortController());
+    const messages = this.#stored.all().values();
+    const one = async () => {
+      for (const message of messages) {
+        if (given.signal.aborted) return;
+        if (this.#stored.has(message)) await this.#untilStored(message, given.signal);
+      }
+    };
+    await Promise.all(Array.from({ length: atATime }, one));
+  }
+
   /** Waits until all is confirmed, or the time is over. */
   async drain(ms: number): Promise<void> {
+    this.#offeringAgain.abort();
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, ms);
     await Promise.race([Promise.all(this.#unconfirmed.keys()), promise]);
@@ -100,11 +136,22 @@ export class Records {
     for (const given of this.#unconfirmed.values()) given.abort();
   }
 
-  async #untilStored(record: Later, given: AbortSignal): Promise<void> {
-    const { subject, bytes, id } = this.#message(record);
+  async #publish(message: Message): Promise<void> {
+    const { subject, bytes, id } = message;
+    const { seq, duplicate } = await this.#jetstream.publish(subject, bytes, {
+      msgID: id,
+      timeout: ackWithinMs,
+    });
+    this.#stored.add(message);
+    if (duplicate) return;
+    if (seq < this.#newest) void this.offerAgain();
+    this.#newest = seq;
+  }
+
+  async #untilStored(message: Message, given: AbortSignal): Promise<void> {
     while (!given.aborted) {
       try {
-        await this.#jetstream.publish(subject, bytes, { msgID: id, timeout: ackWithinMs });
+        await this.#publish(message);
         if (this.#troubled) this.#log.info('records are stored again');
         this.#troubled = false;
         return;
@@ -117,7 +164,7 @@ export class Records {
     }
   }
 
-  #message(record: Later): { subject: string; bytes: Uint8Array; id: string } {
+  #message(record: Later): Message {
     if ('decision' in record) {
       const { decision } = record;
       return {

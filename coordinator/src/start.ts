@@ -82,7 +82,10 @@ export async function startCoordinator({ log, fail, ...start }: Start): Promise<
     natsThere = true;
     perspectives = new Perspectives(opened.nats, config.name, Date.now, failUnlessEnding);
     perspectives.onStatus((agent, status) => places.hear(agent, status));
-    records = new Records(opened.jetstream, config.name, log, () => natsThere);
+    const { keepStored } = config.nats;
+    const kept = new Records(opened.jetstream, config.name, log, () => natsThere, { keepStored });
+    records = kept;
+    opened.onLeader(() => void kept.offerAgain());
     log.info({ server: opened.nats.getServer() }, 'NATS reached');
     opened.nats
       .closed()

@@ -6,7 +6,7 @@
  * connect with `inboxPrefix: inboxPrefix(name)`, or nothing ever comes back.
  */
 import { deadLetters } from './streams.ts';
-import { isName, streams, subjects } from './subjects.ts';
+import { isName, leaderElected, streams, subjects } from './subjects.ts';
 
 export interface NatsPermissions {
   readonly publish: readonly string[];
@@ -44,6 +44,7 @@ export const natsPermissions = {
       subjects.campaignTask(name),
       subjects.echo('*'),
       subjects.echoed(name, '*'),
+      leaderElected(streams.observations.name),
       inbox(name),
     ],
   }),
@@ -67,7 +68,12 @@ export const natsPermissions = {
       ...ensure(streams.observations.name),
       ...ensure(streams.records.name),
     ],
-    subscribe: [subjects.observation('*', name), subjects.agentStatus('*'), inbox(name)],
+    subscribe: [
+      subjects.observation('*', name),
+      subjects.agentStatus('*'),
+      leaderElected(streams.records.name),
+      inbox(name),
+    ],
   }),
 
   analytics: (name: string): NatsPermissions => ({

@@ -96,11 +96,19 @@ const notFound = 10059;
 /** STREAM_NAME_EXIST: another process was faster, or an operator chose other settings in between. */
 const exists = 10058;
 
+/** What a stream that was there has less of than is wanted. */
+export interface Shortfall {
+  readonly stream: string;
+  readonly limit: 'replicas' | 'duplicateWindowMs';
+  readonly has: number;
+  readonly wanted: number;
+}
+
 /**
  * Creates the streams that are absent; those present are left as the operator made them. `only` names those the
  * caller may touch; its right to publish on `$JS.API.STREAM.*` decides (see permissions.ts).
  *
- * @returns those of them that have fewer replicas than wanted
+ * @returns what those present lack: replicas, and memory of message ids
  * @throws JetStreamApiError when a stream can be neither found nor created
  */
 export async function ensureStreams(
@@ -109,13 +117,17 @@ export async function ensureStreams(
     limits = {},
     only = [streams.observations.name, streams.records.name],
   }: { limits?: Partial<StreamLimits>; only?: readonly string[] } = {},
-): Promise<string[]> {
-  const fewer: string[] = [];
+): Promise<Shortfall[]> {
+  const found: Shortfall[] = [];
   for (const wanted of streamConfigs({ ...defaultStreamLimits, ...limits })) {
     if (!only.includes(wanted.name)) continue;
     try {
       const { config } = await jsm.streams.info(wanted.name);
-      if (config.num_replicas < wanted.num_replicas!) fewer.push(wanted.name);
+      const lacks = (limit: Shortfall['limit'], has: number, want: number) => {
+        if (has < want) found.push({ stream: wanted.name, limit, has, wanted: want });
+      };
+      lacks('replicas', config.num_replicas, wanted.num_replicas!);
+      lacks('duplicateWindowMs', config.duplicate_window / 1e6, wanted.duplicate_window! / 1e6);
     } catch (error) {
       if (apiCode(error) !== notFound) throw error;
       await jsm.streams.add(wanted).catch((refused: unknown) => {
@@ -123,7 +135,7 @@ export async function ensureStreams(
       });
     }
   }
-  return fewer;
+  return found;
 }
 
 const apiCode = (error: unknown): unknown =>

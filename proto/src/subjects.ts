@@ -33,3 +33,6 @@ export const streams = {
   observations: { name: 'OBSERVATIONS', subjects: ['mecai.observation.>'] },
   records: { name: 'RECORDS', subjects: ['mecai.decision.>', 'mecai.mismatch.>', 'mecai.report.>'] },
 } as const;
+
+/** JetStream says that one of the nodes leads this stream from now on. */
+export const leaderElected = (stream: string): string => `$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.${stream}`;

@@ -59,7 +59,9 @@ export function setStage(): void {
     nats = await startTestNats();
     const connection = await nats.as(coordinatorName);
     perspectives = new Perspectives(connection, coordinatorName, Date.now, fail);
-    records = new Records(jetstream(connection), coordinatorName, log, () => true);
+    records = new Records(jetstream(connection), coordinatorName, log, () => true, {
+      keepStored: { ms: 0, octets: 0 },
+    });
     agents = new Map();
     for (const agent of sixAgents) {
       const scripted = new ScriptedAgent(await nats.as(agent.name), agent, coordinatorName, (task, self) =>

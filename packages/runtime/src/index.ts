@@ -3,6 +3,7 @@ export * from './config.ts';
 export * from './error.ts';
 export * from './nats.ts';
 export * from './process.ts';
+export * from './recently-stored.ts';
 export * from './retry.ts';
 export * from './settings.ts';
 export * from './spiffe.ts';

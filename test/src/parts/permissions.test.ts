@@ -89,6 +89,7 @@ const everywhere = [
   // Of a stream that is saved and one that is restored.
   ...product(['$JS.SNAPSHOT'], ['ACK', 'RESTORE'], streams, ['x']),
   '$JS.EVENT.ADVISORY.API',
+  ...product(['$JS.EVENT.ADVISORY.STREAM'], ['LEADER_ELECTED', 'QUORUM_LOST'], streams),
   '$KV.bucket.key',
   '$SYS.REQ.SERVER.PING',
   '$SYS.ACCOUNT.x.CONNECT',
@@ -126,6 +127,8 @@ const wildcards = [
   '$JS.API.>',
   '$JS.ACK.>',
   '$JS.EVENT.ADVISORY.>',
+  '$JS.EVENT.ADVISORY.STREAM.*.*',
+  '$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.*',
   '$SYS.>',
   '$KV.>',
 ];
@@ -134,12 +137,14 @@ const wildcards = [
 const expected: Readonly<Record<Role, { readonly publish: RegExp; readonly subscribe: RegExp }>> = {
   lima: {
     publish: /^mecai\.(observation\.lima\.(va\d|campaign\.\w+)|agent\.lima|echo\.lima|echoed\.\w+\.lima)$/,
-    subscribe: /^(mecai\.((task|campaign)\.lima|echo\.(\w+|\*)|echoed\.lima\.(\w+|\*))|_INBOX\.lima\.x)$/,
+    subscribe:
+      /^(mecai\.((task|campaign)\.lima|echo\.(\w+|\*)|echoed\.lima\.(\w+|\*))|\$JS\.EVENT\.ADVISORY\.STREAM\.LEADER_ELECTED\.OBSERVATIONS|_INBOX\.lima\.x)$/,
   },
   va1: {
     publish:
       /^(mecai\.(task\.\w+|(decision|mismatch|report)\.va1)|\$JS\.API\.(INFO|STREAM\.(INFO|CREATE)\.(OBSERVATIONS|RECORDS)))$/,
-    subscribe: /^(mecai\.(observation\.(\w+|\*)\.va1|agent\.(\w+|\*))|_INBOX\.va1\.x)$/,
+    subscribe:
+      /^(mecai\.(observation\.(\w+|\*)\.va1|agent\.(\w+|\*))|\$JS\.EVENT\.ADVISORY\.STREAM\.LEADER_ELECTED\.RECORDS|_INBOX\.va1\.x)$/,
   },
   sink: {
     publish:
@@ -152,13 +157,13 @@ const expected: Readonly<Record<Role, { readonly publish: RegExp; readonly subsc
   },
   operator: {
     publish: /^\$JS\.(API|SNAPSHOT)\./,
-    subscribe: /^(mecai\..*|\$JS\.EVENT\.ADVISORY\.(>|API)|_INBOX\.operator\.x)$/,
+    subscribe: /^(mecai\..*|\$JS\.EVENT\.ADVISORY\.(>|API|STREAM\..*)|_INBOX\.operator\.x)$/,
   },
   leaf: {
     publish:
       /^mecai\.(observation\.(lima|rome)\.(va\d|campaign\.\w+)|agent\.(lima|rome)|echo\.(lima|rome)|echoed\.\w+\.(lima|rome))$/,
     subscribe:
-      /^(mecai\.((task|campaign)\.(lima|rome)|echo\.(\w+|\*)|echoed\.(lima|rome)\.(\w+|\*))|_INBOX\.(lima|rome)\.x)$/,
+      /^(mecai\.((task|campaign)\.(lima|rome)|echo\.(\w+|\*)|echoed\.(lima|rome)\.(\w+|\*))|\$JS\.EVENT\.ADVISORY\.STREAM\.LEADER_ELECTED\.OBSERVATIONS|_INBOX\.(lima|rome)\.x)$/,
   },
 };
 

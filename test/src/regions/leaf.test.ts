@@ -17,6 +17,7 @@ import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Perspectives } from '@mecai/coordinator/perspectives';
+import { openNatsLink as openCoordinatorLink } from '@mecai/coordinator/nats-link';
 import { openNatsLink } from '@mecai/probe-agent/nats-link';
 import { RoundTrips } from '@mecai/probe-agent/round-trips';
 import { Workshop, keyPem, pem, svid } from '../network/index.ts';
@@ -66,6 +67,18 @@ async function as(name: keyof typeof roles, servers: readonly string[]): Promise
   open.push(connection);
   return connection;
 }
+
+const quiet = createLogger('test', 'silent');
+const keepStored = { ms: 0, octets: 0 };
+const busOf = (name: keyof typeof roles, servers: readonly string[]) => ({
+  servers: [...servers],
+  seedFile: seeds.get(name)!,
+  ca: workshop.at('internal-ca.pem'),
+  silentMs: 3_000,
+  keepStored,
+});
+const agentLink = (name: 'osaka', servers: readonly string[]) =>
+  openNatsLink({ name, nats: { ...busOf(name, servers), returnEveryMs: 0 } }, quiet);
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'mecai-leaf-'));
@@ -137,19 +150,7 @@ describe('the leaf node of a region', () => {
   it('is left when it dies, and gone back to when it works again', { timeout: 120_000 }, async () => {
     const leaf = nats.leaves.get('asia')!;
     const servers = [nats.leafServer('asia'), ...nats.servers];
-    const link = await openNatsLink(
-      {
-        name: 'osaka',
-        nats: {
-          servers,
-          seedFile: seeds.get('osaka')!,
-          ca: workshop.at('internal-ca.pem'),
-          silentMs: 3_000,
-          returnEveryMs: 0,
-        },
-      },
-      createLogger('test', 'silent'),
-    );
+    const link = await agentLink('osaka', servers);
     const at = () => `tls://${link.nats.getServer()}`;
     expect(at()).toBe(servers[0]);
     await leaf.kill();
@@ -233,6 +234,27 @@ it('tasks go down, observations go up and are acknowledged by the cluster, once 
   expect(await publish()).toMatchObject({ stream: 'OBSERVATIONS', seq: 1, duplicate: false });
   expect(await publish()).toMatchObject({ stream: 'OBSERVATIONS', seq: 1, duplicate: true });
   await vi.waitUntil(() => heard.includes('mecai.observation.tokyo.va1'), patience);
+});
+
+it('coordinators, and agents behind leaf nodes, are told when their stream has another leader', {
+  timeout: 120_000,
+}, async () => {
+  const operator = await as('operator', nats.servers);
+  const told = new Set<string>();
+  const va1 = await openCoordinatorLink(
+    { name: 'va1', nats: { ...busOf('va1', nats.servers), streamReplicas: 3 } },
+    quiet,
+    () => undefined,
+  );
+  va1.onLeader(() => told.add('va1'));
+  const osaka = await agentLink('osaka', [nats.leafServer('asia')]);
+  osaka.onLeader(() => told.add('osaka'));
+  await vi.waitUntil(async () => {
+    for (const stream of ['RECORDS', 'OBSERVATIONS'])
+      await operator.request(`$JS.API.STREAM.LEADER.STEPDOWN.${stream}`).catch(() => undefined);
+    return told.size === 2;
+  }, patience);
+  await Promise.all([va1.close(), osaka.close()]);
 });
 
 it('a captured leaf node speaks for its own agents and for nobody else', { timeout: 120_000 }, async () => {
