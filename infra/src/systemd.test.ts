@@ -151,6 +151,12 @@ describe('mecai-probe-agent-join.service', () => {
   });
 });
 
+it('commands of the key ceremony, which no unit starts, find the PIN where the unit has it from', () => {
+  const [place] = new Unit('mecai-signer').all('LoadCredential').map((line) => line.replace(/^hsm-pin:/, ''));
+  for (const file of ['examples/signer.json', 'terraform/modules/signer/main.tf'])
+    expect(readFileSync(join(infra, file), 'utf8')).toMatch(new RegExp(`"?pinFile"?\\s*[:=] "${place}"`));
+});
+
 it('the signer reaches nobody unless a drop-in names them', () => {
   const unit = new Unit('mecai-signer');
   expect(unit.all('IPAddressDeny')).toEqual(['any']);

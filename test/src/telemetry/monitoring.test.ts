@@ -42,7 +42,7 @@ const rules = new Map(
 );
 
 test.each<[string, string, string[]]>([
-  ['availability', 'mecai_vrp_responses_total', ['VouchersUnavailable', 'PartAway']],
+  ['availability', 'mecai_vrp_responses_total', ['VouchersUnavailable', 'BudgetShrinks', 'PartAway']],
   ['decision latency', 'mecai_decision_duration_seconds', ['DecisionsSlow']],
   ['concurrence with the quorum, by agent', 'mecai_verdicts_total', ['PerspectiveDisagrees']],
   ['probe error classes', 'mecai_probe_duration_seconds', ['ProbesFail']],

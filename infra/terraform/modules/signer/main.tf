@@ -11,10 +11,11 @@ terraform {
 
 locals {
   hsm = {
-    module  = "/opt/cloudhsm/lib/libcloudhsm_pkcs11.so"
-    token   = "hsm1"
-    key     = "va"
-    pinFile = "by the unit"
+    module = "/opt/cloudhsm/lib/libcloudhsm_pkcs11.so"
+    token  = "hsm1"
+    key    = "va"
+    # For commands by hand; the unit has its own copy.
+    pinFile = "/etc/mecai/secrets/hsm-pin"
   }
   config = merge(
     {
