@@ -16,7 +16,7 @@ interface Sent {
 /** Facts of the certificates met last: few certificates make up most chains. */
 export class CertificateCache {
   readonly #facts = new Map<string, CertificateFacts>();
-  readonly #chains = new Map<string, Sent>();
+  readonly #chains = new Map<number, Sent>();
   readonly #capacity: number;
 
   constructor(capacity = 10_000) {
@@ -28,9 +28,8 @@ export class CertificateCache {
     const [leaf] = ders;
     if (!leaf) return noChain;
     // The end of a certificate is its signature, which tells one from the other as long as nobody means harm.
-    const key =
-      Buffer.from(leaf.buffer, leaf.byteOffset, leaf.length).toString('latin1', leaf.length - 24) +
-      ders.length;
+    let key = ders.length;
+    for (let i = Math.max(0, leaf.length - 6); i < leaf.length; i++) key = 256 * (key % 2 ** 44) + leaf[i]!;
     const known = this.#chains.get(key);
     if (known?.ders.every((der, i) => Buffer.compare(der, ders[i]!) === 0)) return known.chain;
     const certificates = ders.map((der) => this.facts(der));

@@ -60,18 +60,9 @@ export interface TargetFields {
   readonly key_type: string;
 }
 
-const known = new WeakMap<Target, TargetFields>();
-
 /** Names are at most 253 octets long (RFC 1035 section 2.3.4). */
 export function targetFields(target: Target | undefined): TargetFields {
   if (!target) throw new Unfit('malformed', 'target');
-  // The same object comes again and again (ObservationDecoder).
-  let fields = known.get(target);
-  if (!fields) known.set(target, (fields = fieldsOf(target)));
-  return fields;
-}
-
-function fieldsOf(target: Target): TargetFields {
   return {
     address: ipv6(target.address),
     port: atMost(0xffff, target.port, 'port'),

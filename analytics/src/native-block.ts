@@ -30,6 +30,7 @@ interface Column<Row> {
 /** A block that takes rows one by one and keeps none of them. */
 export class NativeBlock<Row extends object> {
   readonly #columns: readonly Column<Row>[];
+  readonly #octets = new Octets();
   #rows = 0;
 
   constructor(columns: Columns<Row>) {
@@ -52,8 +53,16 @@ export class NativeBlock<Row extends object> {
     this.#rows++;
   }
 
+  /** Begins anew, in the same memory. */
+  clear(): void {
+    for (const { values } of this.#columns) values.clear();
+    this.#rows = 0;
+  }
+
+  /** Valid until it is asked for again. */
   octets(): Buffer {
-    const block = new Octets();
+    const block = this.#octets;
+    block.clear();
     block.varint(this.#columns.length);
     block.varint(this.#rows);
     for (const { name, type, values } of this.#columns) {

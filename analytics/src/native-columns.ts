@@ -6,6 +6,8 @@ import { Octets } from './octets.ts';
 export interface NativeColumn<T> {
   add(value: T): void;
   write(to: Octets): void;
+  /** Begins anew, in the same memory. */
+  clear(): void;
 }
 
 const bigEndian = endianness() === 'BE';
@@ -41,6 +43,10 @@ class Numbers {
     this.#values = new Kind(2 * before.length);
     this.#values.set(before);
   }
+
+  clear(): void {
+    this.#size = 0;
+  }
 }
 
 const some = 1024;
@@ -59,6 +65,10 @@ class Uint64s {
 
   write(to: Octets): void {
     this.#halves.write(to);
+  }
+
+  clear(): void {
+    this.#halves.clear();
   }
 }
 
@@ -83,6 +93,11 @@ class Texts {
 
   write(to: Octets): void {
     to.put(this.#octets.view());
+  }
+
+  clear(): void {
+    this.#octets.clear();
+    this.#at = -1;
   }
 }
 
@@ -111,27 +126,40 @@ class Dictionary {
     to.uint64(this.#indexes.size);
     this.#indexes.write(to);
   }
+
+  clear(): void {
+    this.#keys.clear();
+    this.#indexes.clear();
+    this.#last = undefined;
+  }
 }
 
 class Lists {
   readonly #ends = new Uint64s();
   readonly #texts = new Octets();
+  /** Where the elements of a list are, from and to. */
+  readonly #known = new Map<readonly string[], readonly [number, number]>();
   #end = 0;
-  #last: readonly string[] | undefined;
-  #at = 0;
 
   add(list: readonly string[]): void {
     this.#ends.add((this.#end += list.length));
-    const at = this.#texts.length;
-    if (list === this.#last) this.#texts.repeat(this.#at, at);
-    else for (const text of list) this.#texts.text(text);
-    this.#last = list;
-    this.#at = at;
+    const known = this.#known.get(list);
+    if (known) return this.#texts.repeat(known[0], known[1]);
+    const from = this.#texts.length;
+    for (const text of list) this.#texts.text(text);
+    this.#known.set(list, [from, this.#texts.length]);
   }
 
   write(to: Octets): void {
     this.#ends.write(to);
     to.put(this.#texts.view());
+  }
+
+  clear(): void {
+    this.#ends.clear();
+    this.#texts.clear();
+    this.#known.clear();
+    this.#end = 0;
   }
 }
 
@@ -148,6 +176,11 @@ class Nullables {
     this.#nulls.write(to);
     this.#values.write(to);
   }
+
+  clear(): void {
+    this.#nulls.clear();
+    this.#values.clear();
+  }
 }
 
 class Bools {
@@ -159,6 +192,10 @@ class Bools {
 
   write(to: Octets): void {
     this.#values.write(to);
+  }
+
+  clear(): void {
+    this.#values.clear();
   }
 }
 
@@ -174,6 +211,11 @@ class Addresses {
 
   write(to: Octets): void {
     to.put(this.#octets.view());
+  }
+
+  clear(): void {
+    this.#octets.clear();
+    this.#known.clear();
   }
 }
 

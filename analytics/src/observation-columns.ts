@@ -1,7 +1,10 @@
 import type { Columns } from './native-block.ts';
 import type { ObservationRow } from './rows.ts';
 
-/** The columns that are inserted, with types as schema/observations.ts has them. */
+/**
+ * The columns that are inserted, with types as schema/observations.ts has them, or such as the engine converts: texts that
+ * come again and again travel once a block.
+ */
 export const observationColumns: Columns<ObservationRow> = {
   id: ['String', (row) => row.id],
   received_at: ["DateTime64(3, 'UTC')", (row) => row.received_at],
@@ -19,14 +22,14 @@ export const observationColumns: Columns<ObservationRow> = {
   target_country: ['LowCardinality(String)', (row) => row.target_country],
   target_asn: ['UInt32', (row) => row.target_asn],
   port: ['UInt16', (row) => row.port],
-  server_name: ['String', (row) => row.server_name],
+  server_name: ['LowCardinality(String)', (row) => row.server_name],
   start_tls: ['LowCardinality(String)', (row) => row.start_tls],
   key_type: ['LowCardinality(String)', (row) => row.key_type],
   chain: ['Array(String)', (row) => row.chain],
-  leaf: ['String', (row) => row.leaf],
-  leaf_spki: ['String', (row) => row.leaf_spki],
+  leaf: ['LowCardinality(String)', (row) => row.leaf],
+  leaf_spki: ['LowCardinality(String)', (row) => row.leaf_spki],
   leaf_key: ['LowCardinality(String)', (row) => row.leaf_key],
-  issuer: ['String', (row) => row.issuer],
+  issuer: ['LowCardinality(String)', (row) => row.issuer],
   possession_proven: ['Bool', (row) => row.possession_proven],
   tls_version: ['UInt16', (row) => row.tls_version],
   cipher_suite: ['UInt16', (row) => row.cipher_suite],
@@ -37,7 +40,7 @@ export const observationColumns: Columns<ObservationRow> = {
   sct_lists: ['UInt16', (row) => row.sct_lists],
   error_class: ['LowCardinality(String)', (row) => row.error_class],
   alert: ['Nullable(UInt8)', (row) => row.alert],
-  error_detail: ['String', (row) => row.error_detail],
+  error_detail: ['LowCardinality(String)', (row) => row.error_detail],
   connect_us: ['UInt32', (row) => row.connect_us],
   first_byte_us: ['UInt32', (row) => row.first_byte_us],
   proof_us: ['UInt32', (row) => row.proof_us],

@@ -1,3 +1,4 @@
+import { Interned } from './interned.ts';
 import {
   Observation,
   ProbeFailure,
@@ -85,10 +86,10 @@ export class ObservationDecoder {
           message.nonce = cursor.span();
           break;
         case 0x12:
-          message.agent = this.#agents.get(cursor.span());
+          message.agent = cursor.interned(this.#agents);
           break;
         case 0x1a:
-          message.target = this.#targets.get(cursor.span());
+          message.target = cursor.interned(this.#targets);
           break;
         case 0x20:
           message.observedAt = cursor.varint();
@@ -100,7 +101,7 @@ export class ObservationDecoder {
           message.possessionProven = cursor.varint() !== 0;
           break;
         case 0x3a:
-          message.tls = this.#tls.get(cursor.span());
+          message.tls = cursor.interned(this.#tls);
           break;
         case 0x42:
           message.ocsp.push(stapled(cursor));
@@ -112,7 +113,7 @@ export class ObservationDecoder {
           message.timings = timings(cursor);
           break;
         case 0x5a:
-          message.failure = this.#failures.get(cursor.span());
+          message.failure = cursor.interned(this.#failures);
           break;
         default:
           throw unusual;
@@ -164,6 +165,15 @@ class Cursor {
     if (length > this.#end - at) throw unusual;
     this.#at = at + length;
     return this.#octets.subarray(at, this.#at);
+  }
+
+  /** What is decoded from a span, without a view of it. */
+  interned<T>(known: Interned<T>): T {
+    const length = this.varint();
+    const at = this.#at;
+    if (length > this.#end - at) throw unusual;
+    this.#at = at + length;
+    return known.get(this.#octets, at, this.#at);
   }
 
   /** Narrows the cursor to what the length before it says, while `read` runs. */
@@ -234,28 +244,4 @@ const canonical =
 function ascii(octets: Buffer): string {
   for (const octet of octets) if (octet >= 0x80) throw unusual;
   return octets.toString('latin1');
-}
-
-/** What was decoded from octets met before. */
-class Interned<T> {
-  readonly #known = new Map<string, T>();
-  readonly #decode: (octets: Buffer) => T;
-  readonly #capacity: number;
-
-  constructor(decode: (octets: Buffer) => T, capacity: number) {
-    this.#decode = decode;
-    this.#capacity = capacity;
-  }
-
-  get(octets: Buffer): T {
-    const key = octets.toString('latin1');
-    let value = this.#known.get(key);
-    if (value === undefined) {
-      // A copy, since what was sent is a view into a whole message.
-      value = this.#decode(Buffer.from(octets));
-      if (this.#known.size >= this.#capacity) this.#known.clear();
-      this.#known.set(key, value);
-    }
-    return value;
-  }
 }

@@ -12,6 +12,11 @@ export class Octets {
     return this.#octets.subarray(0, this.#length);
   }
 
+  /** Begins anew in the same memory: what was viewed is overwritten. */
+  clear(): void {
+    this.#length = 0;
+  }
+
   put(octets: Uint8Array): void {
     this.#room(octets.length);
     this.#octets.set(octets, this.#length);

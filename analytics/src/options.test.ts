@@ -1,24 +1,21 @@
 /** Each option of the whole process does what it says; those not here have a test beside what they are about. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createChdbConnection } from 'chdb/connection';
 import { expect, it } from 'vitest';
 import { writeMmdb } from '../../test/src/parts/mmdb-writer.ts';
-import { Bed, agentOf, many } from './testing/bed.ts';
-import { encodeObservation, makeObservation, subjectOf } from './testing/network.ts';
-import type { AnalyticsProcess } from './testing/process.ts';
+import { Bed, many } from './testing/bed.ts';
+import { makeObservation } from './testing/network.ts';
+import type { AnalyticsProcess, Status } from './testing/process.ts';
 
 const bed = new Bed();
 
 interface Detection {
   readonly detection: { readonly endpoints: number; readonly openIncidents: number };
-}
-
-/** The `n`-th observation as somebody else would have made it. */
-async function publish(n: number, changes: Partial<ReturnType<typeof makeObservation>>): Promise<void> {
-  const agent = agentOf(n);
-  const observation = { ...makeObservation(bed.network, n, agent, Date.now()), ...changes };
-  await bed.publish(agent, subjectOf(agent), encodeObservation(observation, bed.network.keys.get(agent)!));
 }
 
 /** What is in the store of a process that has ended, as it left it. */
@@ -30,13 +27,14 @@ async function query<T>(sql: string): Promise<T> {
 }
 
 const ready = (analytics: AnalyticsProcess) => analytics.until('/readyz', (_, code) => code === 200);
-/** An agent whose clock is off: an incident as soon as the rules are evaluated. */
-const skewed = () => many(0, 60, (n) => publish(n * 3, { observedAt: Date.now() - 300_000 }));
+/** Detection has read from the store what was seen before; until then all is new to it. */
+const remembers = (analytics: AnalyticsProcess) =>
+  analytics.until<Detection>('/status', ({ detection }) => detection.endpoints > 0);
 
 it('detection.everySeconds: how often the rules are evaluated', async () => {
   const analytics = await bed.start({ detection: { everySeconds: 3600 } });
   await ready(analytics);
-  await skewed();
+  await bed.publishSkewed();
   await analytics.caughtUp();
   // Longer than it would be by default.
   await delay(6000);
@@ -44,7 +42,7 @@ it('detection.everySeconds: how often the rules are evaluated', async () => {
   await analytics.stop();
   const often = await bed.start({ detection: { everySeconds: 0.2 } });
   await ready(often);
-  await skewed();
+  await bed.publishSkewed();
   await often.until<Detection>('/status', ({ detection }) => detection.openIncidents === 1);
   await often.stop();
 });
@@ -54,10 +52,10 @@ it('detection.lookAgain: without it nothing is ordered, though agents disagree',
   await ready(analytics);
   const { certificates } = bed.network;
   const { target } = makeObservation(bed.network, 0, 'lima', 0);
-  for (const n of [0, 1, 2]) await publish(n, { target, chain: [certificates[n === 2 ? 1 : 0]!] });
+  for (const n of [0, 1, 2]) await bed.publishChanged(n, { target, chain: [certificates[n === 2 ? 1 : 0]!] });
   await analytics.caughtUp();
   // Seen by an evaluation that had the disagreement before it.
-  await skewed();
+  await bed.publishSkewed();
   await analytics.until<Detection>('/status', ({ detection }) => detection.openIncidents > 0);
   expect(await analytics.caughtUp()).toMatchObject({ campaigns: 0 });
   await analytics.stop();
@@ -68,7 +66,7 @@ it('detection.maxEndpoints: how many endpoints are remembered', async () => {
   await ready(analytics);
   await many(0, 150, bed.publishObservation);
   await analytics.caughtUp();
-  expect((await analytics.get<Detection>('/status')).detection.endpoints).toBe(100);
+  expect((await remembers(analytics)).detection.endpoints).toBe(100);
   await analytics.stop();
 });
 
@@ -77,17 +75,20 @@ it('matchesStored and ratesRetentionDays: what is stored, and for how long', asy
   await ready(analytics);
   const { target, chain } = makeObservation(bed.network, 0, 'lima', 0);
   const same = { target, chain, possessionProven: true, failure: undefined };
-  await many(0, 200, (n) => publish(n, same), 1);
+  // One to compare with, taken in.
+  await bed.publishChanged(0, same);
+  await remembers(analytics);
+  await many(1, 201, (n) => bed.publishChanged(n, same));
   const { observations, rates } = await analytics.caughtUp();
   expect(observations).toBeGreaterThan(50);
   expect(observations).toBeLessThan(150);
   // Those that are stored stand for the others.
   expect(rates).toBeGreaterThan(observations);
   await analytics.stop();
-  const { text } = await query<{ text: string }>(
-    "SELECT create_table_query AS text FROM system.tables WHERE name = 'rates_by_hour'",
+  const { table } = await query<{ table: string }>(
+    "SELECT create_table_query AS table FROM system.tables WHERE name = 'rates_by_hour'",
   );
-  expect(text).toContain('toIntervalDay(3)');
+  expect(table).toContain('toIntervalDay(3)');
 });
 
 it('unverifiedBeyond, logLevel and geoip: what waits is not verified, nothing is logged, addresses are placed', async () => {
@@ -101,11 +102,11 @@ it('unverifiedBeyond, logLevel and geoip: what waits is not verified, nothing is
   const analytics = await bed.start({ unverifiedBeyond: 0, logLevel: 'error', geoip: { country, asn } });
   await ready(analytics);
   await many(0, 3, bed.publishObservation);
-  await analytics.until<Detection>('/status', ({ detection }) => detection.endpoints > 0);
+  await remembers(analytics);
   // More than it has asked for: the others wait in the stream.
   analytics.child.kill('SIGSTOP');
   const refused = { possessionProven: false, chain: [], failure: { class: 'refused', alert: 0, detail: '' } };
-  await many(3, 1003, (n) => publish(n, refused));
+  await many(3, 1003, (n) => bed.publishChanged(n, refused));
   analytics.child.kill('SIGCONT');
   await analytics.caughtUp();
   expect(analytics.log()).toBe('');
@@ -116,4 +117,33 @@ it('unverifiedBeyond, logLevel and geoip: what waits is not verified, nothing is
   );
   expect(placed).toBe(1003);
   expect(unverified).toBeGreaterThan(0);
+});
+
+it('batch.ms: how long an observation waits for others', async () => {
+  const analytics = await bed.start({ batch: { rows: 200, ms: 2500 } });
+  await ready(analytics);
+  const began = performance.now();
+  await bed.publishObservation(0);
+  await analytics.until<Status>('/status', ({ streams }) => streams.observations.stored === 1);
+  expect(performance.now() - began).toBeGreaterThan(2400);
+  await analytics.stop();
+});
+
+it('telemetry: metrics go to a collector', async () => {
+  const asked = Promise.withResolvers<string>();
+  const collector = createServer((request, response) => {
+    const take = async () => {
+      const body = await text(request);
+      if (request.url === '/v1/metrics') asked.resolve(body);
+      response.end('{}');
+    };
+    void take();
+  });
+  collector.listen(0, '127.0.0.1');
+  await once(collector, 'listening');
+  const url = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
+  const analytics = await bed.start({ telemetry: { collector: url, metricsEveryMs: 100 } });
+  expect(await asked.promise).toContain('mecai.analytics.behind');
+  await analytics.stop();
+  collector.close();
 });

@@ -57,7 +57,18 @@ export class PackedObservations {
     return createHash('sha256').update(this.#ids.view()).digest('hex');
   }
 
-  /** In the engine's format Native. */
+  /** Begins anew, in the same memory. */
+  clear(): void {
+    this.doubtful = false;
+    this.evidence.length = 0;
+    this.#block.clear();
+    this.#ids.clear();
+    this.#chains.clear();
+    this.#oldest = Number.POSITIVE_INFINITY;
+    this.#newest = 0;
+  }
+
+  /** In the engine's format Native; valid until it is asked for again. */
   octets(): Buffer {
     return this.#block.octets();
   }

@@ -1,11 +1,23 @@
 import { type Agent, failureClassOf, verifyObservationSignature } from '@mecai/corroboration';
-import type { Observation, SignedObservation } from '@mecai/proto';
+import type { Observation, SignedObservation, Target } from '@mecai/proto';
 import type { Agents } from './agents.ts';
 import type { Arrival } from './arrival.ts';
 import type { CertificateCache } from './certificate-cache.ts';
 import type { LiveDetection } from './detection/live.ts';
-import type { Sighting } from './detection/sighting.ts';
-import { Unfit, atMost, cut, few, hex, maxCertificates, rowId, short, targetFields, time } from './fields.ts';
+import { type Sighting, endpointKey } from './detection/sighting.ts';
+import {
+  type TargetFields,
+  Unfit,
+  atMost,
+  cut,
+  few,
+  hex,
+  maxCertificates,
+  rowId,
+  short,
+  targetFields,
+  time,
+} from './fields.ts';
 import type { Geo } from './geo.ts';
 import type { Decoded, ObservationDecoder } from './observation-decoder.ts';
 import type { ObservationRow, Read } from './rows.ts';
@@ -68,7 +80,7 @@ export function readObservation({ subject, data, receivedAt, waiting }: Arrival,
       few(maxCertificates, observation.chain, 'chain'),
     );
     const id = rowId(evidence.observation);
-    const target = targetFields(observation.target);
+    const { target, key } = endpointOf(observation.target);
     const location = context.geo.find(target.address);
     const failure = failureFields(observation);
     const tls = tlsFields(observation);
@@ -95,6 +107,7 @@ export function readObservation({ subject, data, receivedAt, waiting }: Arrival,
       issuer: leaf?.issuer ?? '',
       subject: leaf?.subject ?? '',
       dnsNames: leaf?.dns_names ?? [],
+      key,
     };
     // Only what tells nothing new may go unverified, so that nothing that is evidence ever does.
     const verified = waiting <= context.unverifiedBeyond || !context.detection.expects(sighting);
@@ -167,6 +180,35 @@ export function readObservation({ subject, data, receivedAt, waiting }: Arrival,
     if (error instanceof Unfit) return { fault: error.fault };
     throw error;
   }
+}
+
+interface Probed {
+  readonly target: TargetFields;
+  readonly key: string;
+}
+
+const probed = new Map<Target, Probed>();
+/** As many as the decoder tells apart. */
+const mostProbed = 50_000;
+
+/** The same object comes again and again (ObservationDecoder). */
+function endpointOf(target: Target | undefined): Probed {
+  let found = target && probed.get(target);
+  if (!found) {
+    const fields = targetFields(target);
+    const { address, port, server_name, start_tls, key_type } = fields;
+    const key = endpointKey({
+      address,
+      port,
+      serverName: server_name,
+      startTls: start_tls,
+      keyType: key_type,
+    });
+    found = { target: fields, key };
+    if (probed.size >= mostProbed) probed.clear();
+    probed.set(target!, found);
+  }
+  return found;
 }
 
 /** Observations that this one stands for; 0: it is not stored. The same each time it comes, so counts stay exact. */

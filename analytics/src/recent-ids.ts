@@ -48,17 +48,22 @@ export class RecentIds {
     return earliest < this.#since;
   }
 
-  /** Nothing when it is there already. */
-  add(id: string, receivedAt: number): void {
+  /** @returns false, and does nothing, when it is there already */
+  add(id: string, receivedAt: number): boolean {
     read(id);
-    if (this.#table[this.#find(wanted, 0)] !== 0) return;
-    if (this.#size === this.#capacity) this.#forget(this.#next);
-    // Sought anew: what was forgotten may have made room nearer by.
-    this.#table[this.#find(wanted, 0)] = this.#next + 1;
+    let slot = this.#find(wanted, 0);
+    if (this.#table[slot] !== 0) return false;
+    if (this.#size === this.#capacity) {
+      this.#forget(this.#next);
+      // What was forgotten may have made room nearer by.
+      slot = this.#find(wanted, 0);
+    }
+    this.#table[slot] = this.#next + 1;
     this.#ids.set(wanted, 4 * this.#next);
     this.#receivedAt[this.#next] = receivedAt;
     this.#next = (this.#next + 1) % this.#capacity;
     this.#size++;
+    return true;
   }
 
   /** Where the table has the id at `at` of `words`, or the free slot where it would be. */

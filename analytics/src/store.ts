@@ -210,7 +210,8 @@ export class Store {
   insertPacked(packed: PackedObservations): Promise<void> {
     if (packed.rows === 0) return Promise.resolve();
     const block = packed.octets();
-    const settings = this.#insertSettings(packed.token);
+    // What the views make of a block has each key once already.
+    const settings = { ...this.#insertSettings(packed.token), optimize_on_insert: 0 };
     // A row stored by another copy of its message was received later.
     const where = packed.doubtful
       ? [

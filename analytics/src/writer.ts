@@ -30,6 +30,8 @@ export interface Written {
 
 /** Ids asked for at once; they travel in the URL to a server. */
 const asked = 500;
+/** As many as are under way at once. */
+const mostSpare = 3;
 const recentCapacity = 500_000;
 const knownCertificates = 100_000;
 
@@ -50,6 +52,8 @@ export class Writer {
   #held = true;
   /** Not stored yet. */
   readonly #packed = new Set<PackedObservations>();
+  /** Empty ones, whose memory is used again: to give it back and ask for it costs more than to fill it. */
+  readonly #spare: PackedObservations[] = [];
 
   constructor(options: StoreOptions, { log, signal }: { log: Logger; signal: AbortSignal }) {
     this.#options = options;
@@ -69,13 +73,17 @@ export class Writer {
 
   /** Room for the observations of a batch that are known to be new; to be handed to `write` or `drop`. */
   pack(): PackedObservations {
-    const packed = new PackedObservations();
+    const packed = this.#spare.pop() ?? new PackedObservations();
     this.#packed.add(packed);
     return packed;
   }
 
   drop(packed: PackedObservations): void {
-    this.#packed.delete(packed);
+    if (!this.#packed.delete(packed)) return;
+    // An insert that was given up may still read what it was given.
+    if (packed.doubtful || this.#spare.length === mostSpare) return;
+    packed.clear();
+    this.#spare.push(packed);
   }
 
   /**
@@ -86,10 +94,9 @@ export class Writer {
     const recent = this.#opened?.recent.get('observations');
     if (!recent) return 'doubtful';
     const { row, earliest } = event;
-    if (recent.has(row.id)) return 'repeated';
-    if (redelivered || recent.mayHaveForgotten(earliest)) return 'doubtful';
+    if (redelivered || recent.mayHaveForgotten(earliest)) return recent.has(row.id) ? 'repeated' : 'doubtful';
+    if (!recent.add(row.id, row.received_at)) return 'repeated';
     packed.add(row, event);
-    recent.add(row.id, row.received_at);
     return 'packed';
   }
 

@@ -172,6 +172,7 @@ export class Detector {
 
   /** Asked for up to three times about the same sighting. */
   #keyOf(sighting: Sighting): string {
+    if (sighting.key !== undefined) return sighting.key;
     if (this.#last !== sighting) {
       this.#last = sighting;
       this.#lastKey = endpointKey(sighting);

@@ -27,6 +27,8 @@ export interface Sighting {
   readonly issuer: string;
   readonly subject: string;
   readonly dnsNames: readonly string[];
+  /** `endpointKey` of it, where that is known. */
+  readonly key?: string;
 }
 
 /** Where an agent stands. */

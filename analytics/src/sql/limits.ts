@@ -3,7 +3,7 @@ export interface SqlLimits {
   readonly seconds: number;
   /** At least 10,000: the syntax tree of a query, and the list of functions, are results too. */
   readonly rows: number;
-  /** Bytes of the result before it is formatted. */
+  /** Bytes of the result, before it is formatted and after that. */
   readonly resultBytes: number;
   /** Bytes of memory while it runs. */
   readonly memoryBytes: number;

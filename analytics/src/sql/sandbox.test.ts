@@ -311,6 +311,7 @@ describe('a query that takes too much', () => {
     ],
     ['rows', 'SELECT id FROM observations'],
     ['bytes', "SELECT repeat('x', 1000000) FROM numbers(100)"],
+    ['bytes that are the same in every row', "SELECT repeat('x', 10000) FROM numbers(5000)"],
     ['memory', 'SELECT groupArray(number) FROM numbers(1000000000)'],
     ['memory, in one value', "SELECT length(repeat(repeat('x', 1000000), 1000))"],
     ['depth', `SELECT ${'('.repeat(2000)}1${')'.repeat(2000)}`],
@@ -324,6 +325,14 @@ describe('a query that takes too much', () => {
     },
     60_000,
   );
+
+  it('that fails half-way leaves nothing to the next', async () => {
+    for (const format of ['JSONEachRow', 'JSONCompact', 'TabSeparated']) {
+      const fails = "SELECT 'SELECT 2 AS x' AS query FROM numbers(20000)";
+      await expect(sandbox.run(fails, format)).rejects.toThrow('Limit for result');
+      expect(await rows('SELECT 1 AS x')).toEqual([{ x: 1 }]);
+    }
+  });
 
   it('waits its turn, and too many are turned away', async () => {
     const slow = 'SELECT count() FROM numbers(100000000000) WHERE cityHash64(number) = 1';

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Decision, ensureStreams } from '@mecai/proto';
+import { Decision, type Observation, ensureStreams } from '@mecai/proto';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
@@ -99,6 +99,22 @@ export class Bed {
 
   publishObservation = (n: number): Promise<void> =>
     this.publish(agentOf(n), subjectOf(agentOf(n)), this.encoded(n), `observation ${n}`);
+
+  /** The `n`-th observation as somebody else would have made it. */
+  async publishChanged(n: number, changes: Partial<Observation>): Promise<void> {
+    const agent = agentOf(n);
+    const observation = { ...makeObservation(this.network, n, agent, Date.now()), ...changes };
+    await this.publish(
+      agent,
+      subjectOf(agent),
+      encodeObservation(observation, this.network.keys.get(agent)!),
+    );
+  }
+
+  /** By an agent whose clock is off: an incident as soon as the rules are evaluated. */
+  publishSkewed(): Promise<void> {
+    return many(0, 60, (n) => this.publishChanged(n * 3, { observedAt: Date.now() - 300_000 }));
+  }
 
   publishDecision = (n: number): Promise<void> => {
     const record = Decision.encode(makeDecision(n, Date.now())).finish();

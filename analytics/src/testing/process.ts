@@ -17,6 +17,8 @@ export interface Status {
 export interface AnalyticsProcess {
   readonly child: ChildProcess;
   readonly url: string;
+  /** Where API and dashboard are, if they are served. */
+  readonly api: string | undefined;
   /** What it logged so far, JSON lines. */
   readonly log: () => string;
   get<T>(path: string): Promise<T>;
@@ -44,7 +46,7 @@ export async function startProcess(
   const ended = once(child, 'exit');
   const message = await Promise.race([once(child, 'message'), ended.then(() => undefined)]);
   if (!message) throw new Error(`analytics did not start:\n${log}`);
-  const [{ ready }] = message as [{ ready: { admin: string } }];
+  const [{ ready }] = message as [{ ready: { admin: string; api?: string } }];
   const ask = async <T>(path: string) => {
     const response = await fetch(ready.admin + path);
     return { code: response.status, body: (await response.json()) as T };
@@ -59,6 +61,7 @@ export async function startProcess(
   return {
     child,
     url: ready.admin,
+    api: ready.api,
     log: () => log,
     get: async <T>(path: string) => (await ask<T>(path)).body,
     until,
