@@ -44,7 +44,7 @@ interface KindAnswer {
   /** Of one site alone, the mean over sites: what a single vantage point resists. */
   readonly single: number;
   readonly given: Resilience & { readonly sites: readonly string[] };
-  readonly better?: Resilience & { readonly sites: readonly string[] };
+  readonly better?: Resilience & { readonly sites: readonly string[]; readonly outlivesLoss: boolean };
 }
 
 /**
@@ -69,7 +69,12 @@ export function placement(question: PlacementQuestion, progress: (line: string) 
       single: 1 - captures.misled.reduce((sum, one) => sum + one, 0) / captures.misled.length,
       given: { ...given, sites: named(everyone) },
       ...(found && {
-        better: { resisted: found.resisted, noticed: found.noticed, sites: named(found.chosen) },
+        better: {
+          resisted: found.resisted,
+          noticed: found.noticed,
+          outlivesLoss: found.outlivesLoss,
+          sites: named(found.chosen),
+        },
       }),
     };
   });
@@ -113,6 +118,13 @@ export function placementWords(answer: PlacementAnswer): string {
     '',
     'one site: attacks that a single vantage point would not fall for. quorum: attacks that get no voucher.',
     'noticed: attacks that at least one perspective contradicts, so that they become an event.',
+    ...(kinds.some(({ better }) => better)
+      ? [
+          kinds.every(({ better }) => better?.outlivesLoss)
+            ? 'Better sets are those that keep a quorum when any one region or network is lost.'
+            : 'From these sites no set was found that keeps a quorum when a region or a network is lost.',
+        ]
+      : []),
     'A longer prefix is heard everywhere: only route origin validation helps against it, no placement does.',
   );
   return lines.join('\n');

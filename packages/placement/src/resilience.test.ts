@@ -100,6 +100,7 @@ describe('search', () => {
       for (const candidate of sites.keys()) {
         if (found.chosen.includes(candidate)) continue;
         const swapped = [...found.chosen.filter((at) => at !== out), candidate];
+        if (!regionsOf(swapped).every((count) => count <= 2)) continue;
         let resisted = 0;
         try {
           resisted = resilience(defaultQuorumPolicy, captures, swapped).resisted;
@@ -109,6 +110,32 @@ describe('search', () => {
         expect(resisted).toBeLessThanOrEqual(found.resisted);
       }
     }
+  });
+
+  const regionsOf = (chosen: readonly number[]) =>
+    [...Map.groupBy(chosen, (at) => sites[at]!.rir).values()].map(({ length }) => length);
+
+  test('no region or network has more of six than a quorum can do without, though others resist more', () => {
+    expect(sites.length).toBe(new Set(sites.map(({ asn }) => asn)).size);
+    const found = searchSites(defaultQuorumPolicy, captures, 6);
+    expect(found.outlivesLoss).toBe(true);
+    expect(Math.max(...regionsOf(found.chosen))).toBe(2);
+    // The same places, rented from five hosters.
+    const rented = { ...captures, sites: sites.map((site, at) => ({ ...site, asn: 64_500 + (at % 5) })) };
+    const spread = searchSites(defaultQuorumPolicy, rented, 6);
+    expect(spread.outlivesLoss).toBe(true);
+    const networks = Map.groupBy(spread.chosen, (at) => rented.sites[at]!.asn);
+    for (const members of networks.values()) expect(members.length).toBeLessThanOrEqual(2);
+  });
+
+  test('two regions cannot outlive the loss of one: says so, and looks all the same', () => {
+    const near = [...sites.keys()].filter((at) => ['arin', 'ripencc'].includes(sites[at]!.rir));
+    const misled = Uint8Array.from({ length: captures.attacks * near.length }, (_, i) => {
+      const row = Math.floor(i / near.length);
+      return captures.misled[row * sites.length + near[i % near.length]!]!;
+    });
+    const few = { ...captures, sites: near.map((at) => sites[at]!), misled };
+    expect(searchSites(defaultQuorumPolicy, few, 6).outlivesLoss).toBe(false);
   });
 
   test('a size that the policy or the sites do not allow', () => {
