@@ -272,6 +272,22 @@ describe('NATS', () => {
     expect((await judge('broken', true, 'erls: ["tls://nats-1.example:7422"]\n'))[0]).toBe(1);
   });
 
+  it('takes no server that loses acknowledged records', async () => {
+    const refused = async (name: string, version: string) => {
+      const url = `https://releases.example/nats-server-v${version}-linux-amd64.tar.gz`;
+      // Without three subnets the module is refused in any case, and needs no provider to say so.
+      const { refused: reasons } = (await module(name)).plan({
+        server: { url, sha256: '0'.repeat(64) },
+        subnet_ids: [],
+      });
+      return reasons.filter((reason) => reason.startsWith('server:'));
+    };
+    for (const version of ['2.9.10', '2.14.3'])
+      for (const name of ['nats', 'nats-leaf'])
+        expect(await refused(name, version)).toEqual([expect.stringContaining('2.15 or later')]);
+    for (const version of ['2.15.1', '2.20.0', '3.0.1']) expect(await refused('nats', version)).toEqual([]);
+  });
+
   it('needs a majority that survives', async () => {
     const { refused } = (await module('nats-config')).plan({ name: 'n', nodes: nodes.slice(1) });
     expect(refused).toEqual([expect.stringMatching(/^nodes: three or more/)]);

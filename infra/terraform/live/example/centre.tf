@@ -9,6 +9,7 @@ module "network" {
 
 module "nats" {
   source     = "../../modules/nats"
+  server     = var.nats_server
   vpc_id     = module.network.vpc_id
   vpc_cidr   = module.network.cidr
   subnet_ids = module.network.public_subnets

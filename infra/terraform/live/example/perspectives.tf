@@ -29,6 +29,7 @@ module "leaf_tokyo" {
   source      = "../../modules/nats-leaf"
   providers   = { aws = aws.tokyo }
   region_name = "tokyo"
+  server      = var.nats_server
   nodes       = module.nats.nodes
   vpc_id      = module.network_tokyo.vpc_id
   subnet_id   = module.network_tokyo.public_subnets[0]

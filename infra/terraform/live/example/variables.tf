@@ -43,6 +43,11 @@ variable "database_ca" {
   type        = string
 }
 
+variable "nats_server" {
+  description = "Release of nats-server, 2.15 or later: nats-server-v<version>-linux-amd64.tar.gz."
+  type        = object({ url = string, sha256 = string })
+}
+
 variable "archives" {
   description = "Where the archives are, by process: probe-agent, coordinator, signer, analytics."
   type        = map(object({ url = string, sha256 = string }))

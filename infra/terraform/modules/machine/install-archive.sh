@@ -1,5 +1,6 @@
 #!/bin/sh
-# mecai-install <url> <sha256>: fetches an archive, installs it if it is the one that was meant.
+# mecai-install <url> <sha256> [<program>]: fetches an archive, installs it if it is the one that was meant. Of somebody
+# else's archive, the program of this name.
 set -eu
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
@@ -7,4 +8,8 @@ curl --fail --silent --show-error --location --proto '=https' --retry 10 --retry
   --output "$directory/archive.tar.gz" "$1"
 echo "$2  $directory/archive.tar.gz" | sha256sum --check --quiet
 tar -xzf "$directory/archive.tar.gz" -C "$directory"
-sh "$directory"/mecai-*/install.sh
+if [ $# -eq 2 ]; then
+  sh "$directory"/mecai-*/install.sh
+else
+  install -m 0755 "$directory"/*/"$3" "/usr/local/bin/$3"
+fi

@@ -35,6 +35,16 @@ variable "instance_type" {
   default = "c7i.large"
 }
 
+variable "server" {
+  description = "nats-server as its project releases it, .tar.gz: Debian's is older, and servers before 2.15 lose acknowledged records when a leader is cut off."
+  type        = object({ url = string, sha256 = string })
+
+  validation {
+    condition     = can(regex("^https://.*/nats-server-v(2[.](1[5-9]|[2-9][0-9])|[3-9])[^/]*-linux-amd64[.]tar[.]gz$", var.server.url)) && can(regex("^[0-9a-f]{64}$", var.server.sha256))
+    error_message = "server: an https URL that ends in nats-server-v<2.15 or later>-linux-amd64.tar.gz, and 64 hexadecimal digits."
+  }
+}
+
 locals {
   secrets = ["tls.pem", "tls.key", "ca.pem", "users.conf", "leaf.conf"]
 }
@@ -47,17 +57,21 @@ module "config" {
 }
 
 module "machine" {
-  source       = "../machine"
-  process      = "nats-server"
+  source  = "../machine"
+  process = "nats-server"
+  # Its user and unit.
   packages     = ["nats-server"]
   secret_store = "aws"
   secrets      = module.instance.secrets
   files        = { "/etc/nats/mecai.conf" = module.config.config }
-  commands     = [for name in local.secrets : ["install", "-D", "-o", "nats", "-g", "nats", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/nats/${name}"]]
-  drop_in      = <<-EOT
+  commands = concat(
+    [["/usr/local/sbin/mecai-install", var.server.url, var.server.sha256, "nats-server"]],
+    [for name in local.secrets : ["install", "-D", "-o", "nats", "-g", "nats", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/nats/${name}"]],
+  )
+  drop_in = <<-EOT
     [Service]
     ExecStart=
-    ExecStart=/usr/sbin/nats-server -c /etc/nats/mecai.conf
+    ExecStart=/usr/local/bin/nats-server -c /etc/nats/mecai.conf
   EOT
 }
 

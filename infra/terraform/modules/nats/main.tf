@@ -21,21 +21,23 @@ module "config" {
 }
 
 module "machine" {
-  source       = "../machine"
-  count        = 3
-  process      = "nats-server"
+  source  = "../machine"
+  count   = 3
+  process = "nats-server"
+  # Its user and unit.
   packages     = ["nats-server"]
   secret_store = "aws"
   secrets      = module.instance[count.index].secrets
   files        = { "/etc/nats/mecai.conf" = module.config[count.index].config }
   commands = concat(
+    [["/usr/local/sbin/mecai-install", var.server.url, var.server.sha256, "nats-server"]],
     [for name in local.secrets : ["install", "-D", "-o", "nats", "-g", "nats", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/nats/${name}"]],
     [["install", "-d", "-o", "nats", "-g", "nats", "-m", "0700", "/var/lib/nats"]],
   )
   drop_in = <<-EOT
     [Service]
     ExecStart=
-    ExecStart=/usr/sbin/nats-server -c /etc/nats/mecai.conf
+    ExecStart=/usr/local/bin/nats-server -c /etc/nats/mecai.conf
     ReadWritePaths=/var/lib/nats
   EOT
 }

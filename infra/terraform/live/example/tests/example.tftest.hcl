@@ -29,6 +29,10 @@ variables {
   registry_key      = "-----BEGIN PUBLIC KEY-----"
   nats_ca           = "-----BEGIN CERTIFICATE-----"
   database_ca       = "-----BEGIN CERTIFICATE-----"
+  nats_server = {
+    url    = "https://releases.example/nats-server-v2.15.1-linux-amd64.tar.gz"
+    sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+  }
   archives = { for process in ["probe-agent", "coordinator", "signer", "analytics"] : process => {
     url    = "https://releases.example/mecai-${process}.tar.gz"
     sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
