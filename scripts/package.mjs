@@ -34,11 +34,12 @@ const epoch = process.env.SOURCE_DATE_EPOCH ?? '315532800';
 
 /**
  * Finds its own folder through links, such as one in /usr/local/bin. Heaps are small here: collecting garbage on
- * threads of its own takes twice the CPU and shortens no pause that a voucher would notice.
+ * threads of its own takes twice the CPU and shortens no pause that a voucher would notice. Room for 32 MB of new objects
+ * instead of 16 has fewer of them copied: about a twelfth of the signer's CPU, and no more memory in use.
  */
 const launcher = `#!/bin/sh
 here=$(dirname "$(dirname "$(readlink -f "$0")")")
-exec "$here/runtime/node" --disable-warning=ExperimentalWarning --single-threaded-gc "$here/lib/main.js" "$@"
+exec "$here/runtime/node" --disable-warning=ExperimentalWarning --single-threaded-gc --max-semi-space-size=32 "$here/lib/main.js" "$@"
 `;
 
 const { values, positionals } = parseArgs({

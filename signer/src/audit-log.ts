@@ -1,4 +1,4 @@
-import { fstatSync } from 'node:fs';
+import { constants, fstatSync } from 'node:fs';
 import { type FileHandle, link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { reasonOf } from '@mecai/runtime';
@@ -26,6 +26,9 @@ interface Waiting {
 /** Records in one write. */
 const maxBatch = 1024;
 
+/** A write is done once it is on the disk: one trip to libuv's threads where write and fdatasync take two. */
+const durable = constants.O_RDWR | constants.O_DSYNC;
+
 export interface AuditLogOptions {
   readonly path: string;
   readonly now: () => Date;
@@ -37,7 +40,7 @@ export interface AuditLogOptions {
   readonly segmentOctets?: number;
 }
 
-/** Appends with one fsync for all records that arrived while the last one ran. */
+/** Appends with one durable write for all records that arrived while the last one ran. */
 export class AuditLog {
   readonly #options: AuditLogOptions;
   readonly #unlock: () => void;
@@ -104,7 +107,7 @@ export class AuditLog {
     if (newest && newest.first >= tail.first) {
       throw new SignerError('audit-log-broken', `${path} is older than ${newest.file}`);
     }
-    const file = await open(path, 'r+');
+    const file = await open(path, durable);
     if (tail.torn > 0) await file.truncate(tail.size);
     return { log: new AuditLog(options, file, unlock, tail, standing), tail };
   }
@@ -138,7 +141,7 @@ export class AuditLog {
   }
 
   async #write(): Promise<void> {
-    // Until the caller's own turn is over, so that the records of one turn share an fsync.
+    // Until the caller's own turn is over, so that the records of one turn share a write.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       if (this.#tail.size >= this.#nextSegmentAt) await this.#beginSegment();
@@ -192,7 +195,7 @@ export class AuditLog {
       if (this.#untidy) await this.#tidy();
       const begin = { event: segmentBegun, restated: records.length };
       const { bytes, sequence, hash } = this.#next([begin, ...records]);
-      file = await open(next, 'w+', 0o600);
+      file = await open(next, durable | constants.O_CREAT | constants.O_TRUNC, 0o600);
       await file.writeFile(bytes);
       await file.sync();
       await link(path, before);
@@ -227,7 +230,6 @@ export class AuditLog {
     this.#untidy = true;
     try {
       await this.#writeAll(bytes);
-      await this.#file.datasync();
       this.#untidy = false;
     } catch (cause) {
       // Tried again before the next write if it fails now.

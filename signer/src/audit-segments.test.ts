@@ -9,6 +9,7 @@ import { segmentFile, segmentsOf, verifySegments } from './audit-segments.ts';
 import { DistrustList } from './distrust-list.ts';
 import { sha256Hex } from './digest.ts';
 import type { WriterReport } from './testing/audit-writer.ts';
+import { writesAreDurable } from './testing/durable-writes.ts';
 
 let directory: string;
 let file: string;
@@ -93,6 +94,12 @@ describe('a log that has grown', () => {
       ['restated', { event: 'distrust-set', id: '000000000002' }],
       ['restated', { event: 'distrust-lifted', id: '000000000001' }],
     ]);
+  });
+
+  it('writes the new file as durably as the first', async () => {
+    const { log } = await openLog();
+    while ((await segmentsOf(file)).length === 0) await log.append(tested(0));
+    expect(writesAreDurable(file)).toBe(true);
   });
 
   it('needs only the last file to go on: the others can be moved away', async () => {

@@ -85,6 +85,7 @@ async function start(options: ProcessOptions): Promise<RunningProcess> {
     '--disable-warning=ExperimentalWarning',
     // As the launchers of the packages have it: see scripts/package.mjs.
     '--single-threaded-gc',
+    '--max-semi-space-size=32',
     script,
     ...args,
   ];
