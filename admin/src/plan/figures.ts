@@ -41,7 +41,7 @@ export type Figures = { readonly [Name in keyof typeof wanted]: number };
  * @throws AdminError `wrong-usage`, naming what is missing
  */
 export function planFigures(text: string): ReadonlyMap<keyof Figures, Figure> {
-  const all = text.split('\n').flatMap((line, index) => readLine(line, index + 1));
+  const all = readFigures(text);
   return new Map(
     Object.entries(wanted).map(([name, [bench, what, unit]]) => {
       const match = all.findLast((one) => one.bench === bench && one.figure === what && one.unit === unit);
@@ -57,6 +57,10 @@ export function parseFigures(text: string): Figures {
   const found = [...planFigures(text)].map(([name, { value }]) => [name, value] as const);
   return Object.fromEntries(found) as Figures;
 }
+
+/** @throws AdminError `wrong-usage` for an object that is no figure */
+export const readFigures = (text: string): readonly Figure[] =>
+  text.split('\n').flatMap((line, index) => readLine(line, index + 1));
 
 function readLine(line: string, number: number): readonly Figure[] {
   if (line.startsWith('{')) {

@@ -6,7 +6,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runAdmin } from '../admin.ts';
-import { planFigures } from './figures.ts';
+import { planFigures, readFigures } from './figures.ts';
 
 const kept = join(import.meta.dirname, 'figures.jsonl');
 const readme = join(import.meta.dirname, '../../../README.md');
@@ -16,12 +16,16 @@ if (files.length === 0) {
   process.exit(2);
 }
 
-// What the files do not tell stays as it is.
-const text = [kept, ...files].map((file) => readFileSync(file, 'utf8')).join('\n');
-const figures = [...planFigures(text).values()].map(({ bench, figure, value, unit }) =>
-  JSON.stringify({ bench, figure, value, unit }),
-);
-writeFileSync(kept, `${figures.join('\n')}\n`);
+// What the files do not tell stays as it is, and is named.
+const [before, ...runs] = [kept, ...files].map((file) => readFileSync(file, 'utf8'));
+const told = runs.join('\n');
+const news = readFigures(told);
+const figures = [...planFigures(`${before}\n${told}`).values()];
+for (const { bench, figure, value, unit } of figures) {
+  if (!news.some((one) => one.bench === bench && one.figure === figure && one.unit === unit))
+    console.error(`stays: ${bench} ${figure}: ${value} ${unit}`);
+}
+writeFileSync(kept, `${figures.map((figure) => JSON.stringify(figure)).join('\n')}\n`);
 
 const lines: string[] = [];
 const { log } = console;
