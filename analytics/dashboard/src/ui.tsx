@@ -149,32 +149,35 @@ export function Table<T>({
   rows,
   keyOf,
   empty = 'Nothing yet.',
+  stacked = false,
 }: {
   caption: string;
   columns: readonly ColumnOf<T>[];
   rows: readonly T[];
   keyOf: (row: T, index: number) => string;
   empty?: string;
+  /** On a narrow screen a row's values stand one below the other: for few rows that are read, not compared. */
+  stacked?: boolean;
 }) {
   if (rows.length === 0) return <p class="empty">{empty}</p>;
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={caption}>
-      <table>
+    <div class={stacked ? 'scroll stacked' : 'scroll'} tabIndex={0} role="region" aria-label={caption}>
+      <table role="table">
         <caption class="unseen">{caption}</caption>
-        <thead>
-          <tr>
+        <thead role="rowgroup">
+          <tr role="row">
             {columns.map(({ name, numeric }) => (
-              <th key={name} scope="col" class={numeric ? 'numeric' : ''}>
+              <th key={name} role="columnheader" scope="col" class={numeric ? 'numeric' : ''}>
                 {name}
               </th>
             ))}
           </tr>
         </thead>
-        <tbody>
+        <tbody role="rowgroup">
           {rows.map((row, index) => (
-            <tr key={keyOf(row, index)}>
+            <tr key={keyOf(row, index)} role="row">
               {columns.map(({ name, cell, numeric, wide }) => (
-                <td key={name} class={numeric ? 'numeric' : wide ? 'wide' : ''}>
+                <td key={name} role="cell" data-name={name} class={numeric ? 'numeric' : wide ? 'wide' : ''}>
                   {cell(row)}
                 </td>
               ))}

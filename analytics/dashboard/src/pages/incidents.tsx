@@ -58,6 +58,7 @@ export function Incidents({ query }: Route) {
           {({ items, next }) => (
             <>
               <Table
+                stacked
                 caption="Incidents, newest first"
                 keyOf={({ id }) => id}
                 rows={items}
