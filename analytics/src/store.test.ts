@@ -166,6 +166,16 @@ describe('rows', () => {
     await store.close();
   });
 
+  it('of a query that fails half-way do not come with the next', async () => {
+    const store = await open(embedded('half-way'));
+    for (const format of ['JSONEachRow', 'JSONCompact']) {
+      const fails = `SELECT throwIf(number = 3) FROM numbers(10) FORMAT ${format}`;
+      await expect(store.stream(fails)).rejects.toThrow('throwIf');
+      expect(await store.query('SELECT 1 AS x')).toEqual([{ x: 1 }]);
+    }
+    await store.close();
+  });
+
   it('come back as they went in, whatever the texts', { timeout: 120_000 }, async () => {
     const store = await open(embedded('texts'));
     const hostile = fc.oneof(

@@ -112,19 +112,29 @@ export class Store {
 
   /** Rows of a query whose values are bound, never part of the text. */
   async query<T>(query: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<T[]> {
-    const result = await this.#client.query({
+    const asked = this.#client.query({
       query,
       query_params: parameters,
       format: 'JSONEachRow',
       clickhouse_settings: { output_format_json_quote_64bit_integers: 0 },
     });
-    return await result.json<T>();
+    return await (await this.#rinsed(asked)).json<T>();
   }
 
   /** The result of a query as the engine writes it; `query` names the format. */
   async stream(query: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<Readable> {
-    const { stream } = await this.#client.exec({ query, query_params: parameters });
+    const { stream } = await this.#rinsed(this.#client.exec({ query, query_params: parameters }));
     return stream;
+  }
+
+  /** What a query that failed had put out already would come before the result of the next (chdb 3.4). */
+  async #rinsed<T>(asked: Promise<T>): Promise<T> {
+    try {
+      return await asked;
+    } catch (error) {
+      await this.#embedded?.chdb.queryAsync('SELECT 1').catch(() => undefined);
+      throw error;
+    }
   }
 
   /** A statement without rows to give back. */
