@@ -70,6 +70,7 @@ const start = (perMinute: number, bodyWithinMs = 10_000) => {
     telemetry,
     measures,
     log,
+    now: Date.now,
   });
 };
 const at = (path: string, options: Call = {}, on = server) =>

@@ -67,8 +67,10 @@ export async function startVrpServer(options: {
   readonly telemetry: Telemetry;
   readonly measures: Pick<CoordinatorMeasures, 'response'>;
   readonly log: Logger;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
 }): Promise<VrpServer> {
-  const { handler, nonces, log, telemetry, measures, maxInFlight, requestWithinMs = 10_000 } = options;
+  const { handler, nonces, log, now, telemetry, measures, maxInFlight, requestWithinMs = 10_000 } = options;
   let inFlight = 0;
   let closing = false;
 
@@ -107,7 +109,7 @@ export async function startVrpServer(options: {
     const [path = ''] = request.url?.split('?', 1) ?? [];
     if (path === '/vrp/nonce') {
       if (request.method !== 'GET') return sendProblem(response, problems.notAllowed('GET'));
-      return sendNonce(request, response, nonces.issue(Date.now(), randomBytes));
+      return sendNonce(request, response, nonces.issue(now(), randomBytes));
     }
     if (path !== '/vrp') {
       const serveRoute = options.routes?.(path);

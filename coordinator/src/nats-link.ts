@@ -1,4 +1,4 @@
-import { type JetStreamClient, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { jetstreamManager } from '@nats-io/jetstream';
 import { ensureStreams, inboxPrefix, leaderElected, streams as bus } from '@mecai/proto';
 import { type Logger, natsPatience, readText, reasonOf } from '@mecai/runtime';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
@@ -8,7 +8,6 @@ const drainWithinMs = 2_000;
 
 export interface NatsLink {
   readonly nats: NatsConnection;
-  readonly jetstream: JetStreamClient;
   /** Calls whenever the stream of records has another leader, or may have had one. */
   onLeader(call: () => void): void;
   /** Flushes what is pending and closes; just closes when NATS is away. */
@@ -56,7 +55,7 @@ export async function openNatsLink(
   };
   nats.subscribe(leaderElected(bus.records.name), { callback: (error) => void (!error && newLeader()) });
   void watch();
-  return { nats, jetstream: jetstream(nats), onLeader: (call) => void leaderCalls.push(call), close };
+  return { nats, onLeader: (call) => void leaderCalls.push(call), close };
 
   async function watch(): Promise<void> {
     for await (const status of nats.status()) {

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { Decision, type Mismatch, ensureStreams } from '@mecai/proto';
-import { jetstream } from '@nats-io/jetstream';
 import { keepStored } from '@mecai/runtime';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Records } from './records.ts';
+import { StreamPublisher } from './stream-publisher.ts';
 import { keptLog } from './testing/log.ts';
 import { type TestNats, coordinatorName, startTestNats } from './testing/nats.ts';
 
@@ -12,10 +12,16 @@ let records: Records;
 let connected: boolean;
 const { log, lines } = keptLog();
 const open = async (keepStored = { ms: 90_000, octets: 1_000_000 }) =>
-  new Records(jetstream(await nats.as(coordinatorName)), coordinatorName, log, () => connected, {
-    keepStored,
-    capacity: 5,
-  });
+  new Records(
+    new StreamPublisher(await nats.as(coordinatorName), coordinatorName),
+    coordinatorName,
+    log,
+    () => connected,
+    {
+      keepStored,
+      capacity: 5,
+    },
+  );
 /** Another leader, who has none of what was acknowledged. */
 const forgetAll = async () => {
   await nats.jsm.streams.delete('RECORDS');

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
-import type { JetStreamClient } from '@nats-io/jetstream';
 import { ClientReport, Decision, Mismatch, subjects } from '@mecai/proto';
 import { type KeepStored, type Logger, RecentlyStored, reasonOf } from '@mecai/runtime';
 import { CoordinatorError } from './error.ts';
+import type { StreamPublisher } from './stream-publisher.ts';
 
 const ackWithinMs = 2_000;
 /** For a record that a requester waits for: at least. */
@@ -32,7 +32,7 @@ interface Message {
  * late are offered once more when the stream has another leader.
  */
 export class Records {
-  readonly #jetstream: Pick<JetStreamClient, 'publish'>;
+  readonly #publisher: Pick<StreamPublisher, 'publish'>;
   readonly #name: string;
   readonly #log: Logger;
   readonly #capacity: number;
@@ -48,7 +48,7 @@ export class Records {
 
   /** @param connected whether NATS is there */
   constructor(
-    jetstream: Pick<JetStreamClient, 'publish'>,
+    publisher: Pick<StreamPublisher, 'publish'>,
     name: string,
     log: Logger,
     connected: () => boolean,
@@ -56,7 +56,7 @@ export class Records {
   ) {
     this.#stored = new RecentlyStored(keepStored, () => performance.now());
     this.#connected = connected;
-    this.#jetstream = jetstream;
+    this.#publisher = publisher;
     this.#name = name;
     this.#log = log;
     this.#capacity = capacity;
@@ -138,10 +138,7 @@ export class Records {
 
   async #publish(message: Message): Promise<void> {
     const { subject, bytes, id } = message;
-    const { seq, duplicate } = await this.#jetstream.publish(subject, bytes, {
-      msgID: id,
-      timeout: ackWithinMs,
-    });
+    const { seq, duplicate } = await this.#publisher.publish(subject, bytes, id, ackWithinMs);
     this.#stored.add(message);
     if (duplicate) return;
     if (seq < this.#newest) void this.offerAgain();

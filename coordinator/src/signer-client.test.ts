@@ -34,6 +34,7 @@ const connect = (id = 'spiffe://mecai.test/signer') =>
     address: `127.0.0.1:${server.port}`,
     credentials: Svid.fixed(coordinatorSvid).clientCredentials(id),
     log,
+    now: Date.now,
     telemetry,
     lost: () => losses++,
   });

@@ -54,6 +54,7 @@ export class SignerClient {
   readonly #client: SignerServiceClient;
   readonly #log: Logger;
   readonly #telemetry: Telemetry;
+  readonly #now: () => number;
   readonly #lost: (() => void) | undefined;
   readonly #waiting = new Map<number, Waiting>();
   #stream: ClientDuplexStream<IssueRequest, IssueResponse> | undefined;
@@ -66,11 +67,14 @@ export class SignerClient {
     readonly credentials: ChannelCredentials;
     readonly log: Logger;
     readonly telemetry: Telemetry;
+    /** Milliseconds since 1970. */
+    readonly now: () => number;
     /** The stream broke, or an answer did not come: the signer that comes back may be another. */
     readonly lost?: () => void;
   }) {
     this.#log = options.log;
     this.#telemetry = options.telemetry;
+    this.#now = options.now;
     this.#lost = options.lost;
     this.#client = new SignerServiceClient(options.address, options.credentials, {
       // Node refuses an IP address as SNI, and no host name counts here.
@@ -89,7 +93,7 @@ export class SignerClient {
       this.#client.describe(
         {},
         new Metadata(),
-        { deadline: Date.now() + describeWithinMs },
+        { deadline: this.#now() + describeWithinMs },
         (error, response) => (error ? reject(unavailable(error)) : resolve(response)),
       ),
     );
@@ -105,7 +109,7 @@ export class SignerClient {
       this.#client.getDirectory(
         { version },
         new Metadata(),
-        { deadline: Date.now() + answerWithinMs },
+        { deadline: this.#now() + answerWithinMs },
         (error, response) => {
           if (!error) resolve(response.document);
           else reject(error.code === status.NOT_FOUND ? error : unavailable(error));
@@ -157,7 +161,7 @@ export class SignerClient {
     return new Promise((resolve, reject) => {
       const call = this.#client.supply(
         new Metadata(),
-        { deadline: Date.now() + supplyWithinMs },
+        { deadline: this.#now() + supplyWithinMs },
         (error, response) => (error ? reject(unavailable(error)) : resolve(response)),
       );
       let at = 0;
@@ -218,7 +222,7 @@ export class SignerClient {
     const parent = below(span);
     const last = steps.at(-1);
     if (!parent || !last) return;
-    const began = Date.now() - last.end / 1000;
+    const began = this.#now() - last.end / 1000;
     for (const { step, begin, end } of steps) {
       this.#telemetry
         .span(`signer: ${step}`, parent, SpanKind.INTERNAL, began + begin / 1000)

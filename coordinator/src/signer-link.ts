@@ -23,6 +23,8 @@ export interface SignerLinkOptions {
   readonly store: Pick<Store, 'database'>;
   readonly telemetry: Telemetry;
   readonly log: Logger;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
   /** It may come back as another. */
   readonly lost: () => void;
   readonly fail: (error: unknown) => void;
@@ -47,7 +49,7 @@ export class SignerLink {
 
   constructor(options: SignerLinkOptions) {
     this.#options = options;
-    const { signer, registry, telemetry, store, askEveryMs } = options;
+    const { signer, registry, telemetry, store, askEveryMs, now } = options;
     const fail = this.#failUnlessEnding;
     const log = keptChild(options.log, { signer: signer.id });
     this.#log = log;
@@ -58,6 +60,7 @@ export class SignerLink {
       credentials: this.#svid.clientCredentials(signer.id),
       log,
       telemetry,
+      now,
       lost: () => {
         this.revocation.forget();
         options.lost();

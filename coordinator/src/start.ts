@@ -11,36 +11,32 @@ import {
   readText,
   splitHostPort,
   startAdminServer,
-  untilItWorks,
 } from '@mecai/runtime';
 import { type CoordinatorConfig, changeable, coordinatorConfig } from './config.ts';
 import { type Decided, type Question, decide } from './decide.ts';
 import { dnsClient } from './dns/dns-client.ts';
-import type { Distrust } from './distrust/distrust.ts';
 import { Directories } from './directories.ts';
 import { Enrolments } from './enrolment/enrolments.ts';
 import { enrolmentRoutes } from './enrolment/routes.ts';
-import { CoordinatorError } from './error.ts';
 import { type Route, serveRoutes } from './http-routes.ts';
 import { startVrpServer } from './http-server.ts';
 import { startCertificateLog } from './log/start.ts';
 import { coordinatorMeasures } from './measures.ts';
+import { Messaging } from './messaging.ts';
 import { coordinatorMigrations } from './migrations.ts';
-import { type NatsLink, openNatsLink } from './nats-link.ts';
 import { sharedNonceKey } from './nonce-key.ts';
 import { startNotices } from './notice/start.ts';
 import { Nonces } from './nonces.ts';
 import { startOperatorServer } from './operator-server.ts';
-import { Perspectives } from './perspectives.ts';
 import { Places } from './places.ts';
 import { RateLimiter } from './rate-limits.ts';
-import { Records } from './records.ts';
 import { Renewals } from './renewals.ts';
 import { Reports } from './reports/reports.ts';
 import { revocationSource } from './revocation.ts';
-import { SignerLink } from './signer-link.ts';
+import { SignerLinks } from './signer-links.ts';
 import { Signers } from './signers.ts';
 import { Store } from './store.ts';
+import { gauges, missingParts, statusOf } from './telling.ts';
 import { VrpHandler } from './vrp-handler.ts';
 
 /** How late a voucher may learn of a CRL that has been renewed; looking costs a tenth of a voucher. */
@@ -52,6 +48,7 @@ const drainWithinMs = 5_000;
  * and signer have been reached; both may come, go and come back.
  */
 export async function startCoordinator({ log, fail, ...start }: Start): Promise<Running> {
+  const now = Date.now;
   const settings = Settings.load(coordinatorConfig, { log, ...start }, changeable);
   const config = settings.current;
   const registry = readText(config.registry);
@@ -64,46 +61,15 @@ export async function startCoordinator({ log, fail, ...start }: Start): Promise<
     if (!signal.aborted) fail(error);
   };
 
-  const places = new Places(() => inForce(), Date.now);
-  let link: NatsLink | undefined;
-  let natsThere = false;
-  let perspectives: Perspectives | undefined;
-  let records: Records | undefined;
-  const connecting = untilItWorks(
-    'NATS',
-    () =>
-      openNatsLink(config, log, (yes) => {
-        natsThere = yes;
-        perspectives?.connected(yes);
-      }),
-    { log, signal },
-  ).then((opened) => {
-    link = opened;
-    natsThere = true;
-    perspectives = new Perspectives(opened.nats, config.name, Date.now, failUnlessEnding);
-    perspectives.onStatus((agent, status) => places.hear(agent, status));
-    const { keepStored } = config.nats;
-    const kept = new Records(opened.jetstream, config.name, log, () => natsThere, { keepStored });
-    records = kept;
-    opened.onLeader(() => void kept.offerAgain());
-    log.info({ server: opened.nats.getServer() }, 'NATS reached');
-    opened.nats
-      .closed()
-      .then((error) => failUnlessEnding(error ?? new Error('NATS closed the connection')), fail);
-    return undefined;
-  }, failUnlessEnding);
-
-  async function decided(question: Question): Promise<Decided> {
-    if (!perspectives || !records) {
-      throw new CoordinatorError('nats-unavailable', 'NATS has not been reached yet');
-    }
-    store.expectThere();
-    const { name, probe } = settings.current;
-    const { certificates } = certificateLog;
-    const parts = { name, signers, distrust, perspectives, records, certificates };
-    return decide({ ...parts, probe, telemetry, measures, log, now: Date.now }, question);
-  }
-
+  const places = new Places(() => signerLinks.registry, now);
+  const messaging = new Messaging({
+    config,
+    log,
+    now,
+    signal,
+    onStatus: (agent, status) => places.hear(agent, status),
+    fail: failUnlessEnding,
+  });
   const nonceKey = randomBytes(32);
   const nonces = new Nonces(nonceKey);
   const notices =
@@ -116,7 +82,7 @@ export async function startCoordinator({ log, fail, ...start }: Start): Promise<
       dns: dnsClient(config.dns),
       telemetry,
       log,
-      now: Date.now,
+      now,
       random: Math.random,
     });
   const store = new Store(
@@ -124,7 +90,7 @@ export async function startCoordinator({ log, fail, ...start }: Start): Promise<
       config: config.database,
       migrations: coordinatorMigrations,
       log,
-      now: Date.now,
+      now,
       random: Math.random,
       fail,
     },
@@ -144,56 +110,51 @@ export async function startCoordinator({ log, fail, ...start }: Start): Promise<
     notices: notices !== undefined,
     telemetry,
     log,
-    now: Date.now,
+    now,
     fail: failUnlessEnding,
   });
   const renewals = new Renewals(config.renewal);
-  const directories = new Directories((version) => signers.directory(version), Date.now);
-  const source = revocationSource(config.revocation, allowedTargets);
-  const signerLinks = config.signers.map(
-    (signer) =>
-      new SignerLink({
-        signer,
-        registry,
-        revocation: {
-          source,
-          deadlineMs: config.revocation.deadlineMs,
-          lookAgainMs: Math.min(maxLookAgainMs, config.revocation.refreshEveryMs),
-        },
-        renewals,
-        askEveryMs: config.renewal.askSignerMs,
-        store,
-        telemetry,
-        log,
-        lost: () => directories.forget(),
-        fail: failUnlessEnding,
-      }),
-  );
-  const signers = new Signers(signerLinks);
-  const stopRefreshing = signerLinks.map(({ revocation }) =>
-    revocation.refreshEvery(config.revocation.refreshEveryMs, failUnlessEnding),
-  );
-  const signerThere = () => signerLinks.some(({ there }) => there);
-  /** The newest that a signer has. */
-  const inForce = () =>
-    signerLinks.map((one) => one.registry).reduce((a, b) => (b.version > a.version ? b : a));
-  const distrust: Pick<Distrust, 'refusal'> = {
-    refusal: (chain, now) => first(signerLinks, (one) => one.distrust.refusal(chain, now)),
+  const directories = new Directories((version) => signers.directory(version), now);
+  const { deadlineMs, refreshEveryMs } = config.revocation;
+  const signerLinks = new SignerLinks(config.signers, refreshEveryMs, {
+    registry,
+    revocation: {
+      source: revocationSource(config.revocation, allowedTargets),
+      deadlineMs,
+      lookAgainMs: Math.min(maxLookAgainMs, refreshEveryMs),
+    },
+    renewals,
+    askEveryMs: config.renewal.askSignerMs,
+    store,
+    telemetry,
+    log,
+    now,
+    lost: () => directories.forget(),
+    fail: failUnlessEnding,
+  });
+  const signers = new Signers(signerLinks.all);
+  const decided = async (question: Question): Promise<Decided> => {
+    const { perspectives, records } = messaging.expectReached();
+    store.expectThere();
+    const { name, probe } = settings.current;
+    const { certificates } = certificateLog;
+    const parts = { name, signers, distrust: signerLinks, perspectives, records, certificates };
+    return decide({ ...parts, probe, telemetry, measures, log, now }, question);
   };
   const reports = new Reports({
     coordinator: config.name,
     publish: (report) => {
-      records?.later({ report });
-      return records !== undefined;
+      messaging.records?.later({ report });
+      return messaging.records !== undefined;
     },
     limiter: new RateLimiter(() => settings.current.limits.reports),
     allowedTargets,
-    now: Date.now,
+    now,
   });
   const enrolments = new Enrolments({
     database: () => store.database,
-    registry: () => inForce(),
-    now: Date.now,
+    registry: () => signerLinks.registry,
+    now,
   });
   const routes: readonly Route[] = [
     renewals.route,
@@ -220,7 +181,7 @@ export async function startCoordinator({ log, fail, ...start }: Start): Promise<
       nonces,
       measures,
       log,
-      now: Date.now,
+      now,
       decide: decided,
     }),
     nonces,
@@ -228,12 +189,13 @@ export async function startCoordinator({ log, fail, ...start }: Start): Promise<
       routes,
       limiter: new RateLimiter(() => settings.current.limits.routes),
       log,
-      now: Date.now,
+      now,
     }),
     maxInFlight: () => settings.current.limits.inFlight,
     telemetry,
     measures,
     log,
+    now,
   });
   const operators =
     config.operators &&
@@ -246,40 +208,16 @@ export async function startCoordinator({ log, fail, ...start }: Start): Promise<
       agents: {
         enrolments,
         contradictions: () =>
-          Array.from(inForce().agents.keys(), (agent) => ({
+          Array.from(signerLinks.registry.agents.keys(), (agent) => ({
             agent,
             contradictions: places.contradictions(agent),
           })).filter(({ contradictions }) => contradictions.length > 0),
       },
       log,
-      now: Date.now,
+      now,
     }));
-  const there = () => [
-    [natsThere ? 1 : 0, { part: 'nats' }] as const,
-    [signerThere() ? 1 : 0, { part: 'signer' }] as const,
-    [store.there ? 1 : 0, { part: 'database' }] as const,
-  ];
-  telemetry.gauge('part.there', 'Whether a part that is needed can be reached.', there);
-  telemetry.gauge(
-    'signers.there',
-    'Signers that can be reached.',
-    () => signerLinks.filter(({ there }) => there).length,
-  );
-  telemetry.gauge('vrp.in.flight', 'Requests being decided.', () => server.inFlight);
-  telemetry.gauge('records.unconfirmed', 'Records not stored yet.', () => records?.unconfirmed);
-  telemetry.gauge('records.dropped', 'Records lost since the start.', () => records?.dropped);
-  telemetry.gauge(
-    'reports.repeated',
-    'Reports of clients that were known already.',
-    () => reports.counts.repeated,
-  );
-  telemetry.gauge('reports.refused', 'Reports of clients beyond the limit.', () => reports.counts.refused);
-  telemetry.gauge('agent.silent.seconds', 'Since the last sign of life of each agent.', () =>
-    Array.from(inForce().agents.keys(), (agent) => [(perspectives?.silentMs(agent) ?? 0) / 1000, { agent }]),
-  );
-  telemetry.gauge('agent.place.contradicted', 'Agents that are nearer to this one than light allows.', () =>
-    Array.from(inForce().agents.keys(), (agent) => [places.tooNear(agent), { agent }] as const),
-  );
+  const told = { messaging, signerLinks, store, server, reports, places };
+  gauges(telemetry, told);
   settings.onReload((next) => {
     // Names and addresses of HTTPS certificates stay, what is in the files is renewed every few weeks.
     const https = httpsIdentity(next);
@@ -291,33 +229,8 @@ export async function startCoordinator({ log, fail, ...start }: Start): Promise<
   let stopping = false;
   const admin = await startAdminServer(splitHostPort(config.admin), {
     metrics: () => telemetry.metrics(),
-    missing: () => [
-      ...(stopping ? ['stopping'] : []),
-      ...(natsThere ? [] : ['NATS']),
-      ...(signerThere() ? [] : ['signer']),
-      ...(store.there ? [] : ['database']),
-    ],
-    status: () => ({
-      name: config.name,
-      registryVersion: inForce().version,
-      policy: signerLinks.find((one) => one.policy)?.policy,
-      signers: signerLinks.map(({ id, there }) => ({ id, there })),
-      distrusted: Math.max(...signerLinks.map((one) => one.distrust.size)),
-      requestsInFlight: server.inFlight,
-      listening: perspectives?.listening,
-      recordsUnconfirmed: records?.unconfirmed,
-      recordsDropped: records?.dropped,
-      perspectives: Array.from(inForce().agents.values(), ({ name, city, country, rir, asn }) => ({
-        name,
-        city,
-        country,
-        rir,
-        asn,
-        heard: perspectives?.heard(name) ?? false,
-        silentMs: perspectives?.silentMs(name),
-        contradictions: places.contradictions(name),
-      })),
-    }),
+    missing: () => [...(stopping ? ['stopping'] : []), ...missingParts(told)],
+    status: () => statusOf(config.name, told),
   });
   return {
     ready: { vrp: server.url, admin: admin.url, ...(operators && { operators: operators.address }) },
@@ -330,13 +243,10 @@ export async function startCoordinator({ log, fail, ...start }: Start): Promise<
       // Requests end first: they need everything else.
       await operators?.close();
       await server.close(probe.timeoutMs + probe.transitMs + drainWithinMs);
-      await perspectives?.quiet(probe.graceMs);
-      await records?.drain(drainWithinMs);
-      for (const stopOne of stopRefreshing) stopOne();
+      await messaging.finish(probe.graceMs, drainWithinMs);
       ending.abort(new Error('stopping'));
-      await Promise.all(signerLinks.map((one) => one.close()));
-      await connecting;
-      await link?.close();
+      await signerLinks.close();
+      await messaging.close();
       await certificateLog.stop();
       await notices?.stop(drainWithinMs);
       await store.close();
@@ -356,13 +266,4 @@ function httpsIdentity({ tls }: Pick<CoordinatorConfig, 'tls'>) {
     throw new RuntimeError('bad-configuration', what, { cause });
   }
   return { certificate, key };
-}
-
-/** What the first gives that has anything to give. */
-function first<T, R>(all: readonly T[], give: (one: T) => R | undefined): R | undefined {
-  for (const one of all) {
-    const given = give(one);
-    if (given !== undefined) return given;
-  }
-  return undefined;
 }

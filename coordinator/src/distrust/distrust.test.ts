@@ -156,6 +156,7 @@ describe.each(engines)('on %s', (engine) => {
         credentials: Svid.fixed(coordinatorSvid).clientCredentials(ids[signer]),
         telemetry,
         log,
+        now: Date.now,
       });
       const distrust = new Distrust({
         copy: new DistrustCopy(ids[signer], database),

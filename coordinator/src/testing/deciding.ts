@@ -1,13 +1,13 @@
 /** A coordinator's decisions on real NATS, with six agents and a signer that do as they are told. */
 import { createHash, hash, randomBytes } from 'node:crypto';
 import { type Observation, type Task, Decision, Mismatch } from '@mecai/proto';
-import { jetstream } from '@nats-io/jetstream';
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { coordinatorConfig } from '../config.ts';
 import { type DecideParts, type Question, decide } from '../decide.ts';
 import type { KnownSigner } from '../signers.ts';
 import { Perspectives } from '../perspectives.ts';
 import { Records } from '../records.ts';
+import { StreamPublisher } from '../stream-publisher.ts';
 import { ScriptedAgent, names, observed, sixAgents, testRegistry } from './agents.ts';
 import { keptLog } from './log.ts';
 import { type TestNats, coordinatorName, startTestNats } from './nats.ts';
@@ -59,9 +59,15 @@ export function setStage(): void {
     nats = await startTestNats();
     const connection = await nats.as(coordinatorName);
     perspectives = new Perspectives(connection, coordinatorName, Date.now, fail);
-    records = new Records(jetstream(connection), coordinatorName, log, () => true, {
-      keepStored: { ms: 0, octets: 0 },
-    });
+    records = new Records(
+      new StreamPublisher(connection, coordinatorName),
+      coordinatorName,
+      log,
+      () => true,
+      {
+        keepStored: { ms: 0, octets: 0 },
+      },
+    );
     agents = new Map();
     for (const agent of sixAgents) {
       const scripted = new ScriptedAgent(await nats.as(agent.name), agent, coordinatorName, (task, self) =>

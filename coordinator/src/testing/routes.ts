@@ -27,5 +27,6 @@ export function startRoutes(
     telemetry,
     measures,
     log,
+    now: Date.now,
   });
 }

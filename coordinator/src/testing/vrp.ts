@@ -105,6 +105,7 @@ export const start = ({ limits, requireKeyProof = false, requestWithinMs, now = 
     telemetry,
     measures,
     log,
+    now,
   });
 
 /** A server of this test alone. */

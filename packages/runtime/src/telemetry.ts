@@ -92,15 +92,25 @@ export class Telemetry {
   counter<Label extends string>(name: string, description: string): Count<Label> {
     // Summed up here, which costs a tenth of what the SDK takes for each count; a process has few labels.
     const sums = new Map<string, { readonly labels: Readonly<Record<Label, string>>; sum: number }>();
+    /** The same, by labels in the order in which they were given. */
+    const given = new Map<string, { sum: number }>();
     this.#meter.createObservableCounter(`mecai.${name}`, { description }).addCallback((result) => {
       for (const { labels, sum } of sums.values()) result.observe(sum, labels);
     });
     return (labels, by = 1) => {
+      let key = '';
+      for (const label in labels) key += `${label}\0${labels[label]}\0`;
+      const known = given.get(key);
+      if (known) {
+        known.sum += by;
+        return;
+      }
       const names = (Object.keys(labels) as Label[]).toSorted();
-      const key = names.map((label) => `${label}\0${labels[label]}`).join('\0');
-      const known = sums.get(key);
-      if (known) known.sum += by;
-      else sums.set(key, { labels, sum: by });
+      const sorted = names.map((label) => `${label}\0${labels[label]}\0`).join('');
+      const counted = sums.get(sorted) ?? { labels, sum: 0 };
+      counted.sum += by;
+      sums.set(sorted, counted);
+      given.set(key, counted);
     };
   }
 
@@ -191,7 +201,10 @@ export function parentOf(traceparent: string | undefined): Context | undefined {
 }
 
 /** Ends the span with the work; a rejection is its error. */
-export async function within<T>(span: Span, work: () => Promise<T>): Promise<T> {
+export const within = <T>(span: Span, work: () => Promise<T>): Promise<T> =>
+  span.isRecording() ? recorded(span, work) : work();
+
+async function recorded<T>(span: Span, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

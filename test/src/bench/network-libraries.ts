@@ -1,10 +1,15 @@
-/** What the libraries alone cost for one voucher's messages, measured on the same machine just after the real parts. */
+/**
+ * What the libraries alone cost for one voucher's messages, measured on the same machine just after the real parts: as
+ * fast as they can, and as often as the real parts did it. They are far apart: at full speed one turn of the event loop
+ * serves many messages with warm caches, and at a few hundred a second nearly each message wakes its process by itself.
+ */
 import { fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { keyPem, pem, rootCa, svid } from '../network/certificates.ts';
@@ -20,16 +25,19 @@ const perspectives = 6;
 const evidence = 4;
 const outstanding = 64;
 
+/** Microseconds of CPU a voucher, by part. */
+type Costs = Readonly<Record<string, number>>;
+
 /**
- * Microseconds of CPU a voucher, by part.
- *
  * @param directory of a network: files of its own are put beside
  * @param chain octets of the certificates asked about
+ * @param perSecond vouchers that the real parts issued
  */
 export async function librariesAlone(
   directory: string,
   chain: number,
-): Promise<Readonly<Record<string, number>>> {
+  perSecond: number,
+): Promise<{ readonly saturated: Costs; readonly paced: Costs }> {
   const workshop = new Workshop(directory, ['bare']);
   const ca = rootCa('Bare CA');
   // For both ends of each connection.
@@ -74,14 +82,15 @@ export async function librariesAlone(
     const parts = { coordinator: coordinator.pid, signer: signer.pid, NATS: nats.pid };
     const body = Buffer.alloc(octets.draw);
     await load(coordinator.at, agent, body, secondsOfWarmUp);
-    const before = Object.values(parts).map(cpuSeconds);
-    const answered = await load(coordinator.at, agent, body, secondsPerRun);
-    return Object.fromEntries(
-      Object.entries(parts).map(([name, pid], i) => [
-        name,
-        ((cpuSeconds(pid) - before[i]!) * 1e6) / answered,
-      ]),
-    );
+    const cost = async (rate?: number): Promise<Costs> => {
+      const before = Object.values(parts).map(cpuSeconds);
+      const answered = await load(coordinator.at, agent, body, secondsPerRun, rate);
+      const each = Object.entries(parts).map(
+        ([name, pid], i) => [name, ((cpuSeconds(pid) - before[i]!) * 1e6) / answered] as const,
+      );
+      return Object.fromEntries(each);
+    };
+    return { saturated: await cost(), paced: await cost(perSecond) };
   } finally {
     agent.destroy();
     for (const child of children) if (child.connected) child.disconnect();
@@ -90,12 +99,23 @@ export async function librariesAlone(
 }
 
 /** @returns how many were answered */
-async function load(url: string, agent: Agent, body: Buffer, seconds: number): Promise<number> {
-  const until = performance.now() + seconds * 1000;
+async function load(
+  url: string,
+  agent: Agent,
+  body: Buffer,
+  seconds: number,
+  perSecond = Number.POSITIVE_INFINITY,
+): Promise<number> {
+  const since = performance.now();
+  const until = since + seconds * 1000;
+  let begun = 0;
   let answered = 0;
   await Promise.all(
     Array.from({ length: outstanding }, async () => {
-      while (performance.now() < until) {
+      for (;;) {
+        const due = Math.max(since + (begun++ * 1000) / perSecond, performance.now());
+        if (due >= until) return;
+        if (due > performance.now()) await delay(due - performance.now());
         const sent = request(url, { agent, method: 'POST', headers: { 'content-length': body.length } });
         sent.end(body);
         const [answer] = (await once(sent, 'response')) as [IncomingMessage];
