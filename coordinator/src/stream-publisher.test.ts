@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { subjects } from '@mecai/proto';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ensureStreams, subjects } from '@mecai/proto';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { StreamPublisher } from './stream-publisher.ts';
 import { type TestNats, coordinatorName, startTestNats } from './testing/nats.ts';
 
@@ -11,6 +11,10 @@ beforeAll(async () => {
   publisher = new StreamPublisher(await nats.as(coordinatorName), coordinatorName);
 });
 afterAll(() => nats.close());
+beforeEach(async () => {
+  await ensureStreams(nats.jsm);
+  await nats.jsm.streams.purge('RECORDS');
+});
 
 const subject = subjects.decision(coordinatorName);
 const patienceMs = 20_000;
