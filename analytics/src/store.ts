@@ -3,14 +3,9 @@ import { unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import {
-  type ClickHouseClient,
-  type ClickHouseClientConfigOptions,
-  ClickHouseLogLevel,
-  createClient,
-} from '@clickhouse/client';
-import { type Logger, readText } from '@mecai/runtime';
-import { type ChdbConnection, createChdbConnection } from 'chdb/connection';
+import type { ClickHouseClient } from '@clickhouse/client';
+import type { Logger } from '@mecai/runtime';
+import type { ChdbConnection } from 'chdb/connection';
 import type { StoreConfig } from './config.ts';
 import { AnalyticsError } from './error.ts';
 import { Lease, type LeaseOptions } from './lease.ts';
@@ -33,6 +28,7 @@ import {
 import { recount } from './rates.ts';
 import { type Cluster, rendered } from './schema/cluster.ts';
 import { leaseTable } from './schema/lease.ts';
+import { type Connected, absent, connect } from './store-connection.ts';
 
 export interface StoreOptions {
   readonly store: StoreConfig;
@@ -45,7 +41,6 @@ export interface StoreOptions {
 }
 
 type InsertSettings = Readonly<Record<string, string | number>>;
-type Connection = NonNullable<ClickHouseClientConfigOptions['connection']>;
 /** Rows of the tables that do not have one row for each message. */
 interface OtherRows {
   readonly certificates: CertificateRow;
@@ -325,53 +320,3 @@ export class Store {
 const observationNames = Object.keys(observationColumns);
 
 const quoted = (text: string) => `'${text.replaceAll(/[\\']/g, '\\$&')}'`;
-
-// Failures are thrown, and logged where they are caught.
-const log = { level: ClickHouseLogLevel.OFF };
-
-interface Connected {
-  readonly client: ClickHouseClient;
-  readonly embedded?: ChdbConnection;
-}
-
-async function connect(config: StoreConfig): Promise<Connected> {
-  if (config.kind === 'embedded') {
-    try {
-      const embedded = createChdbConnection({ path: config.directory });
-      // Its types are those of @clickhouse/client-common, declared apart from the same ones of this client.
-      const connection = embedded as unknown as Connection;
-      return { client: createClient({ connection, log }), embedded };
-    } catch (cause) {
-      throw new AnalyticsError(
-        'store-held',
-        `cannot open ${config.directory}: in use by another process, or not writable (${reason(cause)})`,
-        { cause },
-      );
-    }
-  }
-  const { url, user, passwordFile, database, cluster } = config;
-  const login = {
-    url,
-    username: user,
-    request_timeout: 30_000,
-    log,
-    ...(passwordFile !== undefined && { password: readText(passwordFile) }),
-  };
-  const bootstrap = createClient(login);
-  try {
-    await bootstrap.command({
-      query: rendered('CREATE DATABASE IF NOT EXISTS {database:Identifier} @cluster', cluster),
-      query_params: { database },
-    });
-  } catch (error) {
-    throw absent(error);
-  } finally {
-    await bootstrap.close();
-  }
-  return { client: createClient({ ...login, database }) };
-}
-
-const absent = (cause: unknown) => new AnalyticsError('store-absent', reason(cause), { cause });
-
-/** Some errors of the HTTP client have a code and no message. */
-const reason = (cause: unknown) => (cause instanceof Error ? cause.message || cause.name : 'unknown');
