@@ -5,11 +5,14 @@ import type { Answer } from './observe.ts';
 export class Measures {
   readonly #telemetry: Telemetry;
   readonly #agent: string;
+  readonly #now: () => number;
   readonly #probe: ReturnType<Telemetry['duration']>;
 
-  constructor(telemetry: Telemetry, agent: string) {
+  /** @param now milliseconds since 1970 */
+  constructor(telemetry: Telemetry, agent: string, now: () => number) {
     this.#telemetry = telemetry;
     this.#agent = agent;
+    this.#now = now;
     this.#probe = telemetry.duration<'outcome' | 'asked_by'>(
       'probe.duration',
       'From a task to its answer; outcome is `ok` or the error class.',
@@ -18,7 +21,7 @@ export class Measures {
 
   /** Follows one probe from its task to its answer; its parent comes with the task. */
   async follow(answer: Promise<Answer>, traceparent: string | undefined): Promise<Answer> {
-    const began = Date.now();
+    const began = this.#now();
     const since = performance.now();
     const span = this.#telemetry.span('probe', parentOf(traceparent), SpanKind.CONSUMER);
     const given = await answer;

@@ -3,12 +3,12 @@ import { createPublicKey, randomBytes, verify } from 'node:crypto';
 import { renameSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { CorroborationError, parseRegistry } from '@mecai/corroboration';
-import { PkiError } from '@mecai/pki';
+import { PkiError, toPem } from '@mecai/pki';
 import { RuntimeError, loadConfig, readText } from '@mecai/runtime';
 import { VoucherError } from '@mecai/voucher';
 import { verifyAuditLog } from './audit-chain.ts';
 import { verifySegments } from './audit-segments.ts';
-import { readCertificates, toPem } from './certificates.ts';
+import { readCertificates } from './certificates.ts';
 import { chainPolicyOf } from './chain-policy.ts';
 import { type SignerConfig, signerConfig } from './config.ts';
 import { certificationRequest, parseSubject } from './csr.ts';
@@ -165,7 +165,7 @@ async function run(command: Command, config: SignerConfig, values: Values, now: 
         const request = certificationRequest(parseSubject(values.subject), hsm.publicKey(), (bytes) =>
           hsm.sign(bytes),
         );
-        const pem = toPem('CERTIFICATE REQUEST', request);
+        const pem = toPem(request, 'CERTIFICATE REQUEST');
         if (values.out === undefined) process.stdout.write(pem);
         else writeFileSync(values.out, pem);
         return;
@@ -174,7 +174,7 @@ async function run(command: Command, config: SignerConfig, values: Values, now: 
         if (values.certificate === undefined) throw misused('--certificate <chain.pem> is missing');
         const chain = readCertificates(values.certificate);
         const { certificate, notAfter } = checkVaChain(chain, hsm.publicKey(), now);
-        replaceFile(file, chain.map(({ der }) => toPem('CERTIFICATE', der)).join(''));
+        replaceFile(file, chain.map(({ der }) => toPem(der, 'CERTIFICATE')).join(''));
         console.log(`installed: SHA-256 ${sha256Hex(certificate)}, good until ${notAfter.toISOString()}`);
         return;
       }

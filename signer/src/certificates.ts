@@ -14,8 +14,3 @@ export function readLogKeys(file: string): LogKey[] {
   if (keys.length === 0) throw new PkiError('malformed', `${file}: no public key`);
   return keys.map(readLogKey);
 }
-
-export const toPem = (label: string, bytes: Uint8Array): string =>
-  `-----BEGIN ${label}-----\n${Buffer.from(bytes)
-    .toString('base64')
-    .replace(/.{64}(?=.)/g, '$&\n')}\n-----END ${label}-----\n`;
