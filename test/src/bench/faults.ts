@@ -28,12 +28,18 @@ const recoveryMs = 120_000;
 /** Long enough for silence to be noticed, and for an election of streams' leaders, which takes up to 9 s. */
 const faultMs = (kind: Kind) => (kind === 'nats' || kind === 'leaf' ? 12_000 : 4_000);
 
-// What is left to do is done on exit.
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 const begun = performance.now();
 const tell = (what: string) =>
   console.error(`${((performance.now() - begun) / 1000).toFixed(0).padStart(5)} s  ${what}`);
 const directory = mkdtempSync(join(tmpdir(), 'mecai-bench-'));
+const remove = () => rmSync(directory, { recursive: true, force: true, maxRetries: 10 });
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    // After those of the processes, which end on exit.
+    process.once('exit', remove);
+    process.exit(1);
+  });
+}
 const regions = await startRegions({ directory, progress: tell });
 const theatre = await openTheatre(regions, { perSecond, deadlineMs: 60_000, outstanding: 100 });
 const failures: string[] = [];
@@ -70,7 +76,7 @@ try {
 } finally {
   await theatre.close();
   await regions.stop();
-  rmSync(directory, { recursive: true, force: true });
+  remove();
 }
 process.exit();
 

@@ -29,6 +29,12 @@ export interface ProcessOptions {
   readonly command?: readonly string[];
 }
 
+/** They end with this process by themselves, but not while they start, nor while they are paused. */
+const living = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of living) child.kill('SIGKILL');
+});
+
 /** Starts one of our processes on this runtime and waits for its word that it is ready. */
 export async function startProcess(options: ProcessOptions): Promise<ManagedProcess> {
   let running = await start(options);
@@ -96,7 +102,9 @@ async function start(options: ProcessOptions): Promise<RunningProcess> {
   const file = createWriteStream(logFile, { flags: 'a' });
   child.stdout!.pipe(file, { end: false });
   child.stderr!.pipe(file, { end: false });
+  living.add(child);
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  void exited.then(() => living.delete(child));
   const ready = await new Promise<Record<string, string>>((resolve, reject) => {
     const failed = (what: string) => {
       child.kill('SIGKILL');

@@ -63,8 +63,7 @@ function namespaces(): Fabric {
   const made: string[] = [];
   const close = () => {
     process.off('exit', close);
-    for (const space of made) ip('netns', 'del', space);
-    ip('link', 'del', bridge);
+    remove(bridge);
   };
   process.once('exit', close);
   return {
@@ -114,12 +113,26 @@ function sweep(): void {
   for (const bridge of readdirSync('/sys/class/net').filter((name) => bridgeName.test(name))) {
     try {
       const owner = readFileSync(`/sys/class/net/${bridge}/ifalias`, 'utf8').trim();
-      if (owner === '' || existsSync(`/proc/${owner}`)) continue;
-      for (const space of readdirSync('/run/netns').filter((name) => name.startsWith(`${bridge}-`)))
-        ip('netns', 'del', space);
-      ip('link', 'del', bridge);
+      if (owner !== '' && !existsSync(`/proc/${owner}`)) remove(bridge);
     } catch {
       // Somebody else sweeps, too.
+    }
+  }
+}
+
+/**
+ * Everything of one fabric; the bridge last, which is the claim. Wires by themselves: a space lives on while a process of
+ * another fabric was started beside it.
+ */
+function remove(bridge: string): void {
+  const spaces = readdirSync('/run/netns').filter((name) => name.startsWith(`${bridge}-`));
+  const wires = readdirSync('/sys/class/net').filter((name) => name.startsWith(`${bridge}.`));
+  const all = [...spaces.map((name) => ['netns', name]), ...[...wires, bridge].map((name) => ['link', name])];
+  for (const [kind, name] of all) {
+    try {
+      ip(kind!, 'del', name!);
+    } catch {
+      // Gone already.
     }
   }
 }

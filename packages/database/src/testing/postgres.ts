@@ -47,6 +47,12 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
   const bin = binaries();
   const user = unprivileged();
   const directory = mkdtempSync(join(tmpdir(), 'mecai-postgres-'));
+  let server: ChildProcess | undefined;
+  const remove = () => {
+    server?.kill('SIGKILL');
+    rmSync(directory, { recursive: true, force: true, maxRetries: 10 });
+  };
+  process.once('exit', remove);
   const data = join(directory, 'data');
   const password = randomBytes(12).toString('hex');
   const passwordFile = join(directory, 'password');
@@ -75,8 +81,11 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
     ...options.settings,
   };
   const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const launch = () => start([...command, join(bin, 'postgres'), '-D', data, ...args], user);
-  let server = await launch();
+  const launch = () => {
+    server = launched([...command, join(bin, 'postgres'), '-D', data, ...args], user);
+    return up(server);
+  };
+  await launch();
   const configOf = (name: string): DatabaseConfig => ({
     engine: 'postgres',
     url: `postgres://mecai@${address}:${port}/${name}`,
@@ -85,14 +94,14 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
   });
   let made = 0;
   const end = async (signal: NodeJS.Signals) => {
-    if (server.exitCode !== null || server.signalCode !== null) return;
+    if (!server || server.exitCode !== null || server.signalCode !== null) return;
     const exited = once(server, 'exit');
     server.kill(signal);
     await exited;
   };
   return {
     get pid() {
-      return server.pid!;
+      return server!.pid!;
     },
     async fresh() {
       const client = new pg.Client(withPassword(`postgres://mecai@${address}:${port}/postgres`, password));
@@ -105,38 +114,36 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
     kill: () => end('SIGKILL'),
     async restart() {
       await end('SIGINT');
-      server = await launch();
+      await launch();
     },
     async stop() {
       // "Fast shutdown": does not wait for clients.
       await end('SIGINT');
-      rmSync(directory, { recursive: true, force: true });
+      process.off('exit', remove);
+      remove();
     },
   };
 }
 
-async function start(
-  words: readonly string[],
-  user: { uid: number; gid: number } | undefined,
-): Promise<ChildProcess> {
+function launched(words: readonly string[], user: { uid: number; gid: number } | undefined): ChildProcess {
   // Only root enters a place, and becomes another there.
   const enters = user !== undefined && words[0] === 'ip';
   const become = ['setpriv', `--reuid=${user?.uid}`, `--regid=${user?.gid}`, '--clear-groups'];
   const [program, ...args] = enters ? words.toSpliced(4, 0, ...become) : words;
-  const child = spawn(program!, args, { stdio: ['ignore', 'ignore', 'pipe'], ...(!enters && user) });
-  const killed = () => void child.kill('SIGQUIT');
-  process.once('exit', killed);
-  child.once('exit', () => process.off('exit', killed));
+  return spawn(program!, args, { stdio: ['ignore', 'ignore', 'pipe'], ...(!enters && user) });
+}
+
+/** Resolves when it serves. */
+function up(child: ChildProcess): Promise<void> {
   let log = '';
-  await new Promise<void>((resolve, reject) => {
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  return new Promise((resolve, reject) => {
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       log = (log + text).slice(-10_000);
       if (log.includes('database system is ready to accept connections')) resolve();
     });
     child.once('error', reject);
     child.once('exit', () => reject(new Error(`Postgres did not come up:\n${log}`)));
   });
-  return child;
 }
 
 function binaries(): string {
