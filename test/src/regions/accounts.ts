@@ -41,8 +41,11 @@ export async function settle(
   try {
     const jsm = await jetstreamManager(nats, { timeout: 20_000, checkAPI: false });
     const until = performance.now() + withinMs;
-    while (!(await isSettled(regions, jsm))) {
-      if (performance.now() > until) throw new Error(`records are not all stored after ${withinMs} ms`);
+    for (;;) {
+      const open = await unsettled(regions, jsm);
+      if (open.length === 0) break;
+      if (performance.now() > until)
+        throw new Error(`not all is stored after ${withinMs} ms: ${open.join(', ')}`);
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
     const [books, observations] = await untilAnswered(until, async () => [
@@ -98,31 +101,36 @@ async function rowsOf({ sinks }: Regions): Promise<{ observations: number; decis
   return { observations: sum('observations'), decisions: sum('decisions') };
 }
 
-async function isSettled(
+/** What is still on its way, in words. */
+async function unsettled(
   { agentUrls, coordinators, sinks }: Regions,
   jsm: Awaited<ReturnType<typeof jetstreamManager>>,
-): Promise<boolean> {
+): Promise<string[]> {
   const status = async (url: string) =>
     (await (await fetch(`${url}/status`, { signal: AbortSignal.timeout(10_000) })).json()) as Record<
       string,
       unknown
     >;
   try {
-    const agents = await Promise.all(agentUrls.map(status));
-    const deciders = await Promise.all(coordinators.map(({ adminUrl }) => status(adminUrl)));
-    const waiting =
-      sinks.length === 0
-        ? 0
-        : (await jsm.streams.info(streams.observations.name)).state.messages +
-          (await jsm.consumers.info(streams.records.name, 'analytics')).num_pending +
-          (await jsm.consumers.info(streams.records.name, 'analytics')).num_ack_pending;
-    return (
-      waiting === 0 &&
-      agents.every(({ unconfirmed, probesInFlight }) => unconfirmed === 0 && probesInFlight === 0) &&
-      deciders.every(({ recordsUnconfirmed, listening }) => recordsUnconfirmed === 0 && listening === 0)
-    );
-  } catch {
+    const counts: [string, unknown][] = [];
+    for (const one of await Promise.all(agentUrls.map(status)))
+      for (const name of ['unconfirmed', 'probesInFlight'])
+        counts.push([`${String(one['name'])}: ${name}`, one[name]]);
+    for (const one of await Promise.all(coordinators.map(({ adminUrl }) => status(adminUrl))))
+      for (const name of ['recordsUnconfirmed', 'listening'])
+        counts.push([`${String(one['name'])}: ${name}`, one[name]]);
+    if (sinks.length > 0) {
+      const { state } = await jsm.streams.info(streams.observations.name);
+      const records = await jsm.consumers.info(streams.records.name, 'analytics');
+      counts.push(
+        ['observations', state.messages],
+        ['records to be read', records.num_pending],
+        ['records being stored', records.num_ack_pending],
+      );
+    }
+    return counts.filter(([, count]) => count !== 0).map(([what, count]) => `${what} ${String(count)}`);
+  } catch (error) {
     // One of them is not ready to answer; it is asked again.
-    return false;
+    return [String(error)];
   }
 }
