@@ -304,7 +304,10 @@ it('a sink begins again under another leader, and stores everything once', { tim
   const publish = async () => {
     for (let i = 0; i < 20; i++) {
       const decision = Decision.encode({ ...undecided, nonce: randomBytes(32) }).finish();
-      const offer = () => jetstream(va1).publish('mecai.decision.va1', decision).catch(() => undefined);
+      const offer = () =>
+        jetstream(va1)
+          .publish('mecai.decision.va1', decision)
+          .catch(() => undefined);
       await vi.waitUntil(offer, patience);
     }
     published += 20;
