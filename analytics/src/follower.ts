@@ -3,7 +3,6 @@ import { deadLetters, ensureStreams, streams } from '@mecai/proto';
 import type { Logger } from '@mecai/runtime';
 import {
   AckPolicy,
-  DeliverPolicy,
   type ConsumerMessages,
   type JetStreamClient,
   type JetStreamManager,
@@ -56,8 +55,6 @@ const heldMs = 100;
 /** How often the limit of messages under way is looked after. */
 const roomMs = 5000;
 const consumerNotFound = 10014;
-/** More than a leader may lack, in sequence numbers. */
-const numbersBack = 20_000;
 
 /** A stream as created once; one of the same name may follow it. */
 interface Incarnation {
@@ -99,10 +96,6 @@ export class Follower {
   readonly #options: FollowerOptions;
   readonly #batcher: Batcher<Batch>;
   #incarnation: Incarnation = { name: '', underWay: new Map() };
-  /** Node that leads the stream, in a cluster. */
-  #leader: string | undefined;
-  /** All up to here was acknowledged, when it was last looked at. */
-  #floor = 0;
   #underWay = 0;
   readonly #drained: Promise<void>;
   readonly #stopping = new AbortController();
@@ -245,7 +238,7 @@ export class Follower {
   async #settle(batch: Batch): Promise<void> {
     const { stored, repeated } = await this.#options.writer.write(batch.candidates, batch.packed);
     await this.#bury(batch);
-    if (batch.incarnation === this.#incarnation) batch.acknowledgements.send(this.#nats!);
+    batch.acknowledgements.send(this.#nats!);
     this.#leave(batch);
     this.#stored += stored;
     this.#repeated += repeated + batch.repeated;
@@ -280,7 +273,6 @@ export class Follower {
       only: [streams.observations.name, streams.records.name, deadLetters.name],
     });
     try {
-      await this.#followLeader(manager);
       await this.#makeRoom(manager);
     } catch (error) {
       if (!(error instanceof JetStreamApiError) || error.code !== consumerNotFound) throw error;
@@ -290,40 +282,12 @@ export class Follower {
         ack_policy: AckPolicy.Explicit,
         ack_wait: redeliverMs * 1_000_000,
         max_ack_pending: 2 * batch.rows,
-        // A stream that keeps what is acknowledged has it all still.
-        ...(stream === streams.records.name &&
-          this.#floor > numbersBack && {
-            deliver_policy: DeliverPolicy.StartSequence,
-            opt_start_seq: this.#floor - numbersBack,
-          }),
       });
     }
     const incarnation = `${stream}@${(await manager.streams.info(stream)).created}`;
     if (this.#incarnation.name !== incarnation)
       this.#incarnation = { name: incarnation, underWay: new Map() };
     return this.#incarnation;
-  }
-
-  /**
-   * Another leader may lack some of what the one before had stored, and give their numbers to others: a consumer would
-   * pass over those. One made anew sees them; what comes again is told by its id.
-   *
-   * @returns whether the consumer is gone
-   */
-  async #followLeader(manager: JetStreamManager): Promise<boolean> {
-    const { stream, name, log } = this.#options;
-    const { cluster, state } = await manager.streams.info(stream);
-    const { delivered, ack_floor } = await manager.consumers.info(stream, name);
-    const leader = cluster?.leader;
-    const another = leader !== undefined && this.#leader !== undefined && leader !== this.#leader;
-    if (leader !== undefined) this.#leader = leader;
-    this.#floor = ack_floor.stream_seq;
-    if (!another && state.last_seq >= delivered.stream_seq) return false;
-    log.info({ stream, leader, last: state.last_seq, delivered: delivered.stream_seq }, 'another leader');
-    // What is under way is acknowledged to nobody, and comes again.
-    this.#incarnation = { name: '', underWay: new Map() };
-    await manager.consumers.delete(stream, name);
-    return true;
   }
 
   /**
@@ -343,14 +307,9 @@ export class Follower {
     await manager.consumers.update(stream, name, { ack_wait, max_ack_pending: 2 * batch.rows + elsewhere });
   }
 
-  async #lookAfter(manager: JetStreamManager): Promise<void> {
-    if (await this.#followLeader(manager)) this.#messages?.stop();
-    else await this.#makeRoom(manager);
-  }
-
   #watch(manager: JetStreamManager): NodeJS.Timeout {
     return setInterval(() => {
-      this.#lookAfter(manager).catch(() => {});
+      this.#makeRoom(manager).catch(() => {});
     }, roomMs);
   }
 }

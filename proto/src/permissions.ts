@@ -21,11 +21,10 @@ const inbox = (name: string) => `${inboxPrefix(name)}.>`;
 /** Creating a stream that is there already, with other settings, is refused: no right to update or delete. */
 const ensure = (stream: string) => [`$JS.API.STREAM.INFO.${stream}`, `$JS.API.STREAM.CREATE.${stream}`];
 
-/** A durable consumer named after the process: look, create, pull, acknowledge; make anew under another leader. */
+/** A durable consumer named after the process: look, create, pull, acknowledge. */
 const consume = (stream: string, name: string) => [
   `$JS.API.CONSUMER.INFO.${stream}.${name}`,
   `$JS.API.CONSUMER.CREATE.${stream}.${name}`,
-  `$JS.API.CONSUMER.DELETE.${stream}.${name}`,
   `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`,
   `$JS.ACK.${stream}.${name}.>`,
 ];
