@@ -1,11 +1,10 @@
 /** Leaf nodes as the templates make them: what passes, and what a captured one cannot do. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { signObservation } from '@mecai/corroboration';
 import {
-  Decision,
   type Observation,
   SignedObservation,
   ensureStreams,
@@ -21,7 +20,7 @@ import { Perspectives } from '@mecai/coordinator/perspectives';
 import { openNatsLink as openCoordinatorLink } from '@mecai/coordinator/nats-link';
 import { openNatsLink } from '@mecai/probe-agent/nats-link';
 import { RoundTrips } from '@mecai/probe-agent/round-trips';
-import { Workshop, keyPem, pem, startProcess, svid } from '../network/index.ts';
+import { Workshop, keyPem, pem, svid } from '../network/index.ts';
 import { type Fabric, openFabric } from './fabric.ts';
 import { knock } from './knock.ts';
 import { type NatsLayout, startNats } from './nats.ts';
@@ -31,7 +30,6 @@ const roles = {
   osaka: natsPermissions.agent('osaka'),
   paris: natsPermissions.agent('paris'),
   va1: natsPermissions.coordinator('va1'),
-  sink: natsPermissions.analytics('sink'),
   operator: natsPermissions.operator,
 };
 const { privateKey: key } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -47,22 +45,6 @@ const blank: Observation = {
   sctLists: [],
   timings: undefined,
   failure: undefined,
-};
-const undecided: Decision = {
-  nonce: new Uint8Array(),
-  decidedAt: 1,
-  coordinator: 'va1',
-  targets: [],
-  chain: [],
-  status: 'inconclusive',
-  reason: '',
-  detail: '',
-  perspectives: [],
-  voucher: new Uint8Array(),
-  requester: new Uint8Array(4),
-  authenticated: false,
-  auditSequence: 0,
-  signer: '',
 };
 const patience = { timeout: 60_000, interval: 100 };
 let directory: string;
@@ -273,59 +255,6 @@ it('coordinators, and agents behind leaf nodes, are told when their stream has a
     return told.size === 2;
   }, patience);
   await Promise.all([va1.close(), osaka.close()]);
-});
-
-it('a sink begins again under another leader, and stores everything once', { timeout: 180_000 }, async () => {
-  const operator = await as('operator', nats.servers);
-  const va1 = await as('va1', nats.servers);
-  const jsm = await jetstreamManager(operator);
-  mkdirSync(workshop.at('sink'), { recursive: true });
-  const { keepStored: _, ...bus } = busOf('sink', nats.servers);
-  const config = workshop.write('sink.json', {
-    nats: { ...bus, name: 'sink', streamReplicas: 3 },
-    registry: workshop.registry([]).registry,
-    store: { kind: 'embedded', directory: workshop.at('sink') },
-    admin: '127.0.0.1:0',
-    batch: { rows: 100, ms: 20 },
-    redeliverMs: 1_000,
-  });
-  const sink = await startProcess({
-    name: 'sink',
-    script: join(import.meta.dirname, '../../../analytics/src/main.ts'),
-    args: ['--config', config],
-    logFile: workshop.at('logs/sink.log'),
-    readyWithinMs: 60_000,
-  });
-  const stored = async () => {
-    const counts = await fetch(`${sink.ready['admin']}/counts`).then((answer) => answer.json());
-    return (counts as { decisions?: number }).decisions;
-  };
-  let published = 0;
-  const publish = async () => {
-    for (let i = 0; i < 20; i++) {
-      const decision = Decision.encode({ ...undecided, nonce: randomBytes(32) }).finish();
-      const offer = () =>
-        jetstream(va1)
-          .publish('mecai.decision.va1', decision)
-          .catch(() => undefined);
-      await vi.waitUntil(offer, patience);
-    }
-    published += 20;
-  };
-  await publish();
-  await vi.waitUntil(async () => (await stored()) === published, patience);
-  const leader = async () => (await jsm.streams.info('RECORDS').catch(() => undefined))?.cluster?.leader;
-  const before = await leader();
-  await vi.waitUntil(async () => {
-    await operator.request('$JS.API.STREAM.LEADER.STEPDOWN.RECORDS').catch(() => undefined);
-    const now = await leader();
-    return now !== undefined && now !== before;
-  }, patience);
-  await publish();
-  await vi.waitUntil(() => sink.log().includes('another leader'), patience);
-  await publish();
-  await vi.waitUntil(async () => (await stored()) === published, patience);
-  expect(await sink.stop()).toBe(0);
 });
 
 it('a captured leaf node speaks for its own agents and for nobody else', { timeout: 120_000 }, async () => {
