@@ -56,16 +56,7 @@ afterAll(async () => {
 
 async function open(servers: readonly string[], silentMs = 3_000): Promise<NatsLink> {
   link = await openNatsLink(
-    {
-      name: 'oslo',
-      nats: {
-        servers: [...servers],
-        seedFile,
-        silentMs,
-        keepStored: { ms: 0, octets: 0 },
-        returnEveryMs: 0,
-      },
-    },
+    { name: 'oslo', nats: { servers: [...servers], seedFile, silentMs, returnEveryMs: 0 } },
     log,
   );
   return link;

@@ -3,7 +3,7 @@
  * the cluster. It goes to the first that works, and back to a better one that works again.
  */
 import { randomBytes } from 'node:crypto';
-import { inboxPrefix, leaderElected, streams, subjects } from '@mecai/proto';
+import { inboxPrefix, subjects } from '@mecai/proto';
 import { type Logger, natsPatience, readText, reasonOf } from '@mecai/runtime';
 import { type NatsConnection, type Server, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import type { AgentConfig } from './config.ts';
@@ -21,8 +21,6 @@ export interface NatsLink {
   readonly nats: NatsConnection;
   /** Publishes a sign of life. A server that knows nobody who listens says so, and is left after a few. */
   readonly beat: (subject: string, payload: Uint8Array) => void;
-  /** Calls whenever the stream of observations has another leader, or may have had one. */
-  readonly onLeader: (call: () => void) => void;
   /** Goes to a better server if one works; never rejects. */
   readonly goBack: () => Promise<void>;
   /** Flushes what is pending and closes; just closes when NATS is away. */
@@ -66,21 +64,10 @@ export async function openNatsLink(
       if (!error && message.headers?.code === 503) refused = true;
     },
   });
-  const leaderCalls: (() => void)[] = [];
-  const newLeader = () => {
-    for (const call of leaderCalls) call();
-  };
-  nats.subscribe(leaderElected(streams.observations.name), {
-    callback: (error) => void (!error && newLeader()),
-  });
-  return { nats, beat, onLeader: (call) => void leaderCalls.push(call), goBack, close };
+  return { nats, beat, goBack, close };
 
   async function follow(): Promise<void> {
-    for await (const { type } of nats.status()) {
-      if (type !== 'reconnect') continue;
-      choice.connected(nats.getServer());
-      newLeader();
-    }
+    for await (const { type } of nats.status()) if (type === 'reconnect') choice.connected(nats.getServer());
   }
 
   function beat(subject: string, payload: Uint8Array): void {

@@ -2,7 +2,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { verifyObservationSignature } from '@mecai/corroboration';
-import { streams } from '@mecai/proto';
 import { describe, expect, it } from 'vitest';
 import {
   answerOf,
@@ -42,31 +41,6 @@ describe('configuration', () => {
     await told('NATS lost');
     nats.server.resume();
     await told('NATS reached again');
-  });
-
-  it.each([
-    [90_000, 2],
-    [0, 1],
-  ])('nats.keepStored.ms %i: what another leader is offered', async (ms, stored) => {
-    const empty = async () => {
-      const { name, subjects: own } = streams.observations;
-      await nats.jsm.streams.delete(name);
-      await nats.jsm.streams.add({ name, subjects: [...own] });
-    };
-    await empty();
-    await start({
-      nats: { servers: [nats.server.url], seedFile: nats.seedFile('oslo'), keepStored: { ms } },
-    });
-    await answerOf();
-    await expect.poll(async () => (await nats.stored()).length, { timeout: 60_000 }).toBe(1);
-    await expect.poll(async () => (await status())['unconfirmed'], { timeout: 60_000 }).toBe(0);
-    // The leader has none of what was acknowledged.
-    await empty();
-    await nats.server.restart();
-    await told('NATS reached again');
-    await answerOf();
-    await expect.poll(async () => (await nats.stored()).length, { timeout: 60_000 }).toBe(stored);
-    await stop();
   });
 
   it('nats.returnEveryMs: how often a better server is tried', async () => {

@@ -9,7 +9,6 @@ import { Outbox } from './outbox.ts';
 import { keptLog } from './testing/log.ts';
 import { type TestNats, startTestNats } from './testing/nats.ts';
 
-const bounds = { capacity: 50, keepStored: { ms: 60_000, octets: 1_000_000 } };
 const key = testKey().privateKey;
 const answer = (second = 0): Omit<Answer, 'observation'> => ({
   coordinator: 'va1',
@@ -35,18 +34,12 @@ const answer = (second = 0): Omit<Answer, 'observation'> => ({
 let nats: TestNats;
 let outbox: Outbox;
 const { log, lines } = keptLog();
-/** Another leader, who has none of what was acknowledged. */
-const forgetAll = async () => {
-  const { name, subjects: own } = streams.observations;
-  await nats.jsm.streams.delete(name);
-  await nats.jsm.streams.add({ name, subjects: [...own] });
-};
 const times = async () => (await nats.stored()).map(({ observedAt }) => observedAt).toSorted((a, b) => a - b);
 
 beforeEach(async () => {
   nats = await startTestNats();
   const connection = await nats.as('oslo');
-  outbox = new Outbox(connection, 'oslo', bounds, log);
+  outbox = new Outbox(connection, 'oslo', 50, log);
   void (async () => {
     for await (const { type } of connection.status()) if (type === 'reconnect') outbox.offerAgain();
   })();
@@ -99,7 +92,7 @@ describe('observations', () => {
     };
     const connection = await nats.as('oslo');
     const subscribe = connection.subscribe.bind(connection);
-    const one = new Outbox({ publish, subscribe }, 'oslo', bounds, log);
+    const one = new Outbox({ publish, subscribe }, 'oslo', 50, log);
     for (let second = 1; second <= 3; second++) {
       one.send(answer(second));
       await Promise.resolve();
@@ -149,40 +142,6 @@ describe('observations', () => {
     ]);
   });
 
-  it('that are stored are offered to another leader: all that it lacks, and nothing twice', async () => {
-    const many = Array.from({ length: 40 }, (_, second) => second);
-    for (const second of many) outbox.send(answer(second));
-    await outbox.drain(60_000);
-    await forgetAll();
-    outbox.offerStoredAgain();
-    await outbox.drain(60_000);
-    expect(await times()).toEqual(many);
-    outbox.offerStoredAgain();
-    await outbox.drain(60_000);
-    expect(await times()).toEqual(many);
-  });
-
-  it('that are stored are offered again when sequence numbers go back', async () => {
-    for (const second of [1, 2]) outbox.send(answer(second));
-    await outbox.drain(60_000);
-    await forgetAll();
-    outbox.send(answer(3));
-    await expect.poll(times, { timeout: 60_000 }).toEqual([1, 2, 3]);
-  });
-
-  it('that are stored and offered again are not lost when new ones push them out', async () => {
-    for (const second of [1, 2]) outbox.send(answer(second));
-    await outbox.drain(60_000);
-    nats.server.kill();
-    outbox.offerStoredAgain();
-    expect(outbox.unconfirmed).toBe(2);
-    for (let second = 3; second <= 52; second++) outbox.send(answer(second));
-    expect([outbox.unconfirmed, outbox.dropped]).toEqual([50, 0]);
-    await nats.server.restart();
-    await outbox.drain(60_000);
-    expect((await times()).slice(-50)).toEqual(Array.from({ length: 50 }, (_, i) => i + 3));
-  });
-
   it('that do not fit into the stream are offered until they do', async () => {
     const { name, subjects: own } = streams.observations;
     await nats.jsm.streams.delete(name);
@@ -206,7 +165,7 @@ describe('observations', () => {
         return {} as Subscription;
       },
     };
-    const one = new Outbox(connection, 'oslo', bounds, log);
+    const one = new Outbox(connection, 'oslo', 50, log);
     const say = (subject: string, text: string) =>
       void answered!(null, { subject, json: () => JSON.parse(text) as unknown } as Msg);
     one.send(answer(1));

@@ -1,14 +1,12 @@
 import { hash } from 'node:crypto';
 import { SignedObservation, inboxPrefix, subjects } from '@mecai/proto';
-import { type KeepStored, type Logger, RecentlyStored, reasonOf } from '@mecai/runtime';
+import { type Logger, reasonOf } from '@mecai/runtime';
 import { type Msg, type NatsConnection, createInbox, headers } from '@nats-io/transport-node';
 import type { Answer } from './observe.ts';
 
 const ackWithinMs = 5_000;
 /** A refusal comes at once: do not ask again in a tight circle. */
 const pauseMs = 500;
-/** Of those that are offered once more. */
-const atATime = 64;
 
 interface Entry {
   readonly id: string;
@@ -18,8 +16,6 @@ interface Entry {
   readonly bytes: Uint8Array;
   /** How often it was published; only the last time decides what comes next. */
   offers: number;
-  /** It was stored, and is offered once more. */
-  again?: boolean;
   /** Until the acknowledgement is late, or the pause after a refusal is over. */
   timer?: NodeJS.Timeout;
 }
@@ -27,8 +23,7 @@ interface Entry {
 /**
  * Publishes observations until JetStream confirms that it has stored them. The coordinator hears the same message
  * at once; a repeat is the same bytes under the same message ID, and counts nowhere twice. That ID is a hash of the
- * bytes: another agent cannot know it beforehand and take it. Those stored of late are offered once more when the
- * stream has another leader.
+ * bytes: another agent cannot know it beforehand and take it.
  *
  * Acknowledgements come to one subscription: a request for each, as the JetStream client makes it, costs twice as much.
  */
@@ -42,11 +37,6 @@ export class Outbox {
   // In the order of arrival: the oldest is the first to be dropped.
   readonly #unconfirmed = new Map<string, Entry>();
   readonly #byNumber = new Map<number, Entry>();
-  readonly #recent: RecentlyStored<Entry>;
-  /** Of what was stored: still to be offered once more. */
-  #again: Iterator<Entry> = [].values();
-  /** Sequence of the newest that was stored. */
-  #newest = 0;
   #lastNumber = 0;
   /** Not offered yet. */
   #fresh: Entry[] = [];
@@ -57,10 +47,9 @@ export class Outbox {
   constructor(
     nats: Pick<NatsConnection, 'publish' | 'subscribe'>,
     agent: string,
-    { capacity, keepStored }: { readonly capacity: number; readonly keepStored: KeepStored },
+    capacity: number,
     log: Logger,
   ) {
-    this.#recent = new RecentlyStored(keepStored, () => performance.now());
     this.#nats = nats;
     this.#inbox = createInbox(inboxPrefix(agent));
     nats.subscribe(`${this.#inbox}.*.*`, {
@@ -110,13 +99,6 @@ export class Outbox {
     for (const entry of this.#unconfirmed.values()) this.#offer(entry);
   }
 
-  /** The stream has another leader, which may lack some of what was stored. */
-  offerStoredAgain(): void {
-    this.#newest = 0;
-    this.#again = this.#recent.all().values();
-    for (let i = 0; i < atATime; i++) this.#offerNextAgain();
-  }
-
   /** Waits until all is confirmed, or the time is over. Nothing is sent afterwards. */
   async drain(ms: number): Promise<void> {
     if (this.#unconfirmed.size > 0) {
@@ -129,20 +111,7 @@ export class Outbox {
     if (this.#unconfirmed.size > 0) {
       this.#log.error({ lost: this.#unconfirmed.size }, 'stopped with observations that nobody confirmed');
     }
-    this.#again = [].values();
     for (const entry of this.#unconfirmed.values()) this.#forget(entry);
-  }
-
-  #offerNextAgain(): void {
-    for (let next = this.#again.next(); !next.done; next = this.#again.next()) {
-      const entry = next.value;
-      if (!this.#recent.has(entry) || this.#unconfirmed.has(entry.id)) continue;
-      entry.again = true;
-      this.#unconfirmed.set(entry.id, entry);
-      this.#byNumber.set(entry.number, entry);
-      this.#offer(entry);
-      return;
-    }
   }
 
   #offerFresh(): void {
@@ -173,19 +142,12 @@ export class Outbox {
     const [number, offer] = message.subject.slice(this.#inbox.length + 1).split('.');
     const entry = this.#byNumber.get(Number(number));
     if (!entry) return;
-    const outcome = outcomeIn(message);
-    if ('refusal' in outcome) {
-      if (Number(offer) === entry.offers) this.#notStored(entry, new Error(outcome.refusal));
-      return;
-    }
-    this.#stored(entry);
-    if (outcome.duplicate) return;
-    if (outcome.seq < this.#newest) this.offerStoredAgain();
-    this.#newest = outcome.seq;
+    const refusal = refusalIn(message);
+    if (refusal === undefined) this.#stored(entry);
+    else if (Number(offer) === entry.offers) this.#notStored(entry, new Error(refusal));
   }
 
   #stored(entry: Entry): void {
-    this.#recent.add(entry);
     this.#forget(entry);
     if (this.#troubled) {
       this.#troubled = false;
@@ -209,9 +171,7 @@ export class Outbox {
 
   #dropOldest(): void {
     const [oldest] = this.#unconfirmed.values();
-    const { again } = oldest!;
     this.#forget(oldest!);
-    if (again) return;
     this.#dropped++;
     this.#log.error({ dropped: this.#dropped }, 'outbox full: an observation is lost');
   }
@@ -220,28 +180,18 @@ export class Outbox {
     clearTimeout(entry.timer);
     this.#unconfirmed.delete(entry.id);
     this.#byNumber.delete(entry.number);
-    if (!entry.again) return;
-    entry.again = false;
-    this.#offerNextAgain();
   }
 }
 
-type Outcome = { readonly seq: number; readonly duplicate: boolean } | { readonly refusal: string };
-
-/** JetStream's PubAck is JSON, with `stream` and `seq`, or with `error`. */
-function outcomeIn(message: Msg): Outcome {
+/** Why JetStream has not stored it: its PubAck is JSON, with `stream` and `seq`, or with `error`. */
+function refusalIn(message: Msg): string | undefined {
   // From the server itself: nobody takes this subject.
-  if (message.headers?.code === 503) return { refusal: 'no stream takes it' };
+  if (message.headers?.code === 503) return 'no stream takes it';
   try {
-    const { stream, seq, duplicate, error } = message.json<{
-      stream?: string;
-      seq?: number;
-      duplicate?: boolean;
-      error?: { description?: string };
-    }>();
-    if (error || !stream) return { refusal: error?.description ?? 'an answer without a stream' };
-    return { seq: seq ?? 0, duplicate: duplicate ?? false };
+    const { stream, error } = message.json<{ stream?: string; error?: { description?: string } }>();
+    if (!error && stream) return undefined;
+    return error?.description ?? 'an answer without a stream';
   } catch {
-    return { refusal: 'an answer that cannot be read' };
+    return 'an answer that cannot be read';
   }
 }

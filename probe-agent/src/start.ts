@@ -80,10 +80,8 @@ export async function startAgent({ log, fail, ...start }: Start): Promise<Runnin
     return undefined;
   }, failUnlessEnding);
 
-  function serve({ nats, beat, onLeader, goBack, close }: NatsLink): Link {
-    const { keepStored } = config.nats;
-    const outbox = new Outbox(nats, config.name, { capacity: config.outbox, keepStored }, log);
-    onLeader(() => outbox.offerStoredAgain());
+  function serve({ nats, beat, goBack, close }: NatsLink): Link {
+    const outbox = new Outbox(nats, config.name, config.outbox, log);
     const listen = (subject: string, campaign: boolean) =>
       nats.subscribe(subject, {
         callback: (error, message) => {

@@ -44,7 +44,6 @@ export const natsPermissions = {
       subjects.campaignTask(name),
       subjects.echo('*'),
       subjects.echoed(name, '*'),
-      leaderElected(streams.observations.name),
       inbox(name),
     ],
   }),
