@@ -22,6 +22,8 @@ export interface PostgresServer {
   readonly pid: number;
   /** Makes an empty database. */
   fresh(): Promise<DatabaseConfig>;
+  /** Fills what is left of its disk; call what comes back to free it again. */
+  fill(): Promise<() => Promise<void>>;
   /** SIGKILL, as if the machine went down. */
   kill(): Promise<void>;
   restart(): Promise<void>;
@@ -39,7 +41,21 @@ export interface PostgresServerOptions {
     readonly command: readonly string[];
     readonly clients: string;
   };
+  /** A disk of its own of so many megabytes, seen by the server alone; what is on it is lost when that ends. */
+  readonly diskMegabytes?: number;
 }
+
+/** Within namespaces of its own, where nobody need be root to mount; Postgres must not even seem to be. */
+const withDisk = (megabytes: number, data: string) => [
+  'unshare',
+  '--map-root-user',
+  '--mount',
+  'sh',
+  '-c',
+  `mount -t tmpfs -o size=${megabytes}m,mode=0700 tmpfs /mnt && cp -a "$0/." /mnt && mount --bind /mnt "$0" &&
+    exec unshare --map-user=1 --map-group=1 "$@"`,
+  data,
+];
 
 const versions = '/usr/lib/postgresql';
 
@@ -82,7 +98,8 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
   };
   const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const launch = () => {
-    server = launched([...command, join(bin, 'postgres'), '-D', data, ...args], user);
+    const disk = options.diskMegabytes === undefined ? [] : withDisk(options.diskMegabytes, data);
+    server = launched([...command, ...disk, join(bin, 'postgres'), '-D', data, ...args], user);
     return up(server);
   };
   await launch();
@@ -92,6 +109,15 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
     passwordFile,
     connections: 10,
   });
+  const asSuperuser = async (statement: string) => {
+    const client = new pg.Client(withPassword(`postgres://mecai@${address}:${port}/postgres`, password));
+    await client.connect();
+    try {
+      await client.query(statement);
+    } finally {
+      await client.end();
+    }
+  };
   let made = 0;
   const end = async (signal: NodeJS.Signals) => {
     if (!server || server.exitCode !== null || server.signalCode !== null) return;
@@ -104,12 +130,21 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
       return server!.pid!;
     },
     async fresh() {
-      const client = new pg.Client(withPassword(`postgres://mecai@${address}:${port}/postgres`, password));
-      await client.connect();
       const name = `fresh_${++made}`;
-      await client.query(`create database ${name}`);
-      await client.end();
+      await asSuperuser(`create database ${name}`);
       return configOf(name);
+    },
+    async fill() {
+      const lines = async (count: number) =>
+        await asSuperuser(
+          `copy (select repeat('x', 65536) from generate_series(1, ${count})) to '${join(data, 'filler')}'`,
+        );
+      const failure = await lines(16 * (options.diskMegabytes ?? 0)).then(
+        () => 'written',
+        (error: Error) => error.message,
+      );
+      if (!/No space left/.test(failure)) throw new Error(`the disk is not full: ${failure}`);
+      return () => lines(0);
     },
     kill: () => end('SIGKILL'),
     async restart() {
