@@ -169,9 +169,12 @@ describe('rows', () => {
   it('of a query that fails half-way do not come with the next', async () => {
     const store = await open(embedded('half-way'));
     for (const format of ['JSONEachRow', 'JSONCompact']) {
-      const fails = `SELECT throwIf(number = 3) FROM numbers(10) FORMAT ${format}`;
-      await expect(store.stream(fails)).rejects.toThrow('throwIf');
-      expect(await store.query('SELECT 1 AS x')).toEqual([{ x: 1 }]);
+      const fails = `SELECT throwIf(number = 200000) FROM numbers(1e6) FORMAT ${format}`;
+      const failed = expect(store.stream(fails)).rejects.toThrow('throwIf');
+      // Asked for before it has failed.
+      const others = Array.from({ length: 8 }, (_, x) => store.query('SELECT {x:UInt8} AS x', { x }));
+      expect(await Promise.all(others)).toEqual(others.map((_, x) => [{ x }]));
+      await failed;
     }
     await store.close();
   });

@@ -9,7 +9,7 @@ import type { ChdbConnection } from 'chdb/connection';
 import type { StoreConfig } from './config.ts';
 import { AnalyticsError } from './error.ts';
 import { Lease, type LeaseOptions } from './lease.ts';
-import { migrationTable, migrations } from './migrations.ts';
+import { migrate, retain } from './migrate.ts';
 import { observationColumns } from './observation-columns.ts';
 import { PackedObservations } from './packed-observations.ts';
 import {
@@ -29,6 +29,7 @@ import { recount } from './rates.ts';
 import { type Cluster, rendered } from './schema/cluster.ts';
 import { leaseTable } from './schema/lease.ts';
 import { type Connected, absent, connect } from './store-connection.ts';
+import { Turns } from './turns.ts';
 
 export interface StoreOptions {
   readonly store: StoreConfig;
@@ -60,8 +61,7 @@ type RowOf<T extends Table> = T extends keyof OtherRows
 export class Store {
   readonly #client: ClickHouseClient;
   readonly #insertMs: number;
-  /** The embedded engine has one session, whose settings the statements share: inserts take turns. */
-  #turn: Promise<void> = Promise.resolve();
+  readonly #turns = new Turns();
   readonly #cluster: Cluster | undefined;
   readonly #embedded: ChdbConnection | undefined;
   readonly #directory: string | undefined;
@@ -89,13 +89,13 @@ export class Store {
     try {
       await store.change(leaseTable);
       await store.#lease?.take();
-      await store.#migrate(log);
+      await migrate(store, log);
       if (!store.#embedded) store.#types = await store.#columnTypes();
       for (const table of [...eventTables, 'evidence', 'verdicts']) {
-        await store.#retain(table, 'received_at', options.retentionDays);
+        await retain(store, table, 'received_at', options.retentionDays);
       }
-      await store.#retain('rates_by_minute', 'minute', options.ratesRetentionDays ?? 0);
-      await store.#retain('rates_by_hour', 'hour', options.ratesRetentionDays ?? 0);
+      await retain(store, 'rates_by_minute', 'minute', options.ratesRetentionDays ?? 0);
+      await retain(store, 'rates_by_hour', 'hour', options.ratesRetentionDays ?? 0);
       const hours = await recount(store);
       if (hours > 0) log.warn({ hours }, 'rates counted anew');
       return store;
@@ -106,35 +106,26 @@ export class Store {
   }
 
   /** Rows of a query whose values are bound, never part of the text. */
-  async query<T>(query: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<T[]> {
-    const asked = this.#client.query({
-      query,
-      query_params: parameters,
-      format: 'JSONEachRow',
-      clickhouse_settings: { output_format_json_quote_64bit_integers: 0 },
+  query<T>(query: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<T[]> {
+    return this.#ask(async () => {
+      const result = await this.#client.query({
+        query,
+        query_params: parameters,
+        format: 'JSONEachRow',
+        clickhouse_settings: { output_format_json_quote_64bit_integers: 0 },
+      });
+      return result.json<T>();
     });
-    return await (await this.#rinsed(asked)).json<T>();
   }
 
   /** The result of a query as the engine writes it; `query` names the format. */
-  async stream(query: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<Readable> {
-    const { stream } = await this.#rinsed(this.#client.exec({ query, query_params: parameters }));
-    return stream;
-  }
-
-  /** What a query that failed had put out already would come before the result of the next (chdb 3.4). */
-  async #rinsed<T>(asked: Promise<T>): Promise<T> {
-    try {
-      return await asked;
-    } catch (error) {
-      await this.#embedded?.chdb.queryAsync('SELECT 1').catch(() => undefined);
-      throw error;
-    }
+  stream(query: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<Readable> {
+    return this.#ask(async () => (await this.#client.exec({ query, query_params: parameters })).stream);
   }
 
   /** A statement without rows to give back. */
-  async command(query: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<void> {
-    await this.#client.command({ query, query_params: parameters });
+  command(query: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    return this.#ask(async () => void (await this.#client.command({ query, query_params: parameters })));
   }
 
   /** A statement of the schema, run on the whole cluster. */
@@ -259,61 +250,31 @@ export class Store {
 
   /** Leaves the store to others at once; nothing is written any more. */
   async release(): Promise<void> {
-    await this.#turn;
+    await this.#turns.over();
     await this.#lease?.release();
   }
 
   async close(): Promise<void> {
     this.#lease?.stop();
-    await this.#turn;
+    await this.#turns.over();
     await this.#client.close();
   }
 
-  async #inTurn(action: () => Promise<void>): Promise<void> {
-    const before = this.#turn;
-    const done = Promise.withResolvers<void>();
-    this.#turn = done.promise;
-    await before;
-    try {
-      await action();
-    } finally {
-      done.resolve();
-    }
+  /** Inserts take turns, and with the embedded engine, which has one session, everything does. */
+  #inTurn<T>(action: () => Promise<T>): Promise<T> {
+    return this.#turns.take(async () => {
+      try {
+        return await action();
+      } catch (error) {
+        // What had been put out already would come before the result of the next query (chdb 3.4).
+        await this.#embedded?.chdb.queryAsync('SELECT 1').catch(() => undefined);
+        throw error;
+      }
+    });
   }
 
-  async #migrate(log: Logger): Promise<void> {
-    await this.change(migrationTable);
-    const [done] = await this.query<{ last: number }>('SELECT max(number) AS last FROM migrations');
-    const last = done?.last ?? 0;
-    const newest = migrations.at(-1)?.number ?? 0;
-    if (last > newest) {
-      throw new AnalyticsError(
-        'newer-schema',
-        `the tables are at step ${last}, this program knows ${newest}`,
-      );
-    }
-    for (const { number, name, statements } of migrations) {
-      if (number <= last) continue;
-      for (const query of statements) await this.change(query);
-      await this.command('INSERT INTO migrations (number, name) SELECT {number:UInt32}, {name:String}', {
-        number,
-        name,
-      });
-      log.info({ number, name }, 'schema step taken');
-    }
-  }
-
-  /** `days` comes from the configuration, as an integer. */
-  async #retain(table: string, time: string, days: number): Promise<void> {
-    const [found] = await this.query<{ text: string }>(
-      'SELECT create_table_query AS text FROM system.tables WHERE database = currentDatabase() AND name = {table:String}',
-      { table },
-    );
-    const now = /TTL .*toIntervalDay\((\d+)\)/.exec(found?.text ?? '')?.[1];
-    if (now === (days === 0 ? undefined : String(days))) return;
-    const change =
-      days === 0 ? 'REMOVE TTL' : `MODIFY TTL toDateTime(${time}) + toIntervalDay(${Math.trunc(days)})`;
-    await this.change(`ALTER TABLE ${table} @cluster ${change}`);
+  #ask<T>(action: () => Promise<T>): Promise<T> {
+    return this.#embedded ? this.#inTurn(action) : action();
   }
 }
 

@@ -7,6 +7,7 @@ import { Readable } from 'node:stream';
 import type { Logger } from '@mecai/runtime';
 import { AnalyticsError } from '../error.ts';
 import type { Store } from '../store.ts';
+import { Turns } from '../turns.ts';
 import { engineConfig, preparingUsers, readingUsers } from './engine-config.ts';
 import type { SqlLimits } from './limits.ts';
 import type { SqlReader } from './reader.ts';
@@ -30,7 +31,7 @@ export class Sandbox implements SqlReader {
   readonly #log: Logger;
   readonly #directory: string;
   readonly #store: () => Store | undefined;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   #waiting = 0;
   #child: Promise<ChildProcess> | undefined;
   #idle: NodeJS.Timeout | undefined;
@@ -46,17 +47,16 @@ export class Sandbox implements SqlReader {
   async run(query: string, format: string): Promise<Readable> {
     if (this.#waiting >= maxWaiting) throw new AnalyticsError('busy', 'too many queries are waiting');
     this.#waiting++;
-    const mine = this.#turn.then(() => this.#run(query, format));
-    this.#turn = mine.catch(() => {});
     try {
-      return Readable.from([Buffer.from(await mine)]);
+      const result = await this.#turns.take(() => this.#run(query, format));
+      return Readable.from([Buffer.from(result)]);
     } finally {
       this.#waiting--;
     }
   }
 
   async close(): Promise<void> {
-    await this.#turn;
+    await this.#turns.over();
     await this.#end();
     rmSync(this.#directory, { recursive: true, force: true });
   }
