@@ -143,8 +143,9 @@ const tests: Record<string, () => Promise<void>> = {
   },
   async registry() {
     const registry = bed.files.write('five.json', registryText(agentNames.slice(0, 5), 8));
-    expect(await asIs({ registry })).toBe('too-few-perspectives');
-    expect((await (await asking({ registry })).describe()).registryVersion).toBe(8);
+    const auditLog = bed.files.at('fewer.jsonl');
+    expect(await asIs({ registry, auditLog })).toBe('too-few-perspectives');
+    expect((await (await asking({ registry, auditLog })).describe()).registryVersion).toBe(8);
   },
   async trustContexts() {
     const other = testCa('Another Web Root');
@@ -174,12 +175,12 @@ const tests: Record<string, () => Promise<void>> = {
     const client = await asking({ auditLog, auditSegmentOctets: 4_096 });
     while ((await segmentsOf(auditLog)).length === 0) expect(await client.voucher()).toBe('issued');
     expect(await verifySegments(auditLog)).toMatchObject({ first: 1, segments: 2 });
-    // The perspective directory, which vouchers name, and who signs are known from the last file alone.
+    // The registry, its directory, which vouchers name, and who signs are known from the last file alone.
     expect(
       recordsOf(auditLog)
         .map(({ event }) => event)
         .filter((one) => one === 'restated'),
-    ).toHaveLength(2);
+    ).toHaveLength(3);
     expect(await asIs({ auditLog, auditSegmentOctets: 4_096 })).toBe('issued');
     const published = recordsOf(auditLog).filter(({ event }) => event === 'directory-published');
     expect(published).toEqual([]);

@@ -101,12 +101,12 @@ it('refuses while the audit log cannot be written, says so, and goes on when it 
   const auditLog = files.at('small.jsonl');
   const signer = await serve({
     config: files.configure({ auditLog }),
-    before: ['prlimit', '--fsize=5000:unlimited'],
+    before: ['prlimit', '--fsize=10000:unlimited'],
   });
   const client = ask(signer);
   expect(await readiness(signer)).toBe(200);
-  // At the start: the perspective directory, and which key signs.
-  const published = 2;
+  // At the start: the registry, the perspective directory, and which key signs.
+  const published = 3;
   let issued = 0;
   while ((await client.voucher()) === 'issued') issued++;
   expect(issued).toBeGreaterThan(1);
@@ -136,11 +136,11 @@ it('refuses on a full disk, loses nothing of what it acknowledged, and goes on w
   while ((await client.voucher()) === 'issued') issued++;
   expect(await readiness(signer)).toBe(503);
   expect(await client.voucher()).toBe('internal');
-  expect(await verifyAuditLog(join(seen, 'audit.jsonl'))).toMatchObject({ sequence: issued + 2, torn: 0 });
+  expect(await verifyAuditLog(join(seen, 'audit.jsonl'))).toMatchObject({ sequence: issued + 3, torn: 0 });
   rmSync(join(seen, 'filler'));
   expect(await client.voucher()).toBe('issued');
   expect(await readiness(signer)).toBe(200);
-  expect(await verifyAuditLog(join(seen, 'audit.jsonl'))).toMatchObject({ sequence: issued + 3, torn: 0 });
+  expect(await verifyAuditLog(join(seen, 'audit.jsonl'))).toMatchObject({ sequence: issued + 4, torn: 0 });
 });
 
 it('is not ready while perspectives say that its clock is wrong, and is again by itself', async () => {

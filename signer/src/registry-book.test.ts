@@ -119,6 +119,33 @@ describe('after a restart', () => {
     }
   });
 
+  test('a file that was newer than the records is one of them', async () => {
+    const records: AuditRecord[] = [];
+    const begin = async (bytes: Buffer) => {
+      const book = new RegistryBook(bytes, [registryKey.publicKey]);
+      for (const record of records) book.replay({ sequence: 1, ...record });
+      const said = await book.begin((record) => Promise.resolve(records.push(record)));
+      return [said, book.current.version, book.current.agents.size];
+    };
+    const all = agentNames.length;
+    expect(await begin(file(3))).toEqual([undefined, 3, all]);
+    expect(await begin(file(3))).toEqual([undefined, 3, all]);
+    expect(await begin(file(4, agentNames.slice(1)))).toEqual([undefined, 4, all - 1]);
+    expect(await begin(file(3))).toEqual([undefined, 4, all - 1]);
+    // The same file, written another way.
+    const same = Buffer.from(JSON.stringify(JSON.parse(String(file(4, agentNames.slice(1)))), null, 2));
+    expect(await begin(same)).toEqual([undefined, 4, all - 1]);
+    expect(await begin(file(4))).toEqual([
+      expect.stringContaining('the file is not the version 4'),
+      4,
+      all - 1,
+    ]);
+    expect(records).toEqual([
+      { event: 'registry-updated', version: 3, registry: String(file(3)) },
+      { event: 'registry-updated', version: 4, registry: String(file(4, agentNames.slice(1))) },
+    ]);
+  });
+
   test('a record that cannot be read is not passed over', () => {
     const { book } = scene();
     expect(() => book.replay({ event: 'registry-updated', sequence: 7, registry: '{}' })).toThrow(

@@ -1,5 +1,6 @@
 /** Who is a perspective. The audit log is its memory, as of the distrust list: each update is a record there. */
 import type { KeyObject } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import {
   CorroborationError,
   type QuorumPolicy,
@@ -33,17 +34,20 @@ const record = z.object({ event: z.literal('registry-updated'), registry: z.stri
 export class RegistryBook {
   readonly #keys: readonly KeyObject[];
   readonly #listeners: (() => void)[] = [];
+  readonly #file: Uint8Array;
   #bytes: Uint8Array;
   #registry: Registry;
+  /** Version of the newest record that was there at the start. */
+  #onRecord = 0;
   #turn: Promise<unknown> = Promise.resolve();
 
   /**
-   * @param file the registry file: where a signer begins
+   * @param file the registry file: where a signer begins, and what counts when it is newer than the records
    * @param keys of the operators who may update it; none: nobody may
    * @throws CorroborationError `bad-registry`
    */
   constructor(file: Uint8Array, keys: readonly KeyObject[]) {
-    this.#bytes = file;
+    this.#file = this.#bytes = file;
     this.#registry = parseRegistry(textOf(file));
     this.#keys = keys;
   }
@@ -58,7 +62,7 @@ export class RegistryBook {
   }
 
   /**
-   * The newer of file and record counts: nobody goes back by putting an old file in its place.
+   * The newer of file and record counts, and of one version the record: nobody goes back by putting another file there.
    *
    * @throws SignerError `audit-log-broken`
    */
@@ -68,11 +72,31 @@ export class RegistryBook {
     try {
       const bytes = Buffer.from(record.parse(found).registry);
       const registry = parseRegistry(textOf(bytes));
-      if (registry.version > this.#registry.version) [this.#bytes, this.#registry] = [bytes, registry];
+      this.#onRecord = registry.version;
+      if (registry.version >= this.#registry.version) [this.#bytes, this.#registry] = [bytes, registry];
     } catch (cause) {
       const what = `record ${String(sequence)}: registry-updated cannot be read`;
       throw new SignerError('audit-log-broken', what, { cause });
     }
+  }
+
+  /**
+   * After the replay: a file that is newer goes on record, so that no older one can take its place.
+   *
+   * @returns what the operator should know
+   */
+  async begin(audit: UpdateParts['audit']): Promise<string | undefined> {
+    const { version } = this.#registry;
+    if (version > this.#onRecord) {
+      await audit({ event: 'registry-updated', version, registry: textOf(this.#bytes) });
+      return undefined;
+    }
+    const [file, inForce] = [this.#file, this.#bytes].map(
+      (one) => JSON.parse(textOf(one)) as { version: number },
+    );
+    return file!.version === version && !isDeepStrictEqual(file, inForce)
+      ? `registry: the file is not the version ${version} that is on record, and does not count; a change raises the version`
+      : undefined;
   }
 
   /** Called after each update. */

@@ -115,6 +115,9 @@ export async function startSigner({ log, ...start }: Start): Promise<Running> {
     await vaHistory.use(inUse, new Date(), audit);
   };
   let issuing = await openIssuing(config, lasting);
+  // Not before it has been found usable.
+  const contradiction = await registryBook.begin(audit);
+  if (contradiction !== undefined) log.warn(contradiction);
   await announce(issuing);
 
   const svid = Svid.of(config.tls, log);

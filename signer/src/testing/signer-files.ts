@@ -52,6 +52,8 @@ export interface RunningSigner {
   readonly child: ChildProcess;
   readonly grpc: string;
   readonly admin: string;
+  /** What it has logged so far. */
+  log(): string;
   /** SIGTERM; the exit code. */
   stop(): Promise<number | null>;
 }
@@ -171,6 +173,7 @@ export function createSignerFiles(): SignerFiles {
       return {
         child,
         ...ready,
+        log: () => log,
         async stop() {
           child.kill('SIGTERM');
           await exited;

@@ -73,8 +73,10 @@ export const svid = (
   issuer: TestCertificate,
   id: string,
   names: Omit<TestNames, 'uri'> = {},
+  validity: Pick<TestCertificateOptions, 'notBefore' | 'notAfter'> = {},
 ): TestCertificate =>
   issue({
+    ...validity,
     subject: id.split('/').at(-1)!,
     issuer,
     names: { ...names, uri: [id] },

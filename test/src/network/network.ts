@@ -61,6 +61,8 @@ export interface Network {
   readonly vrpUrl: string;
   readonly pki: NetworkPki;
   readonly crls: CrlServer;
+  /** Issues the SVIDs. */
+  readonly internalCa: TestCa;
   readonly files: {
     /** Root that VA certificates are checked against, PEM. */
     readonly vaRoot: string;
@@ -301,6 +303,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
       vrpUrl: coordinator.ready['vrp']!,
       pki,
       crls,
+      internalCa: workshop.internalCa,
       files: {
         vaRoot,
         httpsCa,
