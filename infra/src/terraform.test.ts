@@ -128,6 +128,9 @@ const cloudConfig = (userData: Value | undefined): CloudConfig => {
 const fileOf = ({ write_files }: CloudConfig, path: string) =>
   write_files.find((one) => one.path === path)!.content;
 
+const adminSays = (...args: string[]) =>
+  execFileSync(process.execPath, [join(repository, 'admin/src/main.ts'), ...args], { encoding: 'utf8' });
+
 /** As the process reads it on the machine. */
 function configOf(name: (typeof units)[number], text: string): Promise<Record<string, unknown>> {
   const file = join(directory, `${name}.json`);
@@ -194,12 +197,13 @@ describe('cloud-init', () => {
   const names = { 'count.index': 0 };
   const common = { archive, registry: '{}', vpc_id: 'vpc', subnet_ids: ['a', 'b'] };
 
-  it('of a coordinator has a configuration that it takes', async () => {
+  const coordinator = async (machines: number) => {
     const config = (await module('coordinator')).argument(
       'machine',
       'config',
       {
         ...common,
+        machines,
         public_url: 'https://va.example',
         operators: ['spiffe://mecai.example/operator'],
         operator_cidrs: ['10.20.0.0/16'],
@@ -214,12 +218,76 @@ describe('cloud-init', () => {
       },
       names,
     );
-    expect(await configOf('coordinator', JSON.stringify(config))).toMatchObject({
+    return configOf('coordinator', JSON.stringify(config));
+  };
+
+  it('of a coordinator has a configuration that it takes', async () => {
+    expect(await coordinator(2)).toMatchObject({
       name: 'coordinator-1',
       signers: [{ address: '10.0.0.1:7443' }, { address: '10.0.0.2:7443' }],
       nats: { streamReplicas: 3 },
       database: { passwordFile: '/run/credentials/x/database-password' },
       operators: { listen: '0.0.0.0:7444', identities: ['spiffe://mecai.example/operator'] },
+    });
+  });
+
+  it('of several coordinators gives each its share of the limits, which are those of one that is alone', async () => {
+    const alone = await configOf(
+      'coordinator',
+      readFileSync(join(infra, 'examples/coordinator.json'), 'utf8'),
+    );
+    expect((await coordinator(1))['limits']).toEqual(alone['limits']);
+    expect((await coordinator(3))['limits']).toMatchObject({
+      authenticated: { perMinute: 200, burst: 67 },
+      target: { perMinute: 40, burst: 14 },
+      global: { perMinute: 20_000, burst: 667 },
+      inFlight: 2_000,
+    });
+  });
+
+  it('of a sink has a configuration that it takes: one consumer of all, tokens by their hashes', async () => {
+    const given = {
+      ...common,
+      nats_servers: ['nats://nats-1:4222'],
+      clickhouse_url: 'https://clickhouse-1.example:8443',
+      api_tokens: [{ name: 'operator', sha256: '0'.repeat(64), scopes: ['read', 'sql', 'operate'] }],
+    };
+    const analytics = await module('analytics');
+    const [first, second] = [0, 1].map((index) =>
+      analytics.argument('machine', 'config', given, { 'count.index': index }),
+    );
+    expect(first).toEqual(second);
+    const config = await configOf('analytics', JSON.stringify(first));
+    expect(config).toMatchObject({
+      nats: { name: 'analytics', seedFile: '/run/credentials/x/nats-seed' },
+      store: { kind: 'server', cluster: { name: 'mecai' } },
+      api: { tokens: '/etc/mecai/tokens.json' },
+    });
+    const files = analytics.argument('machine', 'files', { ...given, nats_ca: 'pem' }, names);
+    // As `mecai-admin token` prints entries, in the file that analytics reads.
+    const [, entry = ''] = adminSays('token', '--name', 'operator', '--scopes', 'read,sql,operate').split(
+      '\n',
+    );
+    const tokens = JSON.parse((files as Record<string, string>)['/etc/mecai/tokens.json']!) as object[];
+    expect(tokens.map((one) => Object.keys(one))).toEqual([Object.keys(JSON.parse(entry) as object)]);
+    expect(
+      analytics.plan({ ...given, api_tokens: [{ name: 'x', sha256: 'the token', scopes: [] }] }).refused,
+    ).toContainEqual(expect.stringMatching(/^api_tokens: .* and not the token/));
+  });
+
+  it('of campaigns has a configuration that they take', async () => {
+    const example = await HclModule.read(join(infra, 'terraform/live/example'));
+    const config = example.argument(
+      'campaigns_machine',
+      'config',
+      {},
+      {
+        'module.nats': { servers: ['nats://nats-1:4222'] },
+        'module.analytics': { url: 'http://analytics.example:7481' },
+      },
+    );
+    expect(await configOf('campaigns', JSON.stringify(config))).toMatchObject({
+      analytics: { url: 'http://analytics.example:7481', tokenFile: '/run/credentials/x/analytics-token' },
     });
   });
 
@@ -244,10 +312,15 @@ describe('cloud-init', () => {
 
 describe('NATS', () => {
   const nodes = ['nats-1.example', 'nats-2.example', 'nats-3.example'];
+  const serverOf = (version: string) => ({
+    url: `https://releases.example/nats-server-v${version}-linux-amd64.tar.gz`,
+    sha256: '0'.repeat(64),
+  });
+  const server = serverOf('2.15.1');
 
   /** nats-server's own opinion, with the files that the configuration names put elsewhere. */
   async function judge(name: string, leaf: boolean, leafFile = '') {
-    const { outputs, refused } = (await module('nats-config')).plan({ name, nodes, leaf });
+    const { outputs, refused } = (await module('nats-config')).plan({ name, nodes, server, leaf });
     expect(refused).toEqual([]);
     const at = join(directory, name);
     mkdirSync(at);
@@ -273,23 +346,21 @@ describe('NATS', () => {
   });
 
   it('takes no server that loses acknowledged records', async () => {
-    const refused = async (name: string, version: string) => {
-      const url = `https://releases.example/nats-server-v${version}-linux-amd64.tar.gz`;
-      // Without three subnets the module is refused in any case, and needs no provider to say so.
-      const { refused: reasons } = (await module(name)).plan({
-        server: { url, sha256: '0'.repeat(64) },
-        subnet_ids: [],
-      });
-      return reasons.filter((reason) => reason.startsWith('server:'));
-    };
+    const planned = async (version: string) =>
+      (await module('nats-config')).plan({ name: 'nats-1', nodes, server: serverOf(version) });
     for (const version of ['2.9.10', '2.14.3'])
-      for (const name of ['nats', 'nats-leaf'])
-        expect(await refused(name, version)).toEqual([expect.stringContaining('2.15 or later')]);
-    for (const version of ['2.15.1', '2.20.0', '3.0.1']) expect(await refused('nats', version)).toEqual([]);
+      expect((await planned(version)).refused).toEqual([expect.stringContaining('2.15 or later')]);
+    for (const version of ['2.15.1', '2.20.0', '3.0.1'])
+      expect((await planned(version)).outputs['install']).toEqual([
+        '/usr/local/sbin/mecai-install',
+        serverOf(version).url,
+        '0'.repeat(64),
+        'nats-server',
+      ]);
   });
 
   it('needs a majority that survives', async () => {
-    const { refused } = (await module('nats-config')).plan({ name: 'n', nodes: nodes.slice(1) });
+    const { refused } = (await module('nats-config')).plan({ name: 'n', nodes: nodes.slice(1), server });
     expect(refused).toEqual([expect.stringMatching(/^nodes: three or more/)]);
   });
 });

@@ -1,4 +1,4 @@
-# Network, bus, databases, coordinators, signers, monitoring.
+# Network, bus, databases, coordinators, signers, analytics, monitoring.
 
 module "network" {
   source = "../../modules/network-aws"
@@ -43,6 +43,7 @@ module "signer" {
   operators         = ["spiffe://${var.zone_name}/operator"]
   coordinator_cidrs = [module.network.cidr]
   operator_cidrs    = var.operator_cidrs
+  monitoring_cidrs  = [module.network.cidr]
   hsm_cidrs         = [module.network.cidr]
   setup_cidrs       = var.setup_cidrs
   registry          = module.geography.registry
@@ -69,31 +70,44 @@ module "coordinator" {
   nats_ca           = var.nats_ca
 }
 
-module "analytics_machine" {
+module "analytics" {
+  source         = "../../modules/analytics"
+  archive        = var.archives["analytics"]
+  vpc_id         = module.network.vpc_id
+  vpc_cidr       = module.network.cidr
+  subnet_ids     = module.network.public_subnets
+  nats_servers   = module.nats.servers
+  nats_ca        = var.nats_ca
+  registry       = module.geography.registry
+  clickhouse_url = module.clickhouse.url
+  api_tokens     = var.api_tokens
+}
+
+module "campaigns_machine" {
   source       = "../../modules/machine"
-  process      = "analytics"
-  archive      = var.archives["analytics"]
+  count        = var.campaigns ? 1 : 0
+  process      = "campaigns"
+  archive      = var.archives["campaigns"]
   secret_store = "aws"
-  secrets      = module.analytics.secrets
-  files        = { "/etc/mecai/nats-ca.pem" = var.nats_ca, "/etc/mecai/registry.json" = module.geography.registry }
+  secrets      = module.campaigns[0].secrets
+  files        = { "/etc/mecai/nats-ca.pem" = var.nats_ca }
   config = {
-    nats     = { servers = module.nats.servers, seedFile = "by the unit", ca = "/etc/mecai/nats-ca.pem", name = "analytics-1", streamReplicas = 3 }
-    registry = "/etc/mecai/registry.json"
-    store    = { kind = "server", url = module.clickhouse.url, user = "mecai", passwordFile = "by the unit", cluster = { name = "mecai" } }
-    admin    = "0.0.0.0:7480"
-    api      = { listen = "0.0.0.0:7481" }
+    admin     = "0.0.0.0:9104"
+    nats      = { servers = module.nats.servers, seedFile = "by the unit", ca = "/etc/mecai/nats-ca.pem" }
+    analytics = { url = module.analytics.url, tokenFile = "by the unit" }
   }
 }
 
-module "analytics" {
+module "campaigns" {
   source        = "../../modules/instance-aws"
-  name          = "mecai-analytics-1"
+  count         = var.campaigns ? 1 : 0
+  name          = "mecai-campaigns"
   vpc_id        = module.network.vpc_id
   subnet_id     = module.network.public_subnets[0]
-  instance_type = "m7i.large"
-  user_data     = module.analytics_machine.user_data
-  secrets       = ["nats-seed", "clickhouse-password"]
-  ingress       = [for port in [7480, 7481] : { port = port, cidr = module.network.cidr }]
+  instance_type = "t3.small"
+  user_data     = module.campaigns_machine[0].user_data
+  secrets       = ["nats-seed", "analytics-token"]
+  ingress       = [{ port = 9104, cidr = module.network.cidr }]
 }
 
 module "monitoring" {
@@ -103,7 +117,8 @@ module "monitoring" {
   targets = {
     coordinator = [for address in module.coordinator.addresses : "${address}:9101"]
     signer      = [for signer in module.signer.signers : replace(signer.address, ":7443", ":9103")]
-    analytics   = ["${module.analytics.private_address}:7480"]
+    analytics   = [for address in module.analytics.addresses : "${address}:7480"]
+    campaigns   = [for one in module.campaigns : "${one.private_address}:9104"]
     probe-agent = [for one in [module.frankfurt, module.tokyo, module.johannesburg, module.santiago] : "${one.address}:9102"]
   }
 }

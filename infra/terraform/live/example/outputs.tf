@@ -13,6 +13,11 @@ output "signers" {
   value       = module.signer.signers
 }
 
+output "analytics_url" {
+  description = "For the configuration of mecai-admin."
+  value       = module.analytics.url
+}
+
 output "hosts_user_data" {
   description = "cloud-init for the machines of other hosters."
   value       = { for name, host in module.hosts : name => host.user_data }
@@ -27,6 +32,7 @@ output "secrets" {
     coordinator = module.coordinator.secrets
     signer      = module.signer.secrets
     analytics   = module.analytics.secrets
+    campaigns   = module.campaigns[*].secrets
     postgres    = module.postgres.master_secret
     join_tokens = { for name, one in { frankfurt = module.frankfurt, tokyo = module.tokyo, johannesburg = module.johannesburg, santiago = module.santiago } : name => one.join_token_secret }
   }

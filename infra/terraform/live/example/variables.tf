@@ -48,8 +48,20 @@ variable "nats_server" {
   type        = object({ url = string, sha256 = string })
 }
 
+variable "api_tokens" {
+  description = "Who may use the API of analytics; see module analytics."
+  type        = list(object({ name = string, sha256 = string, scopes = list(string) }))
+  default     = []
+}
+
+variable "campaigns" {
+  description = "Whether agents look again at what campaigns ask for; their token has the scopes read and operate."
+  type        = bool
+  default     = false
+}
+
 variable "archives" {
-  description = "Where the archives are, by process: probe-agent, coordinator, signer, analytics."
+  description = "Where the archives are, by process: probe-agent, coordinator, signer, analytics; campaigns where there are some."
   type        = map(object({ url = string, sha256 = string }))
 }
 

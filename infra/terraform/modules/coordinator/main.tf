@@ -41,7 +41,11 @@ module "machine" {
         id      = signer.id
         tls     = local.svid
       }]
-      registry  = "/etc/mecai/registry.json"
+      registry = "/etc/mecai/registry.json"
+      limits = { for name, limit in var.limits : name => {
+        perMinute = ceil(limit.perMinute / var.machines)
+        burst     = ceil(limit.burst / var.machines)
+      } }
       telemetry = var.telemetry
     },
     var.config,

@@ -89,6 +89,19 @@ variable "files" {
   default = {}
 }
 
+variable "limits" {
+  description = "Requests of all coordinators together; each is given its share, since each counts by itself."
+  type        = map(object({ perMinute = number, burst = number }))
+  default = {
+    authenticated   = { perMinute = 600, burst = 200 }
+    unauthenticated = { perMinute = 60, burst = 20 }
+    target          = { perMinute = 120, burst = 40 }
+    global          = { perMinute = 60000, burst = 2000 }
+    routes          = { perMinute = 60, burst = 30 }
+    reports         = { perMinute = 600, burst = 200 }
+  }
+}
+
 variable "telemetry" {
   type    = any
   default = {}

@@ -1,4 +1,4 @@
-# Configuration of nats-server: a node of the cluster, or the leaf node of a region. It needs no provider.
+# nats-server and its configuration: a node of the cluster, or the leaf node of a region. It needs no provider.
 
 terraform {
   required_version = ">= 1.6.0"
@@ -30,6 +30,16 @@ variable "max_file_store" {
   default     = 17179869184
 }
 
+variable "server" {
+  description = "nats-server as its project releases it, .tar.gz: Debian's is older, and servers before 2.15 lose acknowledged records when a leader is cut off."
+  type        = object({ url = string, sha256 = string })
+
+  validation {
+    condition     = can(regex("^https://.*/nats-server-v(2[.](1[5-9]|[2-9][0-9])|[3-9])[^/]*-linux-amd64[.]tar[.]gz$", var.server.url)) && can(regex("^[0-9a-f]{64}$", var.server.sha256))
+    error_message = "server: an https URL that ends in nats-server-v<2.15 or later>-linux-amd64.tar.gz, and 64 hexadecimal digits."
+  }
+}
+
 locals {
   tls = {
     cert_file = "/etc/nats/tls.pem"
@@ -38,6 +48,11 @@ locals {
   }
   host    = "0.0.0.0"
   monitor = "127.0.0.1:8222"
+}
+
+output "install" {
+  description = "Command that installs it."
+  value       = ["/usr/local/sbin/mecai-install", var.server.url, var.server.sha256, "nats-server"]
 }
 
 output "config" {

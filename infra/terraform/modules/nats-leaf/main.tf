@@ -36,13 +36,8 @@ variable "instance_type" {
 }
 
 variable "server" {
-  description = "nats-server as its project releases it, .tar.gz: Debian's is older, and servers before 2.15 lose acknowledged records when a leader is cut off."
+  description = "As module nats-config wants it."
   type        = object({ url = string, sha256 = string })
-
-  validation {
-    condition     = can(regex("^https://.*/nats-server-v(2[.](1[5-9]|[2-9][0-9])|[3-9])[^/]*-linux-amd64[.]tar[.]gz$", var.server.url)) && can(regex("^[0-9a-f]{64}$", var.server.sha256))
-    error_message = "server: an https URL that ends in nats-server-v<2.15 or later>-linux-amd64.tar.gz, and 64 hexadecimal digits."
-  }
 }
 
 locals {
@@ -53,6 +48,7 @@ module "config" {
   source = "../nats-config"
   name   = "leaf-${var.region_name}"
   nodes  = var.nodes
+  server = var.server
   leaf   = true
 }
 
@@ -65,7 +61,7 @@ module "machine" {
   secrets      = module.instance.secrets
   files        = { "/etc/nats/mecai.conf" = module.config.config }
   commands = concat(
-    [["/usr/local/sbin/mecai-install", var.server.url, var.server.sha256, "nats-server"]],
+    [module.config.install],
     [for name in local.secrets : ["install", "-D", "-o", "nats", "-g", "nats", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/nats/${name}"]],
   )
   drop_in = <<-EOT

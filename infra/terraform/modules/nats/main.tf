@@ -17,6 +17,7 @@ module "config" {
   count          = 3
   name           = "nats-${count.index + 1}"
   nodes          = local.nodes
+  server         = var.server
   max_file_store = var.max_file_store
 }
 
@@ -30,7 +31,7 @@ module "machine" {
   secrets      = module.instance[count.index].secrets
   files        = { "/etc/nats/mecai.conf" = module.config[count.index].config }
   commands = concat(
-    [["/usr/local/sbin/mecai-install", var.server.url, var.server.sha256, "nats-server"]],
+    [module.config[count.index].install],
     [for name in local.secrets : ["install", "-D", "-o", "nats", "-g", "nats", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/nats/${name}"]],
     [["install", "-d", "-o", "nats", "-g", "nats", "-m", "0700", "/var/lib/nats"]],
   )

@@ -37,11 +37,6 @@ variable "max_file_store" {
 }
 
 variable "server" {
-  description = "nats-server as its project releases it, .tar.gz: Debian's is older, and servers before 2.15 lose acknowledged records when a leader is cut off."
+  description = "As module nats-config wants it."
   type        = object({ url = string, sha256 = string })
-
-  validation {
-    condition     = can(regex("^https://.*/nats-server-v(2[.](1[5-9]|[2-9][0-9])|[3-9])[^/]*-linux-amd64[.]tar[.]gz$", var.server.url)) && can(regex("^[0-9a-f]{64}$", var.server.sha256))
-    error_message = "server: an https URL that ends in nats-server-v<2.15 or later>-linux-amd64.tar.gz, and 64 hexadecimal digits."
-  }
 }

@@ -69,7 +69,7 @@ module "machine" {
   )
   drop_in = <<-EOT
     [Service]
-    IPAddressAllow=${join(" ", concat(var.coordinator_cidrs, var.operator_cidrs, var.hsm_cidrs))}
+    IPAddressAllow=${join(" ", concat(var.coordinator_cidrs, var.operator_cidrs, var.monitoring_cidrs, var.hsm_cidrs))}
   EOT
 }
 
@@ -87,7 +87,7 @@ module "instance" {
   egress_cidrs    = var.setup_cidrs
   ingress = concat(
     [for cidr in concat(var.coordinator_cidrs, var.operator_cidrs) : { port = 7443, cidr = cidr }],
-    [for cidr in var.operator_cidrs : { port = 9103, cidr = cidr }],
+    [for cidr in concat(var.operator_cidrs, var.monitoring_cidrs) : { port = 9103, cidr = cidr }],
   )
 }
 

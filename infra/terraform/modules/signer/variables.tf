@@ -57,6 +57,12 @@ variable "operator_cidrs" {
   type        = list(string)
 }
 
+variable "monitoring_cidrs" {
+  description = "Who fetches metrics."
+  type        = list(string)
+  default     = []
+}
+
 variable "hsm_cidrs" {
   description = "Where the HSMs are, if they are on the network."
   type        = list(string)

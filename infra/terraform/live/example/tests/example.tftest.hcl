@@ -33,7 +33,7 @@ variables {
     url    = "https://releases.example/nats-server-v2.15.1-linux-amd64.tar.gz"
     sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
   }
-  archives = { for process in ["probe-agent", "coordinator", "signer", "analytics"] : process => {
+  archives = { for process in ["probe-agent", "coordinator", "signer", "analytics", "campaigns"] : process => {
     url    = "https://releases.example/mecai-${process}.tar.gz"
     sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
   } }
@@ -44,5 +44,17 @@ run "plans" {
   assert {
     condition     = length(output.without_key) == 8
     error_message = "Eight perspectives wait for their keys."
+  }
+}
+
+run "plans_with_campaigns" {
+  command = plan
+  variables {
+    campaigns  = true
+    api_tokens = [{ name = "campaigns", sha256 = "0000000000000000000000000000000000000000000000000000000000000000", scopes = ["read", "operate"] }]
+  }
+  assert {
+    condition     = length(output.secrets.campaigns) == 1
+    error_message = "One machine for campaigns."
   }
 }

@@ -1,0 +1,67 @@
+variable "machines" {
+  type    = number
+  default = 2
+
+  validation {
+    condition     = var.machines >= 2
+    error_message = "machines: two at least, so that one takes over when the other is gone."
+  }
+}
+
+variable "archive" {
+  description = "Archive of analytics."
+  type        = object({ url = string, sha256 = string })
+}
+
+variable "vpc_id" {
+  type = string
+}
+
+variable "vpc_cidr" {
+  type = string
+}
+
+variable "subnet_ids" {
+  type = list(string)
+}
+
+variable "instance_type" {
+  type    = string
+  default = "m7i.large"
+}
+
+variable "nats_servers" {
+  type = list(string)
+}
+
+variable "nats_ca" {
+  description = "Certificate of the CA of the NATS servers, PEM."
+  type        = string
+}
+
+variable "registry" {
+  description = "Output of module quorum-geography."
+  type        = string
+}
+
+variable "clickhouse_url" {
+  description = "Output of module clickhouse."
+  type        = string
+}
+
+variable "api_tokens" {
+  description = "Who may use the API: second line of `mecai-admin token`. It has the token's hash, no secret."
+  type        = list(object({ name = string, sha256 = string, scopes = list(string) }))
+  default     = []
+
+  validation {
+    condition     = alltrue([for one in var.api_tokens : can(regex("^[0-9a-f]{64}$", one.sha256))])
+    error_message = "api_tokens: sha256 is 64 hexadecimal digits, the hash of the token and not the token."
+  }
+}
+
+variable "config" {
+  description = "Members laid over the configuration."
+  type        = any
+  default     = {}
+}
