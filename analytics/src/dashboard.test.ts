@@ -65,11 +65,14 @@ describe('every page', () => {
   it('fits a narrow screen', { timeout: 60_000 }, () =>
     all({ width: 375 }, async (page, name) => {
       expect([name, await overflow(page)]).toEqual([name, 0]);
-      // Of the incidents nothing is to the side of their table, either.
-      const aside = await page.evaluate(() =>
-        [...document.querySelectorAll('.stacked')].map((one) => one.scrollWidth - one.clientWidth),
-      );
-      expect([name, aside]).toEqual([name, name === 'incidents' ? [0] : []]);
+      // Nothing is to the side of a table, either; what is folded together is unfolded.
+      const aside = await page.evaluate(() => {
+        for (const one of document.querySelectorAll('details')) one.open = true;
+        return [...document.querySelectorAll('.scroll')].flatMap((one) =>
+          one.scrollWidth > one.clientWidth ? [one.ariaLabel] : [],
+        );
+      });
+      expect([name, aside]).toEqual([name, []]);
     }),
   );
 });
@@ -204,6 +207,19 @@ it('leads from the incident to its chains, its endpoints and back, by keyboard',
   await page.getByRole('heading', { level: 1, name: 'Incident' }).waitFor();
 });
 
+it('shows the first of much evidence, and all of it when asked, by keyboard', async () => {
+  const page = await look(`/incidents/${seededIncident}`);
+  const evidence = page.getByRole('region', { name: 'Evidence, oldest first' });
+  const rows = evidence.locator('tbody tr');
+  expect(await rows.count()).toBe(50);
+  await page.getByRole('button', { name: /^Show all \d+$/ }).focus();
+  await page.keyboard.press('Enter');
+  await rows.nth(50).waitFor();
+  expect(await evidence.evaluate((one) => one === document.activeElement)).toBe(true);
+  const names = await rows.locator('[data-name="Side"]').allInnerTexts();
+  expect(new Set(names)).toEqual(new Set(['differs', 'agrees']));
+});
+
 it('exports an incident with its evidence', async () => {
   const page = await look(`/incidents/${seededIncident}`);
   const download = page.waitForEvent('download');
@@ -324,6 +340,30 @@ it('looks again whether a certificate is still served', async () => {
   await page.getByText('waiting').first().waitFor();
   await page.getByRole('button', { name: 'Stop' }).click();
   await page.getByText('stopped').waitFor();
+});
+
+it('orders a campaign for a list of endpoints', async () => {
+  const page = await look('/campaigns');
+  await page.getByLabel('What it is for').fill('These two');
+  await page.getByLabel('Endpoints of').selectOption('endpoints');
+  const list = page.getByLabel(/^One a line/);
+  await list.fill('192.0.2.7\n');
+  await page.getByRole('button', { name: 'Order' }).click();
+  await page.getByRole('alert').waitFor();
+  await list.fill('192.0.2.7 443 www.example.org\n2001:db8::25 25 mx.example.org smtp');
+  await page.getByRole('button', { name: 'Order' }).click();
+  await page.getByRole('heading', { level: 1, name: 'Campaign' }).waitFor();
+  await page.getByRole('link', { name: 'www.example.org:443' }).waitFor();
+  await page.getByRole('link', { name: 'mx.example.org:25/smtp' }).waitFor();
+  complaints.length = 0;
+});
+
+it('shows one series alone, and all again', async () => {
+  const page = await look('/?by=agent&range=6');
+  await page.getByRole('link', { name: 'tokyo' }).click();
+  await page.getByRole('img', { name: /Mismatch rate over time of 1 series/ }).waitFor();
+  await page.getByRole('button', { name: 'Only tokyo: show all' }).click();
+  await page.getByRole('img', { name: /of 12 series/ }).waitFor();
 });
 
 it('shows what clients reported, by code and name, and what came of their checks', async () => {

@@ -12,6 +12,10 @@ const countries = new Intl.DisplayNames('en', { type: 'region' });
 
 export const count = (value: number): string => number.format(value);
 
+/** So many of a thing. */
+export const counted = (value: number, one: string, more = `${one}s`): string =>
+  `${count(value)} ${value === 1 ? one : more}`;
+
 /** Times are UTC, for operators in different places speak of the same moment. */
 export const time = (iso: string | null | undefined): string =>
   iso === null || iso === undefined || iso.startsWith('1970') ? '—' : date.format(new Date(iso));

@@ -144,6 +144,8 @@ export interface Observation {
   readonly error_class: string;
   readonly proof_us: number;
   readonly campaign: string;
+  /** That it is evidence of an interception; empty: it is not. */
+  readonly incident: string;
 }
 
 export interface EndpointPage {

@@ -125,6 +125,13 @@ export const Name = ({ of = '' }: { of?: string | undefined }) => (
   <bdi title={plain(of, 1000)}>{commonName(of) || '—'}</bdi>
 );
 
+/** A kind of key, in one piece unless a stranger made it long. */
+export const Key = ({ of }: { of: string }) => (
+  <span class={of.length < 24 ? 'whole' : ''}>
+    <Foreign of={of} />
+  </span>
+);
+
 export const Fingerprint = ({ of }: { of: string }) =>
   of === '' ? (
     <span>—</span>
@@ -133,61 +140,6 @@ export const Fingerprint = ({ of }: { of: string }) =>
       {short(of)}
     </Link>
   );
-
-export interface ColumnOf<T> {
-  readonly name: string;
-  readonly cell: (row: T) => ComponentChildren;
-  readonly numeric?: boolean;
-  /** Sentences rather than words. */
-  readonly wide?: boolean;
-}
-
-/** A table that scrolls within its panel and can be scrolled by keyboard. */
-export function Table<T>({
-  caption,
-  columns,
-  rows,
-  keyOf,
-  empty = 'Nothing yet.',
-  stacked = false,
-}: {
-  caption: string;
-  columns: readonly ColumnOf<T>[];
-  rows: readonly T[];
-  keyOf: (row: T, index: number) => string;
-  empty?: string;
-  /** On a narrow screen a row's values stand one below the other: for few rows that are read, not compared. */
-  stacked?: boolean;
-}) {
-  if (rows.length === 0) return <p class="empty">{empty}</p>;
-  return (
-    <div class={stacked ? 'scroll stacked' : 'scroll'} tabIndex={0} role="region" aria-label={caption}>
-      <table role="table">
-        <caption class="unseen">{caption}</caption>
-        <thead role="rowgroup">
-          <tr role="row">
-            {columns.map(({ name, numeric }) => (
-              <th key={name} role="columnheader" scope="col" class={numeric ? 'numeric' : ''}>
-                {name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody role="rowgroup">
-          {rows.map((row, index) => (
-            <tr key={keyOf(row, index)} role="row">
-              {columns.map(({ name, cell, numeric, wide }) => (
-                <td key={name} role="cell" data-name={name} class={numeric ? 'numeric' : wide ? 'wide' : ''}>
-                  {cell(row)}
-                </td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-}
 
 export function Trouble({ error, retry }: { error: ApiError; retry?: () => void }) {
   const hint = error.status === 401 ? ' Enter a token at the top of the page.' : '';

@@ -4,9 +4,10 @@ import { feature } from 'topojson-client';
 import type { GeometryCollection, Topology } from 'topojson-specification';
 import atlas from 'world-atlas/countries-110m.json';
 import { Chart, plainTooltip, useColours } from './chart.tsx';
-import { ago, count, country, percent, plain } from './format.ts';
+import { ago, count, counted, country, percent, plain } from './format.ts';
+import { Table } from './table.tsx';
 import type { Perspective } from './types.ts';
-import { Link, Table, Tag } from './ui.tsx';
+import { Link, Tag } from './ui.tsx';
 
 const topology = atlas as unknown as Topology<{ countries: GeometryCollection<{ name: string }> }>;
 const world = feature(topology, topology.objects.countries);
@@ -128,14 +129,14 @@ export function WorldMap({ perspectives }: { perspectives: readonly Perspective[
     <Chart
       option={option}
       height={360}
-      label={`Map of ${perspectives.length} perspectives: ${states.join(', ')}.`}
+      label={`Map of ${counted(perspectives.length, 'perspective')}: ${states.join(', ')}.`}
     />
   );
 }
 
 const describe = (one: Perspective) =>
   `${one.agent}: ${one.city}, ${country(one.country)}, AS${one.asn}\n${one.state}, heard ${ago(one.heardAt)}\n` +
-  `last hour: ${count(one.observations)} observations, ${count(one.mismatches)} mismatches, ` +
+  `last hour: ${counted(one.observations, 'observation')}, ${counted(one.mismatches, 'mismatch', 'mismatches')}, ` +
   `${percent(one.inconclusive, one.observations)} inconclusive`;
 
 export const PerspectiveTable = ({ perspectives }: { perspectives: readonly Perspective[] }) => (

@@ -170,6 +170,9 @@ describe('pages', () => {
     expect(new Set(body.history.map(({ country }) => country)).size).toBeGreaterThan(5);
     expect(body.history.some(({ issuer }) => issuer.includes('Qaznet'))).toBe(true);
     expect(body.recent.length).toBeGreaterThan(10);
+    const later = Map.groupBy(body.recent, ({ incident }) => incident);
+    expect([...later.keys()].sort()).toEqual(['', seededIncident]);
+    expect(new Set(later.get(seededIncident)!.map(({ country }) => country))).toEqual(new Set(['KZ']));
     const smtp = await json('/api/v1/endpoints/www.site7.example:25%2Fsmtp');
     expect(smtp.body.endpoint).toEqual({ serverName: 'www.site7.example', port: 25, startTls: 'smtp' });
   });

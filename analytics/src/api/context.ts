@@ -36,7 +36,8 @@ export const newApi = (): Api =>
     defaultHook: (result) => {
       if (result.success) return;
       const [issue] = result.error.issues;
-      throw new Problem('bad-parameter', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'wrong'}`);
+      const { path = [], message = 'wrong' } = issue ?? {};
+      throw new Problem('bad-parameter', path.length > 0 ? `${path.join('.')}: ${message}` : message);
     },
   });
 

@@ -145,14 +145,36 @@ export async function endpointPage(store: Store, endpoint: Endpoint): Promise<Ro
     parameters,
   );
   if (days.length === 0) return undefined;
-  const recent = await store.query<Row>(
+  const recent = await store.query<Row & { id: string }>(
     `SELECT ${observationColumns} FROM observations AS t WHERE ${atEndpoint}
         AND received_at >= (SELECT toDateTime(max(day)) FROM endpoint_vantage WHERE ${atEndpoint})
       ORDER BY toStartOfHour(received_at) DESC, received_at DESC LIMIT 50 ${outputClause}`,
     parameters,
   );
   const certificates = await certificatesOf(store, [...new Set(history.map(({ leaf }) => leaf))]);
-  return { endpoint: parameters, history, days, recent, certificates };
+  const incidents = await interceptionsOf(
+    store,
+    recent.map(({ id }) => id),
+  );
+  return {
+    endpoint: parameters,
+    history,
+    days,
+    recent: recent.map((one) => ({ ...one, incident: incidents.get(one.id) ?? '' })),
+    certificates,
+  };
+}
+
+/** Interceptions that these observations are evidence of: what is known of them by now. */
+async function interceptionsOf(store: Store, ids: readonly string[]): Promise<Map<string, string>> {
+  const rows = await store.query<{ observation: string; id: string }>(
+    `SELECT observation, any(incident) AS id FROM incident_evidence
+      WHERE role = 'differs' AND observation IN {ids:Array(String)} AND incident IN
+        (SELECT id FROM incidents FINAL WHERE kind = 'regional-interception' AND state != 'withdrawn')
+      GROUP BY observation`,
+    { ids },
+  );
+  return new Map(rows.map(({ observation, id }) => [observation, id]));
 }
 
 /** A certificate, who vouched for it, where it was seen, and whether it still is there. */

@@ -92,6 +92,24 @@ describe('different certificates', () => {
     expect(watch(20, shown)).toEqual([]);
   });
 
+  it('are a mismatch to every country that sees them, from when on an incident is open', () => {
+    const detector = new Detector({ rules });
+    const [berlin, oslo, , , almaty, astana] = agents as readonly [Place, Place, Place, Place, Place, Place];
+    for (const place of agents) detector.add(seen(place, start));
+    const first = [almaty, astana, oslo].map((place, i) =>
+      detector.add(seen(place, start + 1000 + i, forged)),
+    );
+    expect(first).toEqual(['mismatch', 'mismatch', 'match']);
+    for (const [i, place] of agents.slice(0, 4).entries()) {
+      if (place !== oslo) detector.add(seen(place, start + 2000 + i));
+    }
+    detector.evaluate(start + 3000);
+    expect([...detector.incidents]).toMatchObject([{ kind: 'regional-interception' }]);
+    const later = [oslo, almaty].map((place, i) => detector.add(seen(place, start + 4000 + i, forged)));
+    expect(later).toEqual(['mismatch', 'mismatch']);
+    expect(detector.add(seen(berlin, start + 5000))).toBe('match');
+  });
+
   it('only where a name is asked for are surer, and what was seen without it is evidence', () => {
     const detector = new Detector({ rules });
     const roles = new Set<string>();

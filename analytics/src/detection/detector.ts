@@ -117,6 +117,8 @@ export class Detector {
       if (sighting.serverName !== '') this.#touched.add(endpoint);
       this.#ledger.note(endpoint, sighting);
     }
+    // Whoever else sees it by now: it is what an open incident is about.
+    if (this.#ledger.has(endpoint, sighting.spki)) return 'mismatch';
     return endpoint.judge(sighting, this.#rules.viewMs);
   }
 

@@ -16,6 +16,7 @@ export interface Row {
   readonly fingerprint: string;
   readonly kind: string;
   readonly role: string;
+  readonly incident: string;
   readonly name: string;
   readonly observations: number;
   readonly mismatches: number;

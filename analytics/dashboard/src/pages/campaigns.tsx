@@ -2,6 +2,7 @@ import { useState } from 'preact/hooks';
 import { ApiError, post, useApi } from '../api.ts';
 import { count, percent, textOf } from '../format.ts';
 import { type Route, navigate, pathTo, setQuery } from '../route.ts';
+import { Table } from '../table.tsx';
 import type { Campaign, CampaignPage, Page } from '../types.ts';
 import {
   Choice,
@@ -12,7 +13,6 @@ import {
   Link,
   Panel,
   Show,
-  Table,
   Tag,
   Time,
   Trouble,
@@ -23,6 +23,7 @@ const kinds = [
   ['issuer', 'Certificates of a CA'],
   ['vouchers', 'Vouchers outstanding'],
   ['certificate', 'One certificate'],
+  ['endpoints', 'A list'],
 ] as const;
 
 export function Campaigns({ query }: Route) {
@@ -83,7 +84,10 @@ function Order() {
     try {
       const made = await post<Campaign>('campaigns', {
         name: text('name'),
-        choice: { kind, subject: text('subject') },
+        choice:
+          kind === 'endpoints'
+            ? { kind, endpoints: listed(text('list')) }
+            : { kind, subject: text('subject') },
         perMinute: Number(text('perMinute')),
         perspectives: Number(text('perspectives')),
         rounds: Number(text('rounds')),
@@ -114,16 +118,29 @@ function Order() {
         <input name="name" required maxLength={200} placeholder="Is it still served?" />
       </label>
       <Choice label="Endpoints of" value={kind} options={kinds} onChange={setKind} />
-      <label class="field wide">
-        <span>
-          {kind === 'certificate' ? 'SHA-256' : kind === 'vouchers' ? 'Issuer (empty: all)' : 'Issuer'}
-        </span>
-        <input
-          name="subject"
-          required={kind !== 'vouchers'}
-          placeholder={kind === 'certificate' ? '' : 'CN=…,O=…,C=…'}
-        />
-      </label>
+      {kind === 'endpoints' ? (
+        <label class="wide">
+          <span>One a line: address, port, name, protocol; a line may end after any but the first two</span>
+          <textarea
+            name="list"
+            required
+            rows={4}
+            spellcheck={false}
+            placeholder={'192.0.2.7 443 www.example.org\n2001:db8::25 25 mx.example.org smtp'}
+          />
+        </label>
+      ) : (
+        <label class="field wide">
+          <span>
+            {kind === 'certificate' ? 'SHA-256' : kind === 'vouchers' ? 'Issuer (empty: all)' : 'Issuer'}
+          </span>
+          <input
+            name="subject"
+            required={kind !== 'vouchers'}
+            placeholder={kind === 'certificate' ? '' : 'CN=…,O=…,C=…'}
+          />
+        </label>
+      )}
       {number('perspectives', 'Perspectives each', 3, 1, 100)}
       {number('perMinute', 'Probes a minute', 60, 1, 6000)}
       {number('rounds', 'Rounds', 1, 1, 10_000)}
@@ -136,6 +153,13 @@ function Order() {
   );
 }
 
+/** What is no endpoint is for the API to say. */
+const listed = (text: string) =>
+  text.split('\n').map((line) => {
+    const [address = '', port, serverName = '', startTls = ''] = line.trim().split(/[\s,]+/);
+    return { address, port: Number(port), serverName, startTls };
+  });
+
 const states = [
   ['', 'All'],
   ['served', 'Still served'],
@@ -144,7 +168,6 @@ const states = [
   ['seen', 'Seen'],
   ['waiting', 'Not looked at yet'],
 ] as const;
-const shown = 500;
 
 export function CampaignView({ path: [, id = ''], query }: Route) {
   const page = useApi<CampaignPage>(`campaigns/${encodeURIComponent(id)}`, 3000);
@@ -217,7 +240,8 @@ export function CampaignView({ path: [, id = ''], query }: Route) {
                 <Table
                   caption="Endpoints and what was last seen there"
                   keyOf={({ number }) => String(number)}
-                  rows={rows.slice(0, shown)}
+                  rows={rows}
+                  most={100}
                   empty="No endpoint like this."
                   columns={[
                     {
@@ -236,17 +260,19 @@ export function CampaignView({ path: [, id = ''], query }: Route) {
                     { name: 'Asked about', cell: ({ leaf }) => <Fingerprint of={leaf} /> },
                     {
                       name: 'Seen',
-                      cell: ({ leaves }) => leaves.map((leaf) => <Fingerprint key={leaf} of={leaf} />),
+                      cell: ({ leaves }) =>
+                        leaves.length === 0
+                          ? '—'
+                          : leaves.map((leaf) => <Fingerprint key={leaf} of={leaf} />),
                     },
                     {
                       name: 'Answers',
                       numeric: true,
                       cell: ({ answered, perspectives }) => `${answered} of ${perspectives}`,
                     },
-                    { name: 'Last looked at', cell: ({ last_at: at }) => <Time at={at} /> },
+                    { name: 'Last look', cell: ({ last_at: at }) => <Time at={at} /> },
                   ]}
                 />
-                {rows.length > shown && <p class="note">{count(rows.length)} in all; the API has them.</p>}
               </Panel>
             </>
           );

@@ -1,7 +1,8 @@
 import { useState } from 'preact/hooks';
 import { ApiError, call, post, save, useApi } from '../api.ts';
-import { count, country } from '../format.ts';
+import { count, counted, country } from '../format.ts';
 import { type Route, navigate, pathTo, setQuery } from '../route.ts';
+import { Table } from '../table.tsx';
 import type { Campaign, Certificate, CertificatePage, Page } from '../types.ts';
 import {
   Facts,
@@ -10,11 +11,11 @@ import {
   Foreign,
   ForeignList,
   Heading,
+  Key,
   Link,
   Name,
   Panel,
   Show,
-  Table,
   Tag,
   Time,
   Trouble,
@@ -63,7 +64,7 @@ export function Certificates({ query }: Route) {
                     name: 'Issuer',
                     cell: ({ issuer }) => <Name of={issuer} />,
                   },
-                  { name: 'Key', cell: ({ key = '' }) => <Foreign of={key} /> },
+                  { name: 'Key', cell: ({ key = '' }) => <Key of={key} /> },
                   { name: 'First seen', cell: ({ first_received_at: at }) => <Time at={at} /> },
                   { name: 'Valid to', cell: ({ not_after: at }) => <Time at={at} /> },
                 ]}
@@ -125,7 +126,7 @@ function Body({ page: { certificate, seen, sightings, vouchers, incidents } }: {
             [
               'Seen from',
               seen
-                ? `${count(seen.perspectives)} perspectives, ${count(seen.networks)} networks, ${count(seen.countries)} countries`
+                ? `${counted(seen.perspectives, 'perspective')}, ${counted(seen.networks, 'network')}, ${counted(seen.countries, 'country', 'countries')}`
                 : '—',
             ],
             ...(certificate.fault ? ([['Unreadable', <Foreign of={certificate.fault} />]] as const) : []),
@@ -149,7 +150,7 @@ function Body({ page: { certificate, seen, sightings, vouchers, incidents } }: {
       <Panel title="Where it was seen" actions={<StillServed fingerprint={fingerprint} />}>
         {sightings.length > 0 && (
           <p class="note">
-            Last certificate seen at {count(still)} of {count(sightings.length)} endpoints.
+            It is what was seen last at {count(still)} of {counted(sightings.length, 'endpoint')}.
           </p>
         )}
         <Table
@@ -167,7 +168,7 @@ function Body({ page: { certificate, seen, sightings, vouchers, incidents } }: {
               ),
             },
             {
-              name: 'When last looked at',
+              name: 'Now',
               cell: ({ now }) =>
                 now === fingerprint ? (
                   <Tag of="served">still served</Tag>
@@ -177,7 +178,7 @@ function Body({ page: { certificate, seen, sightings, vouchers, incidents } }: {
             },
             { name: 'First seen', cell: ({ first_seen: at }) => <Time at={at} /> },
             { name: 'Last seen', cell: ({ last_seen: at }) => <Time at={at} /> },
-            { name: 'Looked at', cell: ({ looked_at: at }) => <Time at={at} /> },
+            { name: 'Last look', cell: ({ looked_at: at }) => <Time at={at} /> },
             { name: 'From', cell: ({ countries }) => countries.map(country).join(', ') },
           ]}
         />

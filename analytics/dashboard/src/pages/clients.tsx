@@ -1,10 +1,11 @@
 import { useMemo } from 'preact/hooks';
 import { useApi } from '../api.ts';
 import { Chart, plainTooltip, useColours } from '../chart.tsx';
-import { count, percent, plain, words } from '../format.ts';
+import { count, counted, percent, plain, words } from '../format.ts';
 import { type Route, pathTo, setQuery } from '../route.ts';
+import { Table } from '../table.tsx';
 import type { Page } from '../types.ts';
-import { Field, Fingerprint, Foreign, ForeignList, Heading, Link, Panel, Show, Table, Time } from '../ui.tsx';
+import { Field, Fingerprint, Foreign, ForeignList, Heading, Link, Panel, Show, Time } from '../ui.tsx';
 import { More, listPath } from './more.tsx';
 
 interface ClientReport {
@@ -152,9 +153,10 @@ function Failures({ items }: { items: readonly Sum[] }) {
     <Chart
       option={option}
       height={280}
-      label={`Share of checks that failed, by day and code: ${failed} of ${count(all)} checks in all.`}
+      label={`Share of checks that failed, by day and code: ${failed} of ${counted(all, 'check')} in all.`}
     >
       <Table
+        compared
         caption="Checks over the whole time"
         keyOf={([code]) => code}
         rows={[...byCode]}

@@ -1,20 +1,21 @@
 import { useMemo } from 'preact/hooks';
 import { useApi } from '../api.ts';
 import { Chart, plainTooltip, useColours } from '../chart.tsx';
-import { commonName, count, country, plain, short, time, words } from '../format.ts';
+import { commonName, count, counted, country, plain, short, time, words } from '../format.ts';
 import { type Route, pathTo, setQuery } from '../route.ts';
-import type { EndpointPage, EndpointRow, Page } from '../types.ts';
+import { Table } from '../table.tsx';
+import type { EndpointPage, EndpointRow, Observation, Page } from '../types.ts';
 import {
   Choice,
   Field,
   Fingerprint,
   Foreign,
   Heading,
+  Key,
   Link,
   Name,
   Panel,
   Show,
-  Table,
   Tag,
   Time,
 } from '../ui.tsx';
@@ -107,9 +108,9 @@ function Body({ page }: { page: EndpointPage }) {
             { name: 'Certificate', cell: ({ fingerprint }) => <Fingerprint of={fingerprint} /> },
             { name: 'Subject', cell: ({ subject }) => <Name of={subject} /> },
             { name: 'Issuer', cell: ({ issuer }) => <Name of={issuer} /> },
-            { name: 'Key', cell: ({ key }) => key },
+            { name: 'Key', cell: ({ key = '' }) => <Key of={key} /> },
             { name: 'Valid from', cell: ({ not_before: at }) => <Time at={at} /> },
-            { name: 'to', cell: ({ not_after: at }) => <Time at={at} /> },
+            { name: 'Valid to', cell: ({ not_after: at }) => <Time at={at} /> },
             {
               name: 'Seen in',
               cell: ({ fingerprint }) =>
@@ -133,7 +134,7 @@ function Body({ page }: { page: EndpointPage }) {
             { name: 'Time', cell: ({ received_at: at }) => <Time at={at} /> },
             { name: 'Perspective', cell: ({ agent }) => agent },
             { name: 'Country', cell: ({ country: code }) => country(code) },
-            { name: 'Verdict', cell: ({ verdict }) => <Tag of={verdict} /> },
+            { name: 'Verdict', cell: (one) => <Opinion of={one} /> },
             {
               name: 'Certificate',
               cell: ({ leaf, error_class: error }) =>
@@ -155,6 +156,16 @@ function Body({ page }: { page: EndpointPage }) {
     </>
   );
 }
+
+/** The first opinion, or the later one that it belongs to an interception. */
+const Opinion = ({ of: { verdict, incident } }: { of: Observation }) =>
+  incident === '' ? (
+    <Tag of={verdict} />
+  ) : (
+    <>
+      <Tag of="mismatch" /> <Link to={pathTo('incidents', incident)}>incident</Link>
+    </>
+  );
 
 /** A bar a country and certificate, from its first sight to its last. */
 function HistoryChart({ page: { history } }: { page: EndpointPage }) {
@@ -200,7 +211,7 @@ function HistoryChart({ page: { history } }: { page: EndpointPage }) {
             ],
             tooltip: {
               formatter: () =>
-                `${country(one.country)}: ${short(leaf)}\n${commonName(one.issuer)}\n${time(one.first_seen)} to ${time(one.last_seen)}, ${one.perspectives} perspectives`,
+                `${country(one.country)}: ${short(leaf)}\n${commonName(one.issuer)}\n${time(one.first_seen)} to ${time(one.last_seen)}, ${counted(one.perspectives, 'perspective')}`,
             },
           })),
         renderItem: drawBar,
@@ -213,7 +224,7 @@ function HistoryChart({ page: { history } }: { page: EndpointPage }) {
     <Chart
       option={option}
       height={Math.min(520, 90 + 26 * countries)}
-      label={`${leaves} certificates seen from ${countries} countries over time.`}
+      label={`${counted(leaves, 'certificate')} seen from ${counted(countries, 'country', 'countries')} over time.`}
     >
       <Table
         caption="History by country"

@@ -3,6 +3,7 @@ import { save, useApi } from '../api.ts';
 import { Chart, plainTooltip, useColours } from '../chart.tsx';
 import { commonName, count, country, plain, sure, words } from '../format.ts';
 import { type Route, pathTo } from '../route.ts';
+import { Table } from '../table.tsx';
 import type { Certificate, IncidentPage, Side } from '../types.ts';
 import {
   Facts,
@@ -14,7 +15,6 @@ import {
   Name,
   Panel,
   Show,
-  Table,
   Tag,
   Time,
 } from '../ui.tsx';
@@ -52,7 +52,7 @@ function Body({ page }: { page: IncidentPage }) {
             ['Signs', incident.reasons.map(words).join(', ') || '—'],
             ['Certificates by', <ForeignList of={incident.issuers.map(commonName)} />],
             ['Names affected', count(incident.names_affected)],
-            ['Observations', count(incident.observations)],
+            ['Observations as evidence', count(incident.observations)],
           ]}
         />
       </Panel>
@@ -97,7 +97,8 @@ function Body({ page }: { page: IncidentPage }) {
         <Table
           caption="Evidence, oldest first"
           keyOf={({ role, observation }) => role + observation}
-          rows={evidence.slice(0, 300)}
+          rows={evidence}
+          most={50}
           columns={[
             { name: 'Time', cell: ({ received_at: at }) => <Time at={at} /> },
             { name: 'Side', cell: ({ role }) => <Tag of={role} /> },
@@ -113,7 +114,6 @@ function Body({ page }: { page: IncidentPage }) {
             },
           ]}
         />
-        {evidence.length > 300 && <p class="note">{count(evidence.length)} in all; the export has them.</p>}
       </Panel>
     </>
   );
@@ -206,9 +206,10 @@ function Timeline({ page: { timeline } }: { page: IncidentPage }) {
     <Chart
       option={option}
       height={220}
-      label={`Evidence over time: ${sum('differs')} observations differ, ${sum('agrees')} elsewhere agree.`}
+      label={`Evidence over time: observations that differ ${count(sum('differs'))}, that agree elsewhere ${count(sum('agrees'))}.`}
     >
       <Table
+        compared
         caption="Evidence over time"
         keyOf={({ time }) => time}
         rows={timeline}

@@ -1,14 +1,16 @@
 import { useApi } from '../api.ts';
 import { count, country, sure } from '../format.ts';
 import { type Route, pathTo, setQuery } from '../route.ts';
+import { Table } from '../table.tsx';
 import type { Incident, Page } from '../types.ts';
-import { Choice, Field, Foreign, Heading, Link, Panel, Show, Table, Tag, Time } from '../ui.tsx';
+import { Choice, Field, Foreign, Heading, Link, Panel, Show, Tag, Time } from '../ui.tsx';
 import { More, listPath } from './more.tsx';
 
 const states = [
   ['', 'Any'],
   ['open', 'Open'],
   ['closed', 'Closed'],
+  ['withdrawn', 'Withdrawn'],
 ] as const;
 const kinds = [
   ['', 'Any'],
@@ -58,7 +60,6 @@ export function Incidents({ query }: Route) {
           {({ items, next }) => (
             <>
               <Table
-                stacked
                 caption="Incidents, newest first"
                 keyOf={({ id }) => id}
                 rows={items}

@@ -1,10 +1,11 @@
 import { useMemo } from 'preact/hooks';
 import { useApi } from '../api.ts';
 import { Chart, plainTooltip, useColours } from '../chart.tsx';
-import { ago, count, country, percent, sure } from '../format.ts';
+import { ago, count, country, percent, plain, sure } from '../format.ts';
 import { type Route, pathTo, setQuery } from '../route.ts';
+import { Table } from '../table.tsx';
 import type { Incident, Page, Perspective, Rate, Rates, Totals } from '../types.ts';
-import { Choice, Foreign, Heading, Link, Panel, Show, Table, Tag } from '../ui.tsx';
+import { Choice, Foreign, Heading, Link, Panel, Show, Tag } from '../ui.tsx';
 import { PerspectiveTable, WorldMap } from '../world.tsx';
 
 const everyMs = 5000;
@@ -61,13 +62,18 @@ export function Overview({ query }: Route) {
         <Show of={incidents}>{({ items }) => <OpenIncidents items={items} />}</Show>
       </Panel>
       <div class="columns">
-        <Panel title="Perspectives">
+        <Panel title="Map of perspectives">
           <Show of={perspectives}>{({ items }) => <WorldMap perspectives={items} />}</Show>
         </Panel>
         <Panel
           title="Mismatch rate"
           actions={
             <div class="filters">
+              {only !== '' && (
+                <button type="button" onClick={() => setQuery({ series: '' })}>
+                  Only {plain(only)}: show all
+                </button>
+              )}
               <Choice
                 label="Time"
                 value={range}
@@ -86,7 +92,7 @@ export function Overview({ query }: Route) {
           <Show of={rates}>{(of) => <RateChart rates={of} by={by} only={only} />}</Show>
         </Panel>
       </div>
-      <Panel title="Health of perspectives">
+      <Panel title="Perspectives in the last hour">
         <Show of={perspectives}>{({ items }) => <PerspectiveTable perspectives={items} />}</Show>
       </Panel>
     </>
@@ -168,7 +174,7 @@ function RateChart({ rates, by, only }: { rates: Rates; by: string; only: string
         type: 'line',
         name: named(name),
         symbol: times.length > 60 ? 'none' : 'circle',
-        symbolSize: 5,
+        symbolSize: times.length > 20 ? 5 : 9,
         lineStyle: { width: 2 },
         data: times.map((time) => {
           const one = at.get(time);
@@ -189,6 +195,7 @@ function RateChart({ rates, by, only }: { rates: Rates; by: string; only: string
       note={left > 0 ? `${count(left)} more, with fewer mismatches or none, are in the table.` : ''}
     >
       <Table
+        compared
         caption="Mismatch rate over the whole time"
         keyOf={({ name }) => name}
         rows={lines}

@@ -1,8 +1,9 @@
 import { useState } from 'preact/hooks';
 import { ApiError, call, post, save } from '../api.ts';
-import { count } from '../format.ts';
+import { count, counted } from '../format.ts';
 import { type Route, setQuery } from '../route.ts';
-import { Foreign, Heading, Panel, Table, Trouble } from '../ui.tsx';
+import { Table } from '../table.tsx';
+import { Foreign, Heading, Panel, Trouble } from '../ui.tsx';
 
 interface Result {
   readonly meta: readonly { readonly name: string; readonly type: string }[];
@@ -81,8 +82,9 @@ export function Sql({ query }: Route) {
         {error && <Trouble error={error} />}
       </Panel>
       {result && (
-        <Panel title={`${count(result.rows)} rows`}>
+        <Panel title={counted(result.rows, 'row')}>
           <Table
+            compared
             caption="Result of the query"
             keyOf={(_, i) => String(i)}
             rows={result.data.slice(0, shown)}
