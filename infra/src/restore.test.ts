@@ -1,5 +1,5 @@
 /** All that is kept, backed up while requests come in, destroyed, and restored as docs/operate/backup-and-restore.md says. */
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { type Network, startNetwork } from '@mecai/test/network';
 import { parseSignedVoucher } from '@mecai/voucher';
 import { jetstream } from '@nats-io/jetstream';
 import { type Msg, type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Requester, type Site, inParallel } from './testing/requester.ts';
 import { Runbooks } from './testing/runbooks.ts';
 import { backUpStream, restoreStream } from './testing/stream-backup.ts';
@@ -84,7 +84,7 @@ class Flow {
 
   async more(count: number): Promise<void> {
     const wanted = this.acknowledged.length + count;
-    await expect.poll(() => this.acknowledged.length, patience).toBeGreaterThanOrEqual(wanted);
+    await vi.waitUntil(() => this.acknowledged.length >= wanted, patience);
   }
 
   async stop(): Promise<void> {
@@ -113,11 +113,16 @@ interface AuditRecord {
   readonly content?: string;
   readonly nonce?: string;
 }
-const auditRecords = () =>
-  readFileSync(runbooks.at('audit.jsonl'), 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as AuditRecord);
+/** Nonces of the vouchers in this audit log, by the vouchers' content. */
+function issuedIn(file: string): ReadonlyMap<string, string> {
+  const records = readFileSync(file, 'utf8').trimEnd().split('\n');
+  const found = new Map<string, string>();
+  for (const line of records) {
+    const { event, content, nonce } = JSON.parse(line) as AuditRecord;
+    if (event === 'issued') found.set(content!, nonce!);
+  }
+  return found;
+}
 
 /** Numbers in the one row that is asked for. */
 async function numbers(query: string): Promise<number[]> {
@@ -138,122 +143,165 @@ async function numbers(query: string): Promise<number[]> {
 
 const ready = async (url: string | undefined) => (await fetch(`${url}/readyz`).catch(() => undefined))?.ok;
 
-it('what was acknowledged before the backup is there again, once each, and everything goes on', async () => {
-  const [backup] = runbooks.blocks('backup-and-restore');
-  const sites = await inParallel(4, 20, (i) => requester.open(`www.name-${i}.test`));
-  let nats: NatsConnection = await as('operator');
-  // One observation as its agent sent it, to be offered again afterwards.
-  const sent = Promise.withResolvers<Msg>();
-  nats.subscribe('mecai.observation.frankfurt.*', {
-    max: 1,
-    callback: (error, message) => (error ? sent.reject(error) : sent.resolve(message)),
-  });
-  await nats.flush();
-  const flow = new Flow(sites);
-  const observation = await sent.promise;
-  await flow.more(25);
+/** Everything that waited in the streams is stored. */
+const caughtUp = () =>
+  expect
+    .poll(async () => {
+      const text = await (await fetch(`${network.analytics!.ready['admin']}/metrics`)).text();
+      const waiting = text.match(/^mecai_analytics_(behind|under_way)\{.*\} (?!0$).*$/gm);
+      return [waiting, /^mecai_analytics_behind\{/m.test(text)];
+    }, patience)
+    .toEqual([null, true]);
 
-  // While requests go on: analytics rests, and what it does not take waits in the streams.
-  await network.analytics!.stop();
-  await flow.more(8);
-  const before = [...flow.acknowledged];
-  cpSync(runbooks.at('analytics'), runbooks.at('saved/analytics'), { recursive: true });
-  for (const stream of kept)
-    await backUpStream(nats, inboxPrefix('operator'), stream, runbooks.at('saved/streams'));
-  const made = await runbooks.run(backup);
-  expect([made.code, made.err]).toEqual([0, '']);
-  await network.analytics!.restart();
-  await flow.more(10);
-  await flow.stop();
+type Part = 'streams' | 'ClickHouse' | 'Postgres' | 'audit log';
 
-  // Everything is gone: no chance to write anything down.
-  await nats.close();
-  for (const process of [network.coordinator, network.signer, network.analytics!])
-    await process.signal('SIGKILL');
-  network.nats.kill();
-  await postgres.kill();
-  for (const lost of ['nats/store', 'analytics', 'audit.jsonl', 'audit.jsonl.crls', 'audit.jsonl.lock'])
-    rmSync(runbooks.at(lost), { recursive: true, force: true });
+describe('everything that is kept', () => {
+  const sites: Site[] = [];
+  let nats: NatsConnection;
+  /** Vouchers that were acknowledged before the backup, and one observation as its agent sent it. */
+  let before: Acknowledged[];
+  let observation: Msg;
+  /** The folder that `backup.sh` made. */
+  let from: string;
 
-  await network.nats.restart();
-  nats = await as('operator');
-  stops.push(() => nats.close());
-  for (const stream of kept) await restoreStream(nats, stream, runbooks.at('saved/streams'));
-  cpSync(runbooks.at('saved/analytics'), runbooks.at('analytics'), { recursive: true });
-  const [newest = ''] = readdirSync(runbooks.at('backups')).filter((name) => /^\d{8}T/.test(name));
-  const from = runbooks.at(`backups/${newest}`);
-  await postgres.restart();
-  const restored = await runbooks.run(
-    `psql -q "$SERVER" -c "drop database $NAME" -c "create database $NAME"
-     pg_restore --exit-on-error --single-transaction --no-owner --dbname="$DATABASE" "$FROM/mecai.dump"`,
-    {
-      SERVER: urlOf('postgres'),
-      NAME: new URL(urlOf()).pathname.slice(1),
-      FROM: from,
-    },
-  );
-  expect([restored.code, restored.err]).toEqual([0, '']);
-  cpSync(join(from, 'audit.jsonl'), runbooks.at('audit.jsonl'));
-  for (const process of [network.signer, network.analytics!, network.coordinator]) await process.restart();
-  await expect.poll(() => ready(network.coordinator.ready['admin']), patience).toBe(true);
+  beforeAll(async () => {
+    const [backup] = runbooks.blocks('backup-and-restore');
+    sites.push(...(await inParallel(4, 20, (i) => requester.open(`www.name-${i}.test`))));
+    nats = await as('operator');
+    const sent = Promise.withResolvers<Msg>();
+    nats.subscribe('mecai.observation.frankfurt.*', {
+      max: 1,
+      callback: (error, message) => (error ? sent.reject(error) : sent.resolve(message)),
+    });
+    await nats.flush();
+    const flow = new Flow(sites);
+    observation = await sent.promise;
+    await flow.more(25);
+    await vi.waitUntil(async () => {
+      const counts = 'select (select count() from vouchers), (select count() from observations)';
+      const [vouchers = 0, observations = 0] = await numbers(counts).catch(() => []);
+      // More than belong to the requests that are not answered yet.
+      return vouchers > 5 && observations > 50;
+    }, patience);
 
-  // The signer's log goes on where the backup ended, and nothing in front of that has changed.
-  const last = readFileSync(join(from, 'audit.jsonl'), 'utf8').trimEnd().split('\n').length;
-  await expect.poll(async () => (await requester.ask(sites[0]!)).status, patience).toBe('issued');
-  const [, noted = ''] = /SHA-256 ([0-9a-f]{64})/.exec(readFileSync(join(from, 'audit.txt'), 'utf8')) ?? [];
-  const chain = await runbooks.run('mecai-signer verify-audit-log --config "$CONFIG" --noted "$NOTED"', {
-    CONFIG: runbooks.at('signer.json'),
-    NOTED: noted,
-  });
-  expect([chain.code, chain.out]).toEqual([0, expect.stringContaining('the chain holds')]);
-  expect(auditRecords().length).toBeGreaterThan(last);
-  const issued = new Map(
-    auditRecords()
-      .filter(({ event }) => event === 'issued')
-      .map(({ content, nonce }) => [content!, nonce!]),
-  );
-  expect(before.filter(({ content }) => !issued.has(content))).toEqual([]);
+    // While requests go on: analytics rests, and what it does not take waits in the streams.
+    await network.analytics!.stop();
+    await flow.more(8);
+    before = [...flow.acknowledged];
+    cpSync(runbooks.at('analytics'), runbooks.at('saved/analytics'), { recursive: true });
+    for (const stream of kept)
+      await backUpStream(nats, inboxPrefix('operator'), stream, runbooks.at('saved/streams'));
+    const made = await runbooks.run(backup);
+    expect([made.code, made.err]).toEqual([0, '']);
+    from = made.out.trim();
+    await network.analytics!.restart();
+    await flow.more(10);
+    await flow.stop();
+  }, 300_000);
 
-  // The certificate log: one first sight of each.
-  const database = await openDatabase(databaseConfig, Math.random);
-  const names = await database.query(
-    `select n.name, count(*) as sights from certificate_event e join certificate_name n on n.sha256 = e.sha256
-      where kind = 'first-sight' group by n.name`,
-    [],
-  );
-  await database.close();
-  const sights = new Map(names.map(({ name, sights: count }) => [String(name), Number(count)]));
-  expect(new Set(before.map(({ serverName }) => sights.get(serverName)))).toEqual(new Set([1]));
+  /** Nothing is left, and nobody had a chance to write anything down; then all of it is restored, but for one part. */
+  async function loseAllAndRestore(left?: Part): Promise<void> {
+    await nats.close();
+    for (const process of [network.coordinator, network.signer, network.analytics!])
+      await process.signal('SIGKILL');
+    network.nats.kill();
+    await postgres.kill();
+    for (const lost of ['nats/store', 'analytics', 'audit.jsonl', 'audit.jsonl.crls', 'audit.jsonl.lock'])
+      rmSync(runbooks.at(lost), { recursive: true, force: true });
 
-  // Analytics: each voucher, and each observation of its agents, once; what waited in the streams is stored.
-  const nonces = before.map(({ content }) => `'${issued.get(content)}'`).join();
-  const contents = before.map(({ content }) => `'${content}'`).join();
-  const stored = async () => {
-    const [vouchers] = await numbers(`select uniqExact(id) from vouchers where id in (${contents})`);
-    const [rows = 0, once = 0, drawn] = await numbers(
+    await network.nats.restart();
+    nats = await as('operator');
+    stops.push(() => nats.close());
+    if (left !== 'streams')
+      for (const stream of kept) await restoreStream(nats, stream, runbooks.at('saved/streams'));
+    if (left !== 'ClickHouse')
+      cpSync(runbooks.at('saved/analytics'), runbooks.at('analytics'), { recursive: true });
+    await postgres.restart();
+    const restored = await runbooks.run(
+      `psql -q "$SERVER" -c "drop database $NAME" -c "create database $NAME"
+       ${left === 'Postgres' ? '' : 'pg_restore --exit-on-error --single-transaction --no-owner --dbname="$DATABASE" "$FROM/mecai.dump"'}`,
+      {
+        SERVER: urlOf('postgres'),
+        NAME: new URL(urlOf()).pathname.slice(1),
+        FROM: from,
+      },
+    );
+    expect([restored.code, restored.err]).toEqual([0, '']);
+    if (left !== 'audit log') cpSync(join(from, 'audit.jsonl'), runbooks.at('audit.jsonl'));
+    for (const process of [network.signer, network.analytics!, network.coordinator]) await process.restart();
+    await expect.poll(() => ready(network.coordinator.ready['admin']), patience).toBe(true);
+    await expect.poll(() => ready(network.analytics!.ready['admin']), patience).toBe(true);
+    await caughtUp();
+  }
+
+  /** What of the acknowledged vouchers is not there once, by where it should be. */
+  async function missing(): Promise<Readonly<Record<string, number>>> {
+    const issued = issuedIn(runbooks.at('audit.jsonl'));
+    const database = await openDatabase(databaseConfig, Math.random);
+    const names = await database.query(
+      `select n.name, count(*) as sights from certificate_event e join certificate_name n on n.sha256 = e.sha256
+        where kind = 'first-sight' group by n.name`,
+      [],
+    );
+    await database.close();
+    const sights = new Map(names.map(({ name, sights: count }) => [String(name), Number(count)]));
+    const noted = issuedIn(join(from, 'audit.jsonl'));
+    const nonces = before.map(({ content }) => `'${noted.get(content)}'`).join();
+    const contents = before.map(({ content }) => `'${content}'`).join();
+    const [vouchers = 0] = await numbers(`select uniqExact(id) from vouchers where id in (${contents})`);
+    const [rows = 0, once = 0, drawn = 0] = await numbers(
       `select count(), uniqExact(nonce, agent), uniqExact(nonce) from observations where nonce in (${nonces})`,
     );
-    return { vouchers, nonces: drawn, twice: rows - once, enough: rows >= 4 * before.length };
-  };
-  const whole = { vouchers: before.length, nonces: before.length, twice: 0, enough: true };
-  await expect.poll(stored, patience).toEqual(whole);
+    return {
+      'audit log': before.filter(({ content }) => !issued.has(content)).length,
+      'first sights': before.filter(({ serverName }) => sights.get(serverName) !== 1).length,
+      vouchers: before.length - vouchers,
+      // A quorum of each, and each once.
+      observations: before.length - drawn + Math.max(0, 4 * before.length - rows) + rows - once,
+    };
+  }
+  const whole = { 'audit log': 0, 'first sights': 0, vouchers: 0, observations: 0 };
 
-  // An observation that is offered again, since its agent never heard that it was taken: not stored twice.
-  const agent = await as('frankfurt');
-  stops.push(() => agent.close());
-  const id = observation.headers!.get('Nats-Msg-Id');
-  await jetstream(agent).publish(observation.subject, observation.data, { msgID: `${id}-later` });
-  await jetstream(agent).publish(observation.subject, observation.data, { msgID: id });
-  const sink = network.analytics!.ready['admin']!;
-  await expect
-    .poll(async () => {
-      const text = await (await fetch(`${sink}/metrics`)).text();
-      return text.match(/^mecai_analytics_(behind|under_way)\{.*\} (?!0$).*$/gm);
-    }, patience)
-    .toBeNull();
-  expect(await stored()).toEqual(whole);
-  console.log(`${before.length} vouchers acknowledged before the backup, all of them whole afterwards`);
-}, 300_000);
+  it.each<[Part, readonly string[]]>([
+    ['streams', ['vouchers', 'observations']],
+    ['ClickHouse', ['vouchers', 'observations']],
+    ['Postgres', ['first sights']],
+    ['audit log', ['audit log']],
+  ])(
+    'is not whole without its %s, and it shows where',
+    async (left, where) => {
+      await loseAllAndRestore(left);
+      const found = await missing();
+      expect(Object.keys(found).filter((one) => found[one] !== 0)).toEqual(where);
+    },
+    300_000,
+  );
+
+  it('is there again, once each, and everything goes on', async () => {
+    await loseAllAndRestore();
+    // The signer's log goes on where the backup ended, and nothing in front of that has changed.
+    const lines = (file: string) => readFileSync(file, 'utf8').trimEnd().split('\n').length;
+    await expect.poll(async () => (await requester.ask(sites[0]!)).status, patience).toBe('issued');
+    const [, noted = ''] = /SHA-256 ([0-9a-f]{64})/.exec(readFileSync(join(from, 'audit.txt'), 'utf8')) ?? [];
+    const chain = await runbooks.run('mecai-signer verify-audit-log --config "$CONFIG" --noted "$NOTED"', {
+      CONFIG: runbooks.at('signer.json'),
+      NOTED: noted,
+    });
+    expect([chain.code, chain.out]).toEqual([0, expect.stringContaining('the chain holds')]);
+    expect(lines(runbooks.at('audit.jsonl'))).toBeGreaterThan(lines(join(from, 'audit.jsonl')));
+    expect(await missing()).toEqual(whole);
+
+    // An observation that is offered again, since its agent never heard that it was taken: not stored twice.
+    const agent = await as('frankfurt');
+    stops.push(() => agent.close());
+    const id = observation.headers!.get('Nats-Msg-Id');
+    await jetstream(agent).publish(observation.subject, observation.data, { msgID: `${id}-later` });
+    await jetstream(agent).publish(observation.subject, observation.data, { msgID: id });
+    await caughtUp();
+    expect(await missing()).toEqual(whole);
+    console.log(`${before.length} vouchers acknowledged before the backup, all of them whole afterwards`);
+  }, 300_000);
+});
 
 it('the embedded database is saved while it is written to', async () => {
   const [backup, drill] = runbooks.blocks('backup-and-restore');
@@ -283,7 +331,34 @@ it('the embedded database is saved while it is written to', async () => {
   expect([restored.code, restored.err]).toEqual([0, '']);
   expect(Number(/^certificate (\d+)$/m.exec(restored.out)?.[1])).toBeGreaterThanOrEqual(before);
   expect(restored.out).toContain('the chain holds');
-}, 120_000);
+
+  // A backup that lacks something is none, though its list of files be made to fit.
+  const folder = made.out.trim();
+  const sums = join(folder, 'SHA256SUMS');
+  const list = readFileSync(sums, 'utf8');
+  for (const [left, fits] of [
+    ['mecai.dump', false],
+    ['audit.jsonl', false],
+    ['audit.txt', false],
+    ['SHA256SUMS', false],
+    ['mecai.dump', true],
+    ['audit.jsonl', true],
+    ['audit.txt', true],
+  ] as const) {
+    renameSync(join(folder, left), join(folder, 'elsewhere'));
+    if (fits) writeFileSync(sums, list.replace(new RegExp(`^.* ${left}\\n`, 'm'), ''));
+    const { code, err } = await runbooks.run(
+      drill?.replace(runbooks.at('backups'), runbooks.at('embedded')),
+      {
+        DRILL_SERVER: 'sqlite',
+      },
+    );
+    expect([left, code, err]).toEqual([left, expect.any(Number), expect.stringContaining(left)]);
+    expect(code).not.toBe(0);
+    renameSync(join(folder, 'elsewhere'), join(folder, left));
+    writeFileSync(sums, list);
+  }
+}, 180_000);
 
 /** Of the database, or of another on the same server. */
 function urlOf(name?: string): string {

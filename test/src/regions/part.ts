@@ -100,7 +100,8 @@ export async function natsPart(options: {
   };
   const end = async (signal: NodeJS.Signals) => {
     if (child.exitCode !== null || child.signalCode !== null) return;
-    const gone = once(child, 'exit');
+    // Not before its last line is in the log: whoever stops it may remove the directory.
+    const gone = once(child, 'close');
     child.kill(signal);
     child.kill('SIGCONT');
     await gone;
