@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Page } from 'playwright-core';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { dashboardDirectory } from './dashboard.ts';
 import {
   type View,
@@ -11,6 +11,7 @@ import {
   endpoint,
   hostile,
   incident,
+  longNames,
   look,
   open,
   overflow,
@@ -100,50 +101,23 @@ it('leaves markup in certificates, incidents and names of campaigns the text tha
   expect(complaints.splice(0)).toEqual([]);
 });
 
-describe('names that strangers chose', () => {
-  const overridden = 'CN=\u202Egnp.elpmaxe\u202C\u0000,O=שלום 👩‍👩‍👧';
-  const long = `CN=${'wWw'.repeat(3400)}`;
-  const fingerprint = 'cd'.repeat(32);
-  const id = 'c'.repeat(32);
-
-  beforeAll(async () => {
-    await served.store.command(
-      `INSERT INTO certificates (fingerprint, first_received_at, subject, issuer, serial, not_before, not_after,
-          dns_names, spki, key, fault, der_base64) SETTINGS insert_deduplicate = 0
-        SELECT {fingerprint:String}, now64(3), {overridden:String}, {long:String}, {long:String}, NULL, NULL,
-          [{long:String}, {overridden:String}], '', {long:String}, {overridden:String}, ''`,
-      { fingerprint, overridden, long },
-    );
-    await incident(id, long);
-    await served.store.command(
-      `INSERT INTO incident_evidence SETTINGS insert_deduplicate = 0
-        SELECT * REPLACE ({id:String} AS incident, {fingerprint:String} AS leaf, {long:String} AS server_name)
-        FROM (SELECT * FROM incident_evidence WHERE incident = {seeded:String} AND role = 'differs' LIMIT 5)`,
-      { id, fingerprint, long, seeded: seededIncident },
-    );
-    await served.store.command(
-      `INSERT INTO client_reports SETTINGS insert_deduplicate = 0 SELECT * REPLACE ('long' AS id, now64(3) AS received_at,
-          {long:String} AS server_name, [{overridden:String}] AS codes, [{long:String}] AS vas)
-        FROM client_reports LIMIT 1`,
-      { long, overridden },
-    );
-  });
-
-  it('of ten thousand characters and in either direction spoil no page', { timeout: 60_000 }, async () => {
-    const page = await tab({ width: 390 });
-    for (const path of ['/', '/incidents', `/incidents/${id}`, '/certificates', '/clients']) {
-      await look(path, {}, page);
-      expect([path, await overflow(page)]).toEqual([path, 0]);
-      expect([path, /wWw(?:wWw){400}/.test(await page.locator('main').innerText())]).toEqual([path, false]);
-    }
-    await look(`/certificates/${fingerprint}`, {}, page);
-    expect(await overflow(page)).toBe(0);
-    const said = await page.locator('main').innerText();
-    expect(said).toContain('‹U+202E›gnp.elpmaxe‹U+202C›‹U+0000›');
-    expect(said).not.toMatch(/[\u202A-\u202E\u2066-\u2069]/);
-    expect(await page.getByText('Valid to').locator('xpath=following-sibling::dd').innerText()).toBe('—');
-    expect(complaints.splice(0)).toEqual([]);
-  });
+it('names of ten thousand characters and in either direction spoil no page', {
+  timeout: 60_000,
+}, async () => {
+  const { fingerprint, id } = await longNames();
+  const page = await tab({ width: 390 });
+  for (const path of ['/', '/incidents', `/incidents/${id}`, '/certificates', '/clients']) {
+    await look(path, {}, page);
+    expect([path, await overflow(page)]).toEqual([path, 0]);
+    expect([path, /wWw(?:wWw){400}/.test(await page.locator('main').innerText())]).toEqual([path, false]);
+  }
+  await look(`/certificates/${fingerprint}`, {}, page);
+  expect(await overflow(page)).toBe(0);
+  const said = await page.locator('main').innerText();
+  expect(said).toContain('‹U+202E›gnp.elpmaxe‹U+202C›‹U+0000›');
+  expect(said).not.toMatch(/[\u202A-\u202E\u2066-\u2069]/);
+  expect(await page.getByText('Valid to').locator('xpath=following-sibling::dd').innerText()).toBe('—');
+  expect(complaints.splice(0)).toEqual([]);
 });
 
 it('is walked by keyboard alone: to the content, along the sections, into a table, and every stop is seen', async () => {
@@ -218,6 +192,21 @@ it('shows the first of much evidence, and all of it when asked, by keyboard', as
   expect(await evidence.evaluate((one) => one === document.activeElement)).toBe(true);
   const names = await rows.locator('[data-name="Side"]').allInnerTexts();
   expect(new Set(names)).toEqual(new Set(['differs', 'agrees']));
+});
+
+it('is as light or dark as the system, or as one chooses, then also the next time', async () => {
+  const page = await look('/sql', { dark: true });
+  const back = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const dark = await back();
+  await page.emulateMedia({ colorScheme: 'light' });
+  await expect.poll(back).not.toBe(dark);
+  const light = await back();
+  await page.getByRole('button', { name: 'Theme: auto' }).click();
+  await page.getByRole('button', { name: 'Theme: light' }).click();
+  await expect.poll(back).toBe(dark);
+  await page.reload();
+  await page.getByRole('button', { name: 'Theme: dark' }).click();
+  await expect.poll(back).toBe(light);
 });
 
 it('exports an incident with its evidence', async () => {

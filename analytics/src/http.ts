@@ -1,6 +1,5 @@
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { type AdminServer, splitHostPort } from '@mecai/runtime';
+import { type AdminServer, listening, splitHostPort } from '@mecai/runtime';
 import { countRows, observationsOf } from './queries.ts';
 import type { Store } from './store.ts';
 
@@ -34,7 +33,7 @@ const problem = (code: number, title: string, more: object = {}): Answer => ({
  * The HTTP interface: `/healthz`, `/readyz`, `/status`, `/metrics`, `/counts` (rows by table) and
  * `/observations?nonce=<64 hex digits>` (at most 1,000). Only GET; nothing it does writes.
  */
-export async function startHttp(listen: string, served: Served): Promise<AdminServer> {
+export function startHttp(listen: string, served: Served): Promise<AdminServer> {
   const routes = routesOf(served);
   const server = createServer((request, response) => {
     answer(request, routes).then(
@@ -43,18 +42,7 @@ export async function startHttp(listen: string, served: Served): Promise<AdminSe
         send(response, problem(503, 'The store does not answer', { detail: message(error) })),
     );
   });
-  const { host, port } = splitHostPort(listen);
-  server.listen(port, host);
-  await new Promise<void>((resolve, reject) => server.once('listening', resolve).once('error', reject));
-  const bound = server.address() as AddressInfo;
-  return {
-    url: `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  return listening(server, splitHostPort(listen));
 }
 
 function routesOf({ missing, status, metrics, store }: Served): ReadonlyMap<string, Route> {

@@ -58,7 +58,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
-const detection = new LiveDetection({
+const judgement = {
   rules,
   maxEndpoints: 1000,
   everyMs: 1000,
@@ -66,7 +66,8 @@ const detection = new LiveDetection({
   placeOf: () => undefined,
   now: () => now,
   log,
-});
+};
+const detection = new LiveDetection(judgement);
 let geo: Geo;
 beforeAll(async () => {
   geo = await Geo.open({});
@@ -289,15 +290,7 @@ it('says of the evidence of a mismatch whether it holds', () => {
 });
 
 it('verifies all while few wait, and beyond that what tells something new', async () => {
-  const judging = new LiveDetection({
-    rules,
-    maxEndpoints: 1000,
-    everyMs: 1000,
-    store: () => undefined,
-    placeOf: () => undefined,
-    now: () => now,
-    log,
-  });
+  const judging = new LiveDetection(judgement);
   const probed = { ...aboutLima, possessionProven: true, chain: [Uint8Array.of(1)] };
   const read = (data: Uint8Array, waiting: number) => {
     const subject = 'mecai.observation.lima.va1';

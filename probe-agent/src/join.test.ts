@@ -9,10 +9,10 @@ import { testCertificate } from '@mecai/voucher/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { joinNetwork } from './join.ts';
 import { keptLog } from './testing/log.ts';
+import { oslo } from './testing/oslo.ts';
 import { key, pem } from './testing/servers.ts';
 
 const certificate = testCertificate({ subject: 'localhost', dnsNames: ['localhost'] });
-const oslo = { city: 'Oslo', country: 'NO', latitude: 59.91, longitude: 10.75, rir: 'ripencc', asn: 64496 };
 const token = newToken(randomBytes(32));
 
 const patience = { timeout: 20_000 };

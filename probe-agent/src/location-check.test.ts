@@ -6,6 +6,7 @@ import type { AgentConfig } from './config.ts';
 import { AgentError } from './error.ts';
 import { checkLocation } from './location-check.ts';
 import { mmdb } from './testing/mmdb.ts';
+import { oslo } from './testing/oslo.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'mecai-geoip-'));
 const city = join(directory, 'city.mmdb');
@@ -20,14 +21,6 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
-const oslo: AgentConfig['location'] = {
-  city: 'Oslo',
-  country: 'NO',
-  latitude: 59.9,
-  longitude: 10.7,
-  rir: 'ripencc',
-  asn: 64_496,
-};
 type GeoIp = NonNullable<AgentConfig['geoip']>;
 const check = (location: Partial<AgentConfig['location']>, geoip?: Partial<GeoIp>) =>
   checkLocation({

@@ -10,7 +10,6 @@ import {
   key,
   lines,
   nats,
-  place,
   server,
   setBed,
   start,
@@ -19,6 +18,7 @@ import {
   stop,
   until,
 } from './testing/agent-bed.ts';
+import { oslo } from './testing/oslo.ts';
 import { mmdb } from './testing/mmdb.ts';
 import { ecdsa, silentServer, tlsServer } from './testing/servers.ts';
 import { Way } from './testing/way.ts';
@@ -67,7 +67,7 @@ describe('configuration', () => {
   });
 
   it('admin and location: what is shown, and where', async () => {
-    const { ready } = await start({ location: { ...place, city: 'Bergen' } });
+    const { ready } = await start({ location: { ...oslo, city: 'Bergen' } });
     expect(ready['admin']).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
     await until(() => statuses[0]);
     expect(await status()).toMatchObject({ name: 'oslo', location: { city: 'Bergen' }, dropped: 0 });
@@ -161,7 +161,7 @@ describe('configuration', () => {
     ['an unknown member', { hurry: true }, 'hurry'],
     ['a name that is a wildcard', { name: '*' }, 'name'],
     ['a bad prefix', { allowedTargets: ['10.0.0.1/8'] }, 'allowedTargets.0'],
-    ['a country in small letters', { location: { ...place, country: 'no' } }, 'location.country'],
+    ['a country in small letters', { location: { ...oslo, country: 'no' } }, 'location.country'],
     ['a bind address that is a name', { probe: { bindIpv4: 'localhost' } }, 'probe.bindIpv4'],
     ['no servers', { nats: { servers: [], seedFile: 'x' } }, 'nats.servers'],
   ])('%s is named', async (_, changes, member) => {

@@ -62,13 +62,8 @@ export function useColours(): Colours {
   const [value, setValue] = useState(colours);
   useEffect(() => {
     const update = () => setValue(colours());
-    const dark = matchMedia('(prefers-color-scheme: dark)');
-    dark.addEventListener('change', update);
     addEventListener('themechange', update);
-    return () => {
-      dark.removeEventListener('change', update);
-      removeEventListener('themechange', update);
-    };
+    return () => removeEventListener('themechange', update);
   }, []);
   return value;
 }

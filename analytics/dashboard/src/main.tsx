@@ -1,6 +1,6 @@
 import './style.css';
 import { render } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { token } from './api.ts';
 import { textOf } from './format.ts';
 import { CampaignView, Campaigns } from './pages/campaigns.tsx';
@@ -12,6 +12,7 @@ import { Incidents } from './pages/incidents.tsx';
 import { Overview } from './pages/overview.tsx';
 import { Sql } from './pages/sql.tsx';
 import { type Route, useRoute } from './route.ts';
+import { Theme } from './theme.tsx';
 import { Heading, Link } from './ui.tsx';
 
 const sections = [
@@ -126,25 +127,6 @@ function TokenEntry({ onChange }: { onChange: () => void }) {
         </form>
       </dialog>
     </>
-  );
-}
-
-const themes = ['auto', 'light', 'dark'] as const;
-type ThemeName = (typeof themes)[number];
-
-function Theme() {
-  const [theme, setTheme] = useState<ThemeName>(
-    themes.find((one) => one === localStorage.getItem('mecai-theme')) ?? 'auto',
-  );
-  useEffect(() => {
-    document.documentElement.dataset['theme'] = theme;
-    localStorage.setItem('mecai-theme', theme);
-    dispatchEvent(new Event('themechange'));
-  }, [theme]);
-  return (
-    <button type="button" onClick={() => setTheme(themes[(themes.indexOf(theme) + 1) % themes.length]!)}>
-      Theme: {theme}
-    </button>
   );
 }
 

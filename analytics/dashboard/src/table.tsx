@@ -10,6 +10,18 @@ export interface ColumnOf<T> {
   readonly wide?: boolean;
 }
 
+export interface TableOf<T> {
+  readonly caption: string;
+  readonly columns: readonly ColumnOf<T>[];
+  readonly rows: readonly T[];
+  readonly keyOf: (row: T, index: number) => string;
+  readonly empty?: string;
+  /** Rows shown before one asks for all. */
+  readonly most?: number;
+  /** Columns are compared, on a narrow screen too: there it scrolls to the side where it must, by keyboard as well. */
+  readonly compared?: boolean;
+}
+
 /** A table; on a narrow screen a row's values stand one below the other, each behind the name of its column. */
 export function Table<T>({
   caption,
@@ -19,17 +31,7 @@ export function Table<T>({
   empty = 'Nothing yet.',
   most = Infinity,
   compared = false,
-}: {
-  caption: string;
-  columns: readonly ColumnOf<T>[];
-  rows: readonly T[];
-  keyOf: (row: T, index: number) => string;
-  empty?: string;
-  /** Rows shown before one asks for all. */
-  most?: number;
-  /** Columns are compared, on a narrow screen too: there it scrolls to the side where it must, by keyboard as well. */
-  compared?: boolean;
-}) {
+}: TableOf<T>) {
   const [all, setAll] = useState(false);
   const region = useRef<HTMLDivElement>(null);
   if (rows.length === 0) return <p class="empty">{empty}</p>;

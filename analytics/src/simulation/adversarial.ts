@@ -14,6 +14,13 @@ const forgedFor = (internet: Internet, sites: readonly Site[], issuerOf: (site: 
     sites.map((site, n) => [site, internet.newKey(site.serverName, issuerOf(site, n))]),
   );
 
+/** What an attack in a country shows there for these sites instead of their own certificates. */
+const shows = (random: Random, internet: Internet, theirs: ReadonlyMap<Site, ShownKey>) => ({
+  agents: names(somewhere(random, internet)),
+  sites: new Set(theirs.keys()),
+  forge: (_: Place, site: Site, control: boolean) => (control ? undefined : theirs.get(site)),
+});
+
 /** Sites of one network of servers, which has an agreement with its customers about nothing else. */
 const ofOneNetwork = (random: Random, internet: Internet, most: number): Site[] => {
   const { asn } = random.pick(famous(internet).filter((site) => site.asn < 1000));
@@ -31,8 +38,7 @@ export const evasions = {
     const forged = forgedFor(internet, sites, () => 'CN=State Root');
     return {
       expected: 'regional-interception',
-      agents: names(somewhere(random, internet)),
-      sites: new Set(sites),
+      ...shows(random, internet, forged),
       forge: (_, site, control, at) =>
         !control && at >= from + sites.indexOf(site) * 30_000 ? forged.get(site) : undefined,
     };
@@ -71,8 +77,7 @@ export const evasions = {
     const forged = forgedFor(internet, sites, () => 'CN=Night Root');
     return {
       expected: 'regional-interception',
-      agents: names(somewhere(random, internet)),
-      sites: new Set(sites),
+      ...shows(random, internet, forged),
       forge: (_, site, control, at) =>
         !control && (at - from) % (10 * minute) < 2 * minute ? forged.get(site) : undefined,
     };
@@ -84,10 +89,8 @@ export const evasions = {
     const forged = forgedFor(internet, sites, () => 'CN=State Root');
     return {
       expected: 'regional-interception',
-      agents: names(somewhere(random, internet)),
-      sites: new Set(sites),
+      ...shows(random, internet, forged),
       rotates: true,
-      forge: (_, site, control) => (control ? undefined : forged.get(site)),
     };
   },
 
@@ -97,10 +100,8 @@ export const evasions = {
     const forged = forgedFor(internet, sites, () => 'CN=State Root');
     return {
       expected: 'regional-interception',
-      agents: names(somewhere(random, internet)),
-      sites: new Set(sites),
+      ...shows(random, internet, forged),
       joins: true,
-      forge: (_, site, control) => (control ? undefined : forged.get(site)),
     };
   },
 } satisfies Record<string, Draw>;
@@ -116,9 +117,7 @@ export const lookAlikes = {
       from: 0,
       until: Number.POSITIVE_INFINITY,
       expected: undefined,
-      agents: names(somewhere(random, internet)),
-      sites: new Set(sites),
-      forge: (_, site, control) => (control ? undefined : theirs.get(site)),
+      ...shows(random, internet, theirs),
     };
   },
 
@@ -129,8 +128,7 @@ export const lookAlikes = {
     const theirs = forgedFor(internet, sites, () => issuer);
     return {
       expected: undefined,
-      agents: names(somewhere(random, internet)),
-      sites: new Set(sites),
+      ...shows(random, internet, theirs),
       forge: (_, site, control, at) =>
         !control && at >= from + sites.indexOf(site) * 20_000 ? theirs.get(site) : undefined,
     };

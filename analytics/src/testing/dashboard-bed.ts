@@ -1,8 +1,9 @@
 /** The dashboard in a real browser. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { type Browser, type Page, chromium } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll } from 'vitest';
+import { startChromium } from '../../../test/src/parts/chromium.ts';
 import { buildDashboard } from '../build-dashboard.ts';
 import { dashboardDirectory } from '../dashboard.ts';
 import { seededIncident } from './seed.ts';
@@ -47,19 +48,7 @@ export function setBed(): void {
       body: JSON.stringify({ name: markup, choice: { kind: 'certificate', subject: vouched } }),
     });
     campaign = ((await ordered.json()) as { id: string }).id;
-    browser = await chromium.launch({
-      executablePath: '/usr/bin/chromium',
-      args: [
-        '--headless',
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
-    });
+    browser = await startChromium();
   }, 120_000);
   afterAll(async () => {
     await browser.close();
@@ -78,6 +67,35 @@ export const incident = (id: string, summary: string) =>
       FROM (SELECT * FROM incidents FINAL WHERE id = {seeded:String})`,
     { id, summary, seeded: seededIncident },
   );
+
+/** An incident, its certificate and a report with names of ten thousand characters, and in either direction. */
+export async function longNames() {
+  const overridden = 'CN=\u202Egnp.elpmaxe\u202C\u0000,O=שלום 👩‍👩‍👧';
+  const long = `CN=${'wWw'.repeat(3400)}`;
+  const fingerprint = 'cd'.repeat(32);
+  const id = 'c'.repeat(32);
+  await served.store.command(
+    `INSERT INTO certificates (fingerprint, first_received_at, subject, issuer, serial, not_before, not_after,
+        dns_names, spki, key, fault, der_base64) SETTINGS insert_deduplicate = 0
+      SELECT {fingerprint:String}, now64(3), {overridden:String}, {long:String}, {long:String}, NULL, NULL,
+        [{long:String}, {overridden:String}], '', {long:String}, {overridden:String}, ''`,
+    { fingerprint, overridden, long },
+  );
+  await incident(id, long);
+  await served.store.command(
+    `INSERT INTO incident_evidence SETTINGS insert_deduplicate = 0
+      SELECT * REPLACE ({id:String} AS incident, {fingerprint:String} AS leaf, {long:String} AS server_name)
+      FROM (SELECT * FROM incident_evidence WHERE incident = {seeded:String} AND role = 'differs' LIMIT 5)`,
+    { id, fingerprint, long, seeded: seededIncident },
+  );
+  await served.store.command(
+    `INSERT INTO client_reports SETTINGS insert_deduplicate = 0 SELECT * REPLACE ('long' AS id, now64(3) AS received_at,
+        {long:String} AS server_name, [{overridden:String}] AS codes, [{long:String}] AS vas)
+      FROM client_reports LIMIT 1`,
+    { long, overridden },
+  );
+  return { fingerprint, id };
+}
 
 export interface View {
   readonly dark?: boolean;

@@ -1,6 +1,6 @@
 /** The pictures of the dashboard in docs/, anew, from the made-up history of the tour. `node analytics/src/testing/pictures.ts` */
 import { join } from 'node:path';
-import { chromium } from 'playwright-core';
+import { startChromium } from '../../../test/src/parts/chromium.ts';
 import { buildDashboard } from '../build-dashboard.ts';
 import { dashboardDirectory } from '../dashboard.ts';
 import { seededIncident } from './seed.ts';
@@ -14,7 +14,7 @@ const pictures = [
 
 await buildDashboard();
 const served = await serve({ dashboard: dashboardDirectory() });
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
+const browser = await startChromium();
 for (const { file, path, height } of pictures) {
   const page = await browser.newPage({ viewport: { width: 1280, height }, reducedMotion: 'reduce' });
   await page.clock.setFixedTime(seededAt);

@@ -2,8 +2,9 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { migrate } from '@mecai/database';
 import { testDatabases } from '@mecai/database/testing';
 import axe from 'axe-core';
-import { type Browser, type Page, chromium } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startChromium } from '../../../test/src/parts/chromium.ts';
 import type { VrpServer } from '../http-server.ts';
 import { endorse } from '../log/endorsements.ts';
 import { logMigrations } from '../log/schema.ts';
@@ -52,18 +53,7 @@ beforeAll(async () => {
     randomInteger: (below) => randomInt(below),
     newId,
   });
-  browser = await chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  });
+  browser = await startChromium();
 });
 afterAll(async () => {
   await browser?.close();

@@ -36,6 +36,14 @@ export async function startAdminServer(
     else if (request.url === '/metrics' && metrics) void tell(metrics, response);
     else answer(404, { error: 'not here', try: ['/healthz', '/readyz', '/status', '/metrics'] });
   });
+  return listening(server, listen);
+}
+
+/** Has a server listen, until it is closed with all its connections. */
+export async function listening(
+  server: Server,
+  listen: { host: string; port: number },
+): Promise<AdminServer> {
   server.listen(listen.port, listen.host);
   await new Promise<void>((resolve, reject) => server.once('listening', resolve).once('error', reject));
   const { address, port, family } = server.address() as AddressInfo;

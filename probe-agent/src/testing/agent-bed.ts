@@ -19,6 +19,7 @@ import { startAgent } from '../start.ts';
 import { keptLog } from './log.ts';
 import { type TestNats, startTestNats } from './nats.ts';
 import { type TestServer, ecdsa, tlsServer } from './servers.ts';
+import { oslo } from './oslo.ts';
 
 export const key = testKey();
 export const { log, lines } = keptLog();
@@ -72,15 +73,6 @@ export function setBed(): void {
   });
 }
 
-export const place = {
-  city: 'Oslo',
-  country: 'NO',
-  latitude: 59.9,
-  longitude: 10.7,
-  rir: 'ripencc',
-  asn: 64_496,
-};
-
 export function configFile(changes: Record<string, unknown> = {}, directory = nats.directory): string {
   const keyFile = join(directory, 'observation.key');
   writeFileSync(keyFile, key.privateKey.export({ format: 'pem', type: 'pkcs8' }));
@@ -90,7 +82,7 @@ export function configFile(changes: Record<string, unknown> = {}, directory = na
     admin: '127.0.0.1:0',
     nats: { servers: [nats.server.url], seedFile: nats.seedFile('oslo') },
     keyFile: 'observation.key',
-    location: place,
+    location: oslo,
     allowedTargets: ['127.0.0.0/8', '::1/128'],
     ...changes,
   };

@@ -17,7 +17,7 @@ import {
   Time,
   Trouble,
 } from '../ui.tsx';
-import { More, listPath } from './more.tsx';
+import { Listed, listPath } from './more.tsx';
 
 const kinds = [
   ['issuer', 'Certificates of a CA'],
@@ -35,35 +35,29 @@ export function Campaigns({ query }: Route) {
         <Order />
       </Panel>
       <Panel title="All campaigns">
-        <Show of={campaigns}>
-          {({ items, next }) => (
-            <>
-              <Table
-                caption="Campaigns, newest first"
-                keyOf={({ id }) => id}
-                rows={items}
-                empty="None yet."
-                columns={[
-                  { name: 'State', cell: ({ state }) => <Tag of={state} /> },
-                  {
-                    name: 'Name',
-                    cell: ({ id, name }) => (
-                      <Link to={pathTo('campaigns', id)}>
-                        <Foreign of={name} />
-                      </Link>
-                    ),
-                  },
-                  { name: 'Chosen by', cell: ({ kind }) => kind },
-                  { name: 'Endpoints', numeric: true, cell: ({ endpoints }) => count(endpoints) },
-                  { name: 'Progress', numeric: true, cell: progress },
-                  { name: 'Ordered', cell: ({ created_at: at }) => <Time at={at} /> },
-                  { name: 'By', cell: ({ author }) => author },
-                ]}
-              />
-              <More next={next} query={query} />
-            </>
-          )}
-        </Show>
+        <Listed
+          of={campaigns}
+          query={query}
+          caption="Campaigns, newest first"
+          keyOf={({ id }) => id}
+          empty="None yet."
+          columns={[
+            { name: 'State', cell: ({ state }) => <Tag of={state} /> },
+            {
+              name: 'Name',
+              cell: ({ id, name }) => (
+                <Link to={pathTo('campaigns', id)}>
+                  <Foreign of={name} />
+                </Link>
+              ),
+            },
+            { name: 'Chosen by', cell: ({ kind }) => kind },
+            { name: 'Endpoints', numeric: true, cell: ({ endpoints }) => count(endpoints) },
+            { name: 'Progress', numeric: true, cell: progress },
+            { name: 'Ordered', cell: ({ created_at: at }) => <Time at={at} /> },
+            { name: 'By', cell: ({ author }) => author },
+          ]}
+        />
       </Panel>
     </>
   );

@@ -20,7 +20,7 @@ import {
   Time,
   Trouble,
 } from '../ui.tsx';
-import { More, listPath } from './more.tsx';
+import { Listed, listPath } from './more.tsx';
 
 export function Certificates({ query }: Route) {
   const value = (name: string) => query.get(name) ?? '';
@@ -46,33 +46,27 @@ export function Certificates({ query }: Route) {
           </div>
         }
       >
-        <Show of={certificates}>
-          {({ items, next }) => (
-            <>
-              <Table
-                caption="Certificates, first seen last"
-                keyOf={({ fingerprint }) => fingerprint}
-                rows={items}
-                empty="No certificate like this."
-                columns={[
-                  { name: 'Certificate', cell: ({ fingerprint }) => <Fingerprint of={fingerprint} /> },
-                  {
-                    name: 'Subject',
-                    cell: ({ subject }) => <Name of={subject} />,
-                  },
-                  {
-                    name: 'Issuer',
-                    cell: ({ issuer }) => <Name of={issuer} />,
-                  },
-                  { name: 'Key', cell: ({ key = '' }) => <Key of={key} /> },
-                  { name: 'First seen', cell: ({ first_received_at: at }) => <Time at={at} /> },
-                  { name: 'Valid to', cell: ({ not_after: at }) => <Time at={at} /> },
-                ]}
-              />
-              <More next={next} query={query} />
-            </>
-          )}
-        </Show>
+        <Listed
+          of={certificates}
+          query={query}
+          caption="Certificates, first seen last"
+          keyOf={({ fingerprint }) => fingerprint}
+          empty="No certificate like this."
+          columns={[
+            { name: 'Certificate', cell: ({ fingerprint }) => <Fingerprint of={fingerprint} /> },
+            {
+              name: 'Subject',
+              cell: ({ subject }) => <Name of={subject} />,
+            },
+            {
+              name: 'Issuer',
+              cell: ({ issuer }) => <Name of={issuer} />,
+            },
+            { name: 'Key', cell: ({ key = '' }) => <Key of={key} /> },
+            { name: 'First seen', cell: ({ first_received_at: at }) => <Time at={at} /> },
+            { name: 'Valid to', cell: ({ not_after: at }) => <Time at={at} /> },
+          ]}
+        />
       </Panel>
     </>
   );

@@ -6,7 +6,7 @@ import { type Route, pathTo, setQuery } from '../route.ts';
 import { Table } from '../table.tsx';
 import type { Page } from '../types.ts';
 import { Field, Fingerprint, Foreign, ForeignList, Heading, Link, Panel, Show, Time } from '../ui.tsx';
-import { More, listPath } from './more.tsx';
+import { Listed, listPath } from './more.tsx';
 
 interface ClientReport {
   readonly id: string;
@@ -70,37 +70,27 @@ export function Clients({ query }: Route) {
           </div>
         }
       >
-        <Show of={reports}>
-          {({ items, next }) => (
-            <>
-              <Reports items={items} />
-              <More next={next} query={query} />
-            </>
-          )}
-        </Show>
+        <Listed
+          of={reports}
+          query={query}
+          caption="Failed checks that clients reported, newest first"
+          keyOf={({ id }) => id}
+          empty="No report like this."
+          columns={[
+            { name: 'Received', cell: ({ received_at: at }) => <Time at={at} /> },
+            { name: 'Server', cell: (one) => <Server of={one} /> },
+            { name: 'At', cell: ({ address, port }) => `${address} port ${port}` },
+            { name: 'Why', wide: true, cell: ({ codes }) => <ForeignList of={codes.map(words)} /> },
+            { name: 'Certificate', cell: ({ leaf }) => <Fingerprint of={leaf} /> },
+            { name: 'VAs asked', cell: ({ vas }) => <ForeignList of={vas} most={4} /> },
+            { name: 'Mode', cell: ({ mode }) => <Foreign of={words(mode)} most={40} /> },
+            { name: 'Times', numeric: true, cell: ({ times }) => count(times) },
+          ]}
+        />
       </Panel>
     </>
   );
 }
-
-const Reports = ({ items }: { items: readonly ClientReport[] }) => (
-  <Table
-    caption="Failed checks that clients reported, newest first"
-    keyOf={({ id }) => id}
-    rows={items}
-    empty="No report like this."
-    columns={[
-      { name: 'Received', cell: ({ received_at: at }) => <Time at={at} /> },
-      { name: 'Server', cell: (one) => <Server of={one} /> },
-      { name: 'At', cell: ({ address, port }) => `${address} port ${port}` },
-      { name: 'Why', wide: true, cell: ({ codes }) => <ForeignList of={codes.map(words)} /> },
-      { name: 'Certificate', cell: ({ leaf }) => <Fingerprint of={leaf} /> },
-      { name: 'VAs asked', cell: ({ vas }) => <ForeignList of={vas} most={4} /> },
-      { name: 'Mode', cell: ({ mode }) => <Foreign of={words(mode)} most={40} /> },
-      { name: 'Times', numeric: true, cell: ({ times }) => count(times) },
-    ]}
-  />
-);
 
 function Server({ of: { server_name: name, port, start_tls: startTls } }: { of: ClientReport }) {
   if (name === '') return <span>—</span>;

@@ -19,7 +19,7 @@ import {
   Tag,
   Time,
 } from '../ui.tsx';
-import { More, listPath } from './more.tsx';
+import { Listed, listPath } from './more.tsx';
 
 export function Endpoints({ query }: Route) {
   const value = (name: string) => query.get(name) ?? '';
@@ -50,32 +50,26 @@ export function Endpoints({ query }: Route) {
           </div>
         }
       >
-        <Show of={endpoints}>
-          {({ items, next }) => (
-            <>
-              <Table
-                caption="Endpoints, last seen first"
-                keyOf={({ endpoint }) => endpoint}
-                rows={items}
-                empty="No endpoint like this."
-                columns={[
-                  {
-                    name: 'Endpoint',
-                    cell: ({ endpoint }) => (
-                      <Link to={pathTo('endpoints', endpoint)}>
-                        <Foreign of={endpoint} />
-                      </Link>
-                    ),
-                  },
-                  { name: 'Certificates', numeric: true, cell: ({ certificates }) => count(certificates) },
-                  { name: 'First seen', cell: ({ first_seen: at }) => <Time at={at} /> },
-                  { name: 'Last seen', cell: ({ last_seen: at }) => <Time at={at} /> },
-                ]}
-              />
-              <More next={next} query={query} />
-            </>
-          )}
-        </Show>
+        <Listed
+          of={endpoints}
+          query={query}
+          caption="Endpoints, last seen first"
+          keyOf={({ endpoint }) => endpoint}
+          empty="No endpoint like this."
+          columns={[
+            {
+              name: 'Endpoint',
+              cell: ({ endpoint }) => (
+                <Link to={pathTo('endpoints', endpoint)}>
+                  <Foreign of={endpoint} />
+                </Link>
+              ),
+            },
+            { name: 'Certificates', numeric: true, cell: ({ certificates }) => count(certificates) },
+            { name: 'First seen', cell: ({ first_seen: at }) => <Time at={at} /> },
+            { name: 'Last seen', cell: ({ last_seen: at }) => <Time at={at} /> },
+          ]}
+        />
       </Panel>
     </>
   );

@@ -1,10 +1,10 @@
 import { useApi } from '../api.ts';
 import { count, country, sure } from '../format.ts';
 import { type Route, pathTo, setQuery } from '../route.ts';
-import { Table } from '../table.tsx';
+import type { ColumnOf } from '../table.tsx';
 import type { Incident, Page } from '../types.ts';
-import { Choice, Field, Foreign, Heading, Link, Panel, Show, Tag, Time } from '../ui.tsx';
-import { More, listPath } from './more.tsx';
+import { Choice, Field, Foreign, Heading, Link, Panel, Tag, Time } from '../ui.tsx';
+import { Listed, listPath } from './more.tsx';
 
 const states = [
   ['', 'Any'],
@@ -18,6 +18,21 @@ const kinds = [
   ['local-outage', 'Local outage'],
   ['faulty-agent', 'Faulty agent'],
 ] as const;
+
+/** What an incident is, and where. */
+export const columns: readonly ColumnOf<Incident>[] = [
+  { name: 'Kind', cell: ({ kind }) => <Tag of={kind} /> },
+  {
+    name: 'What',
+    wide: true,
+    cell: ({ id, summary }) => (
+      <Link to={pathTo('incidents', id)}>
+        <Foreign of={summary} most={300} />
+      </Link>
+    ),
+  },
+  { name: 'Where', cell: ({ countries }) => countries.map(country).join(', ') },
+];
 
 export function Incidents({ query }: Route) {
   const value = (name: string) => query.get(name) ?? '';
@@ -56,37 +71,21 @@ export function Incidents({ query }: Route) {
           </div>
         }
       >
-        <Show of={incidents}>
-          {({ items, next }) => (
-            <>
-              <Table
-                caption="Incidents, newest first"
-                keyOf={({ id }) => id}
-                rows={items}
-                empty="No incident like this."
-                columns={[
-                  { name: 'State', cell: ({ state }) => <Tag of={state} /> },
-                  { name: 'Kind', cell: ({ kind }) => <Tag of={kind} /> },
-                  {
-                    name: 'What',
-                    wide: true,
-                    cell: ({ id, summary }) => (
-                      <Link to={pathTo('incidents', id)}>
-                        <Foreign of={summary} most={300} />
-                      </Link>
-                    ),
-                  },
-                  { name: 'Where', cell: ({ countries }) => countries.map(country).join(', ') },
-                  { name: 'Opened', cell: ({ opened_at: at }) => <Time at={at} /> },
-                  { name: 'Closed', cell: ({ closed_at: at }) => <Time at={at} /> },
-                  { name: 'Names', numeric: true, cell: ({ names_affected: names }) => count(names) },
-                  { name: 'Sure', numeric: true, cell: ({ confidence }) => sure(confidence) },
-                ]}
-              />
-              <More next={next} query={query} />
-            </>
-          )}
-        </Show>
+        <Listed
+          of={incidents}
+          query={query}
+          caption="Incidents, newest first"
+          keyOf={({ id }) => id}
+          empty="No incident like this."
+          columns={[
+            { name: 'State', cell: ({ state }) => <Tag of={state} /> },
+            ...columns,
+            { name: 'Opened', cell: ({ opened_at: at }) => <Time at={at} /> },
+            { name: 'Closed', cell: ({ closed_at: at }) => <Time at={at} /> },
+            { name: 'Names', numeric: true, cell: ({ names_affected: names }) => count(names) },
+            { name: 'Sure', numeric: true, cell: ({ confidence }) => sure(confidence) },
+          ]}
+        />
       </Panel>
     </>
   );

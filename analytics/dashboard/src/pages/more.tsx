@@ -1,4 +1,8 @@
+import type { Loaded } from '../api.ts';
 import { navigate } from '../route.ts';
+import { Table, type TableOf } from '../table.tsx';
+import type { Page } from '../types.ts';
+import { Show } from '../ui.tsx';
 
 /** Path of a list with the filters that are in the URL. */
 export function listPath(list: string, query: URLSearchParams, filters: readonly string[]): string {
@@ -11,8 +15,24 @@ export function listPath(list: string, query: URLSearchParams, filters: readonly
   return `${list}?${asked.toString()}`;
 }
 
+/** A page of a list, and the way to the others. */
+export const Listed = <T,>({
+  of,
+  query,
+  ...table
+}: Omit<TableOf<T>, 'rows'> & { of: Loaded<Page<T>>; query: URLSearchParams }) => (
+  <Show of={of}>
+    {({ items, next }) => (
+      <>
+        <Table {...table} rows={items} />
+        <More next={next} query={query} />
+      </>
+    )}
+  </Show>
+);
+
 /** To the next page, and back to the first. */
-export function More({ next, query }: { next: string | null; query: URLSearchParams }) {
+function More({ next, query }: { next: string | null; query: URLSearchParams }) {
   const go = (cursor: string | null) => {
     const changed = new URLSearchParams(query);
     if (cursor === null) changed.delete('cursor');

@@ -2,10 +2,11 @@ import { useMemo } from 'preact/hooks';
 import { useApi } from '../api.ts';
 import { Chart, plainTooltip, useColours } from '../chart.tsx';
 import { ago, count, country, percent, plain, sure } from '../format.ts';
-import { type Route, pathTo, setQuery } from '../route.ts';
+import { type Route, setQuery } from '../route.ts';
 import { Table } from '../table.tsx';
 import type { Incident, Page, Perspective, Rate, Rates, Totals } from '../types.ts';
-import { Choice, Foreign, Heading, Link, Panel, Show, Tag } from '../ui.tsx';
+import { Choice, Heading, Link, Panel, Show } from '../ui.tsx';
+import { columns } from './incidents.tsx';
 import { PerspectiveTable, WorldMap } from '../world.tsx';
 
 const everyMs = 5000;
@@ -113,17 +114,7 @@ const OpenIncidents = ({ items }: { items: readonly Incident[] }) => (
     rows={items}
     empty="None."
     columns={[
-      { name: 'Kind', cell: ({ kind }) => <Tag of={kind} /> },
-      {
-        name: 'What',
-        wide: true,
-        cell: ({ id, summary }) => (
-          <Link to={pathTo('incidents', id)}>
-            <Foreign of={summary} most={300} />
-          </Link>
-        ),
-      },
-      { name: 'Where', cell: ({ countries }) => countries.map(country).join(', ') },
+      ...columns,
       { name: 'Since', cell: ({ since }) => ago(since) },
       { name: 'Sure', numeric: true, cell: ({ confidence }) => sure(confidence) },
     ]}
