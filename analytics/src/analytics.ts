@@ -12,6 +12,7 @@ import {
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { Agents, registryKeysOf } from './agents.ts';
+import type { Arrival } from './arrival.ts';
 import { Alerts, webhookSecret } from './alerts.ts';
 import { openApi } from './open-api.ts';
 import { CertificateCache } from './certificate-cache.ts';
@@ -22,6 +23,7 @@ import { lookAgain } from './detection/look-again.ts';
 import { Follower, type FollowerStatus } from './follower.ts';
 import { Geo } from './geo.ts';
 import { ObservationDecoder } from './observation-decoder.ts';
+import { PassedOver } from './passed-over.ts';
 import { Perspectives } from './perspectives.ts';
 import { startHttp } from './http.ts';
 import { readObservation } from './read-observation.ts';
@@ -108,28 +110,35 @@ export async function startAnalytics(
     log,
     fail,
   };
-  const followers = {
-    observations: new Follower({
-      ...common,
+  const sources = {
+    observations: {
       stream: streams.observations.name,
-      read: (arrival) => {
+      read: (arrival: Arrival) => {
         const { matchesStored, unverifiedBeyond } = settings.current;
         const parts = { decoder, agents, certificates, geo, detection, matchesStored, unverifiedBeyond };
         return readObservation(arrival, parts);
       },
-    }),
-    records: new Follower({
-      ...common,
+    },
+    records: {
       stream: streams.records.name,
-      read: (arrival) => readRecord(arrival, { agents, certificates }),
-    }),
+      read: (arrival: Arrival) => readRecord(arrival, { agents, certificates }),
+    },
+  };
+  const followers = {
+    observations: new Follower({ ...common, ...sources.observations }),
+    records: new Follower({ ...common, ...sources.records }),
+  };
+  const { readAgainMs } = config.nats;
+  const passedOver = {
+    observations: new PassedOver({ ...common, ...sources.observations, readAgainMs, now }),
+    records: new PassedOver({ ...common, ...sources.records, readAgainMs, now }),
   };
   const perspectives = new Perspectives(agents, now);
   let nats: NatsConnection | undefined;
   let manager: JetStreamManager | undefined;
 
   const telemetry = new Telemetry('analytics', name, config.telemetry);
-  measure(telemetry, followers, { now, detection, alerts });
+  measure(telemetry, followers, { now, detection, alerts, passedOver });
   const http = await startHttp(config.admin, {
     metrics: () => telemetry.metrics(),
     missing: () => [
@@ -171,9 +180,11 @@ export async function startAnalytics(
       const client = jetstream(connection, { timeout: 2000 });
       const owner = await jetstreamManager(connection, { timeout: 2000, checkAPI: false });
       manager = owner;
-      await Promise.all(
-        Object.values(followers).map((follower) => follower.follow(connection, client, owner)),
-      );
+      const looking = readAgainMs > 0 ? Object.values(passedOver) : [];
+      await Promise.all([
+        ...Object.values(followers).map((follower) => follower.follow(connection, client, owner)),
+        ...looking.map((one) => one.follow(connection, client, owner, stopping.signal)),
+      ]);
       // A stop acknowledges on this connection what is still being stored.
       if (!stopping.signal.aborted) await connection.close();
     }
@@ -230,7 +241,17 @@ const dial = ({ servers, ca, silentMs }: AnalyticsConfig['nats'], name: string, 
 function measure(
   telemetry: Telemetry,
   followers: Readonly<Record<string, Follower>>,
-  { now, detection, alerts }: { now: () => number; detection: LiveDetection; alerts: Alerts },
+  {
+    now,
+    detection,
+    alerts,
+    passedOver,
+  }: {
+    now: () => number;
+    detection: LiveDetection;
+    alerts: Alerts;
+    passedOver: Readonly<Record<string, PassedOver>>;
+  },
 ): void {
   const each = (value: (status: FollowerStatus) => number | null) =>
     Object.entries(followers).flatMap(([stream, follower]) => {
@@ -253,6 +274,11 @@ function measure(
   );
   telemetry.gauge<'stream'>('analytics.dead.letters', 'Messages put aside since the start.', () =>
     each(({ deadLetters }) => deadLetters),
+  );
+  telemetry.gauge<'stream'>(
+    'analytics.passed.over',
+    'Rows stored since the start that the consumer had passed over.',
+    () => Object.entries(passedOver).map(([stream, { stored }]) => [stored, { stream }] as const),
   );
   telemetry.gauge('incidents.open', 'Incidents that are open.', () => detection.openIncidents);
   telemetry.gauge('alerts.pending', 'Alerts not accepted yet.', () => alerts.pending);

@@ -26,6 +26,7 @@ it('fills in defaults, and takes paths from the directory of the file', () => {
       name: 'analytics',
       silentMs: 3000,
       streamReplicas: 1,
+      readAgainMs: 180_000,
     },
     registry: join(directory, 'registry.json'),
     store: { kind: 'embedded', directory: join(directory, 'store') },

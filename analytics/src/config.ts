@@ -17,6 +17,8 @@ export const configSchema = z.strictObject({
     name: z.string().refine(isName, 'lower-case letters, digits and hyphens').default('analytics'),
     /** Of the streams it creates: 3 on a cluster of three nodes or more. */
     streamReplicas: z.literal([1, 3, 5]).default(1),
+    /** Milliseconds: how far back it looks at the start for records that the consumer passed over; 0: never looks. */
+    readAgainMs: z.int().min(0).max(3_600_000).default(180_000),
   }),
   /** The registry of agents, as coordinator and signer have it; read again when it changes. */
   registry: path(),

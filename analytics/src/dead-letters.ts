@@ -1,5 +1,5 @@
 import { deadLetters } from '@mecai/proto';
-import type { JetStreamClient, JsMsg } from '@nats-io/jetstream';
+import type { DeliveryInfo, JetStreamClient, JsMsg } from '@nats-io/jetstream';
 import { headers } from '@nats-io/transport-node';
 import type { Fault } from './rows.ts';
 
@@ -15,7 +15,9 @@ const kept = 65_536;
 export async function bury(
   jetstream: JetStreamClient,
   name: string,
-  message: JsMsg,
+  message: Pick<JsMsg, 'subject' | 'data'> & {
+    readonly info: Pick<DeliveryInfo, 'stream' | 'streamSequence'>;
+  },
   fault: Fault,
   incarnation: string,
 ): Promise<void> {

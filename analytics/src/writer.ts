@@ -78,6 +78,11 @@ export class Writer {
     return packed;
   }
 
+  /** Ids of observations that are packed and not stored yet. */
+  unstored(): Set<string> {
+    return new Set(Array.from(this.#packed, (packed) => [...packed.ids()]).flat());
+  }
+
   drop(packed: PackedObservations): void {
     if (!this.#packed.delete(packed)) return;
     // An insert that was given up may still read what it was given.

@@ -202,7 +202,9 @@ async function sceneAccounts(
   print.step({ step: 'story', ok: true, seconds }, `the story took ${seconds} s`);
   const urls = {
     ...Object.fromEntries(regions.coordinators.map(({ name, vrpUrl }) => [name, vrpUrl])),
-    ...Object.fromEntries(regions.sinks.map((url, i) => [`analytics-${i + 1}`, `${url}/counts`])),
+    ...Object.fromEntries(
+      regions.sinks.map(({ adminUrl }, i) => [`analytics-${i + 1}`, `${adminUrl}/counts`]),
+    ),
     files: regions.directory,
   };
   print.line();

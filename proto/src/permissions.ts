@@ -27,6 +27,8 @@ const consume = (stream: string, name: string) => [
   `$JS.API.CONSUMER.CREATE.${stream}.${name}`,
   `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`,
   `$JS.ACK.${stream}.${name}.>`,
+  // By number: what the consumer has passed over.
+  `$JS.API.STREAM.MSG.GET.${stream}`,
 ];
 
 export const natsPermissions = {

@@ -56,7 +56,8 @@ try {
     tell(`${String(i + 1).padStart(2)} of ${faults.length}  ${one ? inWords(one) : failures.at(-1)}`);
   }
   await theatre.closeLoad();
-  const accounts = await settle(regions, theatre.vouchers, { withinMs: 120_000, killedAgents: true });
+  const killedAgents = faults.some(({ part, deed }) => part.kind === 'agent' && deed === 'killed');
+  const accounts = await settle(regions, theatre.vouchers, { withinMs: 120_000, killedAgents });
   failures.push(...accounts.wrong, ...theatre.unclear);
 
   for (const kind of kinds) {
@@ -67,11 +68,18 @@ try {
   report('requests', theatre.endings.length, '');
   report('vouchers handed out', accounts.vouchers, '');
   report('observations acknowledged', accounts.observations, '');
+  report('records and observations stored twice in their streams', accounts.repeated, '');
   report('rows stored by the sinks', accounts.rows ?? 0, '');
+  report(
+    'observations of killed agents that nobody acknowledged',
+    killedAgents ? accounts.unacknowledged : 0,
+    '',
+  );
   report('acknowledged records lost', accounts.wrong.length, '');
   report('requests without a clear answer', theatre.unclear.length, '');
   report('seconds', (performance.now() - begun) / 1000, 's');
-  for (const what of failures) console.error(what);
+  for (const what of failures.slice(0, 50)) console.error(what);
+  if (failures.length > 50) console.error(`and ${failures.length - 50} more`);
   if (failures.length > 0) process.exitCode = 1;
 } finally {
   await theatre.close();

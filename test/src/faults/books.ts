@@ -110,35 +110,45 @@ export const serialOf = (voucher: Uint8Array): string =>
   Buffer.from(parseSignedVoucher(voucher).voucher.serial).toString('hex');
 
 /** What does not add up, in words; empty when all is well. */
-export function discrepancies(
-  { decisions, observations, audit }: Books,
-  vouchers: readonly Uint8Array[],
-): string[] {
-  const found: string[] = [];
+export const discrepancies = (books: Books, vouchers: readonly Uint8Array[]): string[] => [
+  ...lacking(books, vouchers),
+  ...storedTwice(books),
+];
+
+/** What is not on record of vouchers that were handed out. */
+export function lacking({ decisions, audit }: Books, vouchers: readonly Uint8Array[]): string[] {
   const issued = new Map(audit.flatMap((line) => (line.event === 'issued' ? [[line.serial, line]] : [])));
   const recorded = new Map(decisions.map((decision) => [sha256(decision.voucher), decision]));
-  const stored = new Map<string, number>();
-  for (const { hash } of observations) stored.set(hash, (stored.get(hash) ?? 0) + 1);
-  for (const voucher of vouchers) {
+  return vouchers.flatMap((voucher) => {
     const serial = serialOf(voucher);
     const line = issued.get(serial);
     const decision = recorded.get(sha256(voucher));
-    if (!line) found.push(`voucher ${serial} has no line in the audit log`);
-    if (decision?.status !== 'issued') found.push(`voucher ${serial} has no decision on record`);
-    else if (decision.auditSequence !== line?.sequence || decision.signer !== line.signer)
-      found.push(`voucher ${serial}: another audit line`);
-  }
-  const nonces = decisions.map(({ nonce }) => Buffer.from(nonce).toString('hex'));
-  if (new Set(nonces).size < nonces.length) found.push('a decision is stored twice');
-  for (const [hash, times] of stored)
-    if (times > 1) found.push(`observation ${hash} is stored ${times} times`);
-  return found;
+    if (!line) return `voucher ${serial} has no line in the audit log`;
+    if (decision?.status !== 'issued') return `voucher ${serial} has no decision on record`;
+    return decision.auditSequence === line.sequence && decision.signer === line.signer
+      ? []
+      : `voucher ${serial}: another audit line`;
+  });
 }
 
-/** Evidence that vouchers were issued on, but that is not in the stream; by hash. */
-export function lostEvidence({ observations, audit }: Books): string[] {
-  const stored = new Set(observations.map(({ hash }) => hash));
-  return audit.flatMap(({ event, evidence = [] }) =>
-    event === 'issued' ? evidence.filter((hash) => !stored.has(hash)) : [],
-  );
+/** What streams have more than once. */
+export function storedTwice({ decisions, observations }: Books): string[] {
+  const repeated = <T>(all: readonly T[], key: (one: T) => string, what: string) =>
+    Array.from(Map.groupBy(all, key), ([name, same]) =>
+      same.length > 1 ? [`${what} ${name} is stored ${same.length} times`] : [],
+    ).flat();
+  return [
+    ...repeated(decisions, ({ nonce }) => Buffer.from(nonce).toString('hex'), 'decision'),
+    ...repeated(observations, ({ hash }) => hash, 'observation'),
+  ];
+}
+
+/** What vouchers were issued on, by hash. */
+export const evidenceOf = ({ audit }: Pick<Books, 'audit'>): string[] =>
+  audit.flatMap(({ event, evidence = [] }) => (event === 'issued' ? evidence : []));
+
+/** Evidence that is not in the stream; by hash. */
+export function lostEvidence(books: Pick<Books, 'audit' | 'observations'>): string[] {
+  const stored = new Set(books.observations.map(({ hash }) => hash));
+  return evidenceOf(books).filter((hash) => !stored.has(hash));
 }

@@ -147,7 +147,7 @@ const expected: Readonly<Record<Role, { readonly publish: RegExp; readonly subsc
   },
   sink: {
     publish:
-      /^(mecai\.dead-letter\.sink|\$JS\.API\.(INFO|STREAM\.(INFO|CREATE)\.(OBSERVATIONS|RECORDS|DEAD_LETTERS)|CONSUMER\.(INFO|CREATE|MSG\.NEXT)\.(OBSERVATIONS|RECORDS)\.sink)|\$JS\.ACK\.(OBSERVATIONS|RECORDS)\.sink\.1\.1\.1\.1\.0)$/,
+      /^(mecai\.dead-letter\.sink|\$JS\.API\.(INFO|STREAM\.(INFO|CREATE)\.(OBSERVATIONS|RECORDS|DEAD_LETTERS)|STREAM\.MSG\.GET\.(OBSERVATIONS|RECORDS)|CONSUMER\.(INFO|CREATE|MSG\.NEXT)\.(OBSERVATIONS|RECORDS)\.sink)|\$JS\.ACK\.(OBSERVATIONS|RECORDS)\.sink\.1\.1\.1\.1\.0)$/,
     subscribe: /^(mecai\.agent\.(\w+|\*)|_INBOX\.sink\.x)$/,
   },
   campaigns: {

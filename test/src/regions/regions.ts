@@ -75,8 +75,7 @@ export interface Regions {
     readonly config: string;
     readonly auditLog: string;
   }[];
-  /** Where each sink answers. */
-  readonly sinks: readonly string[];
+  readonly sinks: readonly { readonly adminUrl: string; readonly apiUrl: string }[];
   readonly operator: { readonly servers: readonly string[]; readonly ca: string; readonly seedFile: string };
   /** Status pages of all agents. */
   readonly agentUrls: readonly string[];
@@ -280,6 +279,7 @@ async function layout(
         registry,
         store: { kind: 'embedded', directory: at(name) },
         admin: `${place.address}:7480`,
+        api: { listen: `${place.address}:7481`, anonymousRead: true, requestsPerMinute: 1_000_000 },
         redeliverMs: 5_000,
         batch: { rows: 2_000, ms: 200 },
       });
@@ -309,7 +309,10 @@ async function layout(
     pki,
     web,
     signers,
-    sinks: sinkPlaces.map(({ place }) => `http://${place.address}:7480`),
+    sinks: sinkPlaces.map(({ place: { address } }) => ({
+      adminUrl: `http://${address}:7480`,
+      apiUrl: `http://${address}:7481`,
+    })),
     operator: { servers: nats.servers, ca: pem(workshop.internalCa), seedFile: operatorSeed },
     agentUrls,
     database,
