@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { signRegistry } from '@mecai/corroboration';
+import { WatchRegistryResponse } from '@mecai/proto/signer';
 import { createLogger } from '@mecai/runtime';
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { afterAll, expect, it } from 'vitest';
 import { Agents, registryKeysOf } from './agents.ts';
 
@@ -28,9 +30,11 @@ const agent = (name: string, key = publicKey) => ({
   rir: 'lacnic',
   asn: 64_500,
 });
+const registryOf = (version: number, name: string) =>
+  Buffer.from(JSON.stringify({ version, agents: [agent(name)] }));
 /** Puts a registry there; `signer`: whose signature goes beside it. */
 function put(version: number, name: string, signer = operator): void {
-  const registry = Buffer.from(JSON.stringify({ version, agents: [agent(name)] }));
+  const registry = registryOf(version, name);
   writeFileSync(file, registry);
   writeFileSync(`${file}.sig`, Buffer.from(signRegistry(registry, signer.privateKey)).toString('base64'));
 }
@@ -65,6 +69,57 @@ it('goes back to no earlier version, though it was signed once', () => {
   expect(names(agents)).toEqual(['lima']);
   put(8, 'tokyo');
   expect(agents.refresh()).toBe(true);
+});
+
+it('hears from coordinators of updates that an operator has signed, and of no others', () => {
+  put(1, 'lima');
+  const agents = new Agents(file, log, keys);
+  const said: string[] = [];
+  log.warn = ({ reason }: { reason: string }) => void said.push(reason);
+  type Options = Parameters<NatsConnection['subscribe']>[1];
+  let callback: NonNullable<Options>['callback'];
+  const bus = {
+    subscribe: (subject: string, options: Options) => {
+      expect(subject).toBe('mecai.registry.*');
+      callback = options?.callback;
+      return {} as Subscription;
+    },
+  };
+  agents.follow(bus);
+  const tell = (data: Uint8Array) => void callback!(null, { data, subject: 'mecai.registry.va1' } as Msg);
+  const update = (version: number, name: string, signer = operator) => {
+    const registry = registryOf(version, name);
+    const signature = signRegistry(registry, signer.privateKey);
+    tell(WatchRegistryResponse.encode({ registry, signature }).finish());
+  };
+  update(5, 'oslo');
+  expect(names(agents)).toEqual(['oslo']);
+  expect(said).toEqual([]);
+  // Every few seconds; what is wrong with it is said once.
+  update(5, 'oslo');
+  expect(said).toEqual([]);
+  for (let i = 0; i < 3; i++) update(6, 'tokyo', stranger);
+  expect(said.splice(0)).toEqual([expect.stringContaining('mecai.registry.va1: registry: not signed')]);
+  update(4, 'tokyo');
+  update(5, 'tokyo');
+  expect(said.splice(0)).toEqual([
+    expect.stringContaining('version 4 is not above 5'),
+    expect.stringContaining('version 5 is not above 5'),
+  ]);
+  tell(Uint8Array.of(0x0a, 0x7f));
+  tell(new Uint8Array());
+  expect(said.splice(0)).toHaveLength(2);
+  expect(names(agents)).toEqual(['oslo']);
+  // The file is no way back.
+  put(2, 'tokyo');
+  expect(agents.refresh()).toBe(false);
+  put(6, 'lagos');
+  expect(agents.refresh()).toBe(true);
+  expect(names(agents)).toEqual(['lagos']);
+  // Without keys nobody could tell an update from another.
+  let asked = 0;
+  new Agents(file, log).follow({ subscribe: () => ({ asked: ++asked }) as unknown as Subscription });
+  expect(asked).toBe(0);
 });
 
 it('does not start with a registry that nobody has signed; without keys none needs to be', () => {

@@ -1,20 +1,34 @@
 import { type KeyObject, createPublicKey } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { type Agent, type Registry, parseRegistry, verifyRegistrySignature } from '@mecai/corroboration';
-import { type Logger, RuntimeError, readText } from '@mecai/runtime';
+import { sameBytes } from '@mecai/addresses';
+import {
+  type Agent,
+  type Registry,
+  parseRegistry,
+  registryText,
+  updatedRegistry,
+} from '@mecai/corroboration';
+import { subjects } from '@mecai/proto';
+import { WatchRegistryResponse } from '@mecai/proto/signer';
+import { type Logger, RuntimeError, readText, reasonOf } from '@mecai/runtime';
+import type { NatsConnection } from '@nats-io/transport-node';
 import type { AnalyticsConfig } from './config.ts';
 
 /**
  * The agents of the registry file, read again when it has changed and an agent is missing or `refresh` is called. With
  * keys of operators, only a registry counts that one of them has signed, as the signers demand it (`<file>.sig`,
- * base64), and none that is older than the one in use.
+ * base64), and that is above the one in use; and coordinators tell which one the signers have.
  */
 export class Agents {
   readonly #file: string;
   readonly #log: Logger;
   readonly #keys: readonly KeyObject[];
   #registry: Registry;
+  /** The registry in use, as it was read. */
+  #bytes: Uint8Array;
   #version: string;
+  /** What was last said against a registry that coordinators told. */
+  #told = '';
 
   /**
    * @param keys none: the file is taken as it is
@@ -26,7 +40,8 @@ export class Agents {
     this.#keys = keys;
     try {
       this.#version = versionOf(file);
-      this.#registry = this.#read();
+      this.#bytes = readFileSync(file);
+      this.#registry = this.#read(this.#bytes);
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : 'unreadable';
       throw new RuntimeError('bad-configuration', `${file}: ${reason}`, { cause });
@@ -53,14 +68,9 @@ export class Agents {
       const version = versionOf(this.#file);
       if (version === this.#version) return false;
       this.#version = version;
-      const registry = this.#read();
-      if (this.#keys.length > 0 && registry.version < this.#registry.version)
-        throw new RuntimeError(
-          'bad-configuration',
-          `version ${registry.version} is below ${this.#registry.version}, which is in use`,
-        );
-      this.#registry = registry;
-      this.#log.info({ version: registry.version, agents: registry.agents.size }, 'registry read again');
+      const bytes = readFileSync(this.#file);
+      if (sameBytes(bytes, this.#bytes)) return false;
+      this.#use(bytes, this.#read(bytes, this.#registry));
       return true;
     } catch (error) {
       this.#log.error({ err: error }, 'registry not read; the one before stays in use');
@@ -68,18 +78,43 @@ export class Agents {
     }
   }
 
+  /** Hears what coordinators tell, until the connection closes. Without keys of operators there is the file alone. */
+  follow(nats: Pick<NatsConnection, 'subscribe'>): void {
+    if (this.#keys.length === 0) return;
+    nats.subscribe(subjects.registry('*'), {
+      callback: (error, { data, subject }) => {
+        if (!error) this.#hear(data, subject);
+      },
+    });
+  }
+
+  #hear(data: Uint8Array, subject: string): void {
+    try {
+      const update = WatchRegistryResponse.decode(data);
+      // They say it every few seconds.
+      if (sameBytes(update.registry, this.#bytes)) return;
+      this.#use(update.registry, updatedRegistry(update, this.#keys, this.#registry));
+    } catch (error) {
+      const what = `${subject}: ${reasonOf(error)}`;
+      if (what !== this.#told)
+        this.#log.warn({ reason: what }, 'registry not taken; the one before stays in use');
+      this.#told = what;
+    }
+  }
+
   get #agents(): ReadonlyMap<string, Agent> {
     return this.#registry.agents;
   }
 
-  #read(): Registry {
-    const bytes = readFileSync(this.#file);
-    if (this.#keys.length > 0) {
-      const signature = Buffer.from(readFileSync(signatureOf(this.#file), 'utf8'), 'base64');
-      if (!verifyRegistrySignature(bytes, signature, this.#keys))
-        throw new RuntimeError('bad-configuration', 'not signed by one of the registry keys');
-    }
-    return parseRegistry(bytes.toString('utf8'));
+  #read(registry: Uint8Array, inUse?: Registry): Registry {
+    if (this.#keys.length === 0) return parseRegistry(registryText(registry));
+    const signature = Buffer.from(readFileSync(signatureOf(this.#file), 'utf8'), 'base64');
+    return updatedRegistry({ registry, signature }, this.#keys, inUse);
+  }
+
+  #use(bytes: Uint8Array, registry: Registry): void {
+    [this.#bytes, this.#registry] = [bytes, registry];
+    this.#log.info({ version: registry.version, agents: registry.agents.size }, 'another registry');
   }
 }
 

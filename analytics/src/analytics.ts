@@ -177,6 +177,7 @@ export async function startAnalytics(
       });
       nats = connection;
       perspectives.follow(connection);
+      agents.follow(connection);
       const client = jetstream(connection, { timeout: 2000 });
       const owner = await jetstreamManager(connection, { timeout: 2000, checkAPI: false });
       manager = owner;

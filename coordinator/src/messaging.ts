@@ -72,6 +72,11 @@ export class Messaging {
     throw new CoordinatorError('nats-unavailable', 'NATS has not been reached yet');
   }
 
+  /** To whoever listens now; lost while NATS is away. */
+  tell(subject: string, bytes: Uint8Array): void {
+    if (this.#there) this.#reached?.link.nats.publish(subject, bytes);
+  }
+
   /** Listens to stragglers and stores what is left, for so many milliseconds at most. */
   async finish(stragglersMs: number, recordsMs: number): Promise<void> {
     await this.perspectives?.quiet(stragglersMs);

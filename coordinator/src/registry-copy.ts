@@ -9,6 +9,7 @@ import type { Logger } from '@mecai/runtime';
 export class RegistryCopy {
   readonly #log: Logger;
   #registry: Registry;
+  #signed: WatchRegistryResponse | undefined;
 
   /** @throws CorroborationError `bad-registry` */
   constructor(file: string, log: Logger) {
@@ -20,9 +21,14 @@ export class RegistryCopy {
     return this.#registry;
   }
 
-  learn({ registry }: WatchRegistryResponse): void {
+  /** The same as its operator has signed it; undefined where the signer has it by file. */
+  get signed(): WatchRegistryResponse | undefined {
+    return this.#signed;
+  }
+
+  learn(message: WatchRegistryResponse): void {
     try {
-      const learnt = parseRegistry(new TextDecoder('utf-8', { fatal: true }).decode(registry));
+      const learnt = parseRegistry(new TextDecoder('utf-8', { fatal: true }).decode(message.registry));
       if (learnt.version !== this.#registry.version) {
         const { version, agents } = learnt;
         this.#log.info(
@@ -31,6 +37,7 @@ export class RegistryCopy {
         );
       }
       this.#registry = learnt;
+      this.#signed = message.signature.length > 0 ? message : undefined;
     } catch (error) {
       if (!(error instanceof CorroborationError || error instanceof TypeError)) throw error;
       this.#log.error({ err: error }, 'the signer’s registry cannot be read');

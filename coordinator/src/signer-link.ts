@@ -102,6 +102,10 @@ export class SignerLink {
     return this.#registry.current;
   }
 
+  get signedRegistry(): WatchRegistryResponse | undefined {
+    return this.#registry.signed;
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#asking);
     await this.distrust.close();

@@ -1,5 +1,6 @@
 /** The links to all signers, and what they know together. */
 import type { QuorumPolicy, Registry } from '@mecai/corroboration';
+import type { WatchRegistryResponse } from '@mecai/proto/signer';
 import { SignerLink, type SignerLinkOptions } from './signer-link.ts';
 
 export class SignerLinks {
@@ -30,6 +31,12 @@ export class SignerLinks {
   /** The newest that one of them has. */
   get registry(): Registry {
     return this.all.map(({ registry }) => registry).reduce((a, b) => (b.version > a.version ? b : a));
+  }
+
+  /** The same with its operator's signature, if it has one. */
+  get signedRegistry(): WatchRegistryResponse | undefined {
+    const newest = this.registry;
+    return this.all.find(({ registry }) => registry === newest)?.signedRegistry;
   }
 
   /** Entries on the longest distrust list. */

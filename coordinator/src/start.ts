@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createSecureContext } from 'node:tls';
 import { parsePrefix } from '@mecai/addresses';
+import { subjects } from '@mecai/proto';
+import { WatchRegistryResponse } from '@mecai/proto/signer';
 import {
   type Running,
   RuntimeError,
@@ -42,6 +44,8 @@ import { VrpHandler } from './vrp-handler.ts';
 /** How late a voucher may learn of a CRL that has been renewed; looking costs a tenth of a voucher. */
 const maxLookAgainMs = 1_000;
 const drainWithinMs = 5_000;
+/** How often sinks hear who is a perspective. */
+const tellRegistryMs = 5_000;
 
 /**
  * Puts the coordinator together. It serves at once, and answers `inconclusive` with a time to retry until NATS
@@ -226,6 +230,12 @@ export async function startCoordinator({ log, fail, ...start }: Start): Promise<
       certificateLog.use(next.certificateLog);
     };
   });
+  // Again and again: who listens begins with a file that may be older.
+  const telling = setInterval(() => {
+    const { signedRegistry } = signerLinks;
+    if (signedRegistry)
+      messaging.tell(subjects.registry(config.name), WatchRegistryResponse.encode(signedRegistry).finish());
+  }, tellRegistryMs);
   let stopping = false;
   const admin = await startAdminServer(splitHostPort(config.admin), {
     metrics: () => telemetry.metrics(),
@@ -237,6 +247,7 @@ export async function startCoordinator({ log, fail, ...start }: Start): Promise<
     reload: () => settings.reload(),
     async stop() {
       stopping = true;
+      clearInterval(telling);
       server.drain();
       const { lameDuckMs, probe } = settings.current;
       await delay(lameDuckMs);

@@ -62,7 +62,8 @@ export const natsPermissions = {
   coordinator: (name: string): NatsPermissions => ({
     publish: [
       subjects.task('*'),
-      subjects.decision(token(name)),
+      subjects.registry(token(name)),
+      subjects.decision(name),
       subjects.mismatch(name),
       subjects.report(name),
       '$JS.API.INFO',
@@ -87,7 +88,7 @@ export const natsPermissions = {
       ...consume(streams.observations.name, name),
       ...consume(streams.records.name, name),
     ],
-    subscribe: [subjects.agentStatus('*'), inbox(name)],
+    subscribe: [subjects.agentStatus('*'), subjects.registry('*'), inbox(name)],
   }),
 
   /** Asks agents to look once more at what is known. No coordinator hears the answers, so none can count for a voucher. */

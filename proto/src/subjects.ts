@@ -8,6 +8,7 @@
  *   mecai.agent.<agent>                      agent's sign of life, every few seconds
  *   mecai.echo.<agent>                       agent → all agents: how far is it?
  *   mecai.echoed.<agent>.<other>             other agent → agent
+ *   mecai.registry.<coordinator>             coordinator → analytics: the registry in force, with its operator's signature
  *   mecai.decision.<coordinator>             into the stream RECORDS
  *   mecai.mismatch.<coordinator>             into the stream RECORDS
  *   mecai.report.<coordinator>               into the stream RECORDS
@@ -24,6 +25,7 @@ export const subjects = {
   agentStatus: (agent: string) => `mecai.agent.${agent}`,
   echo: (asker: string) => `mecai.echo.${asker}`,
   echoed: (asker: string, agent: string) => `mecai.echoed.${asker}.${agent}`,
+  registry: (coordinator: string) => `mecai.registry.${coordinator}`,
   decision: (coordinator: string) => `mecai.decision.${coordinator}`,
   mismatch: (coordinator: string) => `mecai.mismatch.${coordinator}`,
   report: (coordinator: string) => `mecai.report.${coordinator}`,

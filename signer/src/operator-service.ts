@@ -113,7 +113,7 @@ export function operatorService(
       call: ServerUnaryCall<GetRegistryRequest, GetRegistryResponse>,
       respond: sendUnaryData<GetRegistryResponse>,
     ) {
-      answer(call, respond, () => ({ registry: Buffer.from(registryBook.bytes) }));
+      answer(call, respond, () => ({ registry: Buffer.from(registryBook.inForce.registry) }));
     },
   };
 }

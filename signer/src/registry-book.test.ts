@@ -1,5 +1,10 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
-import { type Registry, defaultQuorumPolicy, signRegistry } from '@mecai/corroboration';
+import {
+  type Registry,
+  defaultQuorumPolicy,
+  signRegistry,
+  verifyRegistrySignature,
+} from '@mecai/corroboration';
 import { describe, expect, test } from 'vitest';
 import type { AuditRecord } from './audit-log.ts';
 import { RegistryBook, type UpdateParts } from './registry-book.ts';
@@ -38,10 +43,12 @@ test('an update is on record, published, in force, and told', async () => {
   let told = 0;
   book.onChange(() => told++);
   const next = file(4, agentNames.slice(1));
+  expect(book.inForce.signature).toHaveLength(0);
   expect(await update(next)).toEqual([]);
   expect(book.current.version).toBe(4);
   expect(book.current.agents.has(agentNames[0]!)).toBe(false);
-  expect(Buffer.compare(book.bytes, next)).toBe(0);
+  expect(Buffer.compare(book.inForce.registry, next)).toBe(0);
+  expect(verifyRegistrySignature(next, book.inForce.signature, [registryKey.publicKey])).toBe(true);
   expect(records).toMatchObject([{ event: 'registry-updated', version: 4, registry: String(next), act: by }]);
   expect(published.map(({ version }) => version)).toEqual([4]);
   expect(told).toBe(1);
@@ -116,6 +123,8 @@ describe('after a restart', () => {
       const book = new RegistryBook(file(version), [registryKey.publicKey]);
       for (const record of records) book.replay({ sequence: 1, ...record });
       expect(book.current.version).toBe(wanted);
+      const { registry, signature } = book.inForce;
+      expect(verifyRegistrySignature(registry, signature, [registryKey.publicKey])).toBe(wanted === 5);
     }
   });
 

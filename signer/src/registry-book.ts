@@ -5,19 +5,16 @@ import {
   CorroborationError,
   type QuorumPolicy,
   type Registry,
+  type RegistryUpdate,
   drawPerspectives,
   parseRegistry,
-  verifyRegistrySignature,
+  registryText,
+  updatedRegistry,
 } from '@mecai/corroboration';
 import * as z from 'zod';
 import type { AuditRecord } from './audit-log.ts';
 import type { DistrustAct } from './distrust-list.ts';
 import { SignerError } from './error.ts';
-
-export interface RegistryUpdate {
-  readonly registry: Uint8Array;
-  readonly signature: Uint8Array;
-}
 
 export interface UpdateParts {
   readonly policy: QuorumPolicy;
@@ -29,13 +26,17 @@ export interface UpdateParts {
 /** 4 MiB is gRPC's limit of a message here; a thousand agents take 0.3. */
 const maxOctets = 1_048_576;
 
-const record = z.object({ event: z.literal('registry-updated'), registry: z.string() });
+const record = z.object({
+  event: z.literal('registry-updated'),
+  registry: z.string(),
+  signature: z.base64().default(''),
+});
 
 export class RegistryBook {
   readonly #keys: readonly KeyObject[];
   readonly #listeners: (() => void)[] = [];
   readonly #file: Uint8Array;
-  #bytes: Uint8Array;
+  #inForce: RegistryUpdate;
   #registry: Registry;
   /** Version of the newest record that was there at the start. */
   #onRecord = 0;
@@ -47,8 +48,9 @@ export class RegistryBook {
    * @throws CorroborationError `bad-registry`
    */
   constructor(file: Uint8Array, keys: readonly KeyObject[]) {
-    this.#file = this.#bytes = file;
-    this.#registry = parseRegistry(textOf(file));
+    this.#file = file;
+    this.#inForce = { registry: file, signature: new Uint8Array() };
+    this.#registry = parseRegistry(registryText(file));
     this.#keys = keys;
   }
 
@@ -56,9 +58,9 @@ export class RegistryBook {
     return this.#registry;
   }
 
-  /** The file in force, to the octet. */
-  get bytes(): Uint8Array {
-    return this.#bytes;
+  /** What is in force, to the octet; without a signature what came by file. */
+  get inForce(): RegistryUpdate {
+    return this.#inForce;
   }
 
   /**
@@ -70,10 +72,12 @@ export class RegistryBook {
     const { event, sequence }: { event?: unknown; sequence?: unknown } = Object(found);
     if (event !== 'registry-updated') return;
     try {
-      const bytes = Buffer.from(record.parse(found).registry);
-      const registry = parseRegistry(textOf(bytes));
+      const { registry: text, signature } = record.parse(found);
+      const registry = parseRegistry(text);
       this.#onRecord = registry.version;
-      if (registry.version >= this.#registry.version) [this.#bytes, this.#registry] = [bytes, registry];
+      if (registry.version < this.#registry.version) return;
+      this.#registry = registry;
+      this.#inForce = { registry: Buffer.from(text), signature: Buffer.from(signature, 'base64') };
     } catch (cause) {
       const what = `record ${String(sequence)}: registry-updated cannot be read`;
       throw new SignerError('audit-log-broken', what, { cause });
@@ -88,11 +92,11 @@ export class RegistryBook {
   async begin(audit: UpdateParts['audit']): Promise<string | undefined> {
     const { version } = this.#registry;
     if (version > this.#onRecord) {
-      await audit({ event: 'registry-updated', version, registry: textOf(this.#bytes) });
+      await audit({ event: 'registry-updated', version, registry: registryText(this.#file) });
       return undefined;
     }
-    const [file, inForce] = [this.#file, this.#bytes].map(
-      (one) => JSON.parse(textOf(one)) as { version: number },
+    const [file, inForce] = [this.#file, this.#inForce.registry].map(
+      (one) => JSON.parse(registryText(one)) as { version: number },
     );
     return file!.version === version && !isDeepStrictEqual(file, inForce)
       ? `registry: the file is not the version ${version} that is on record, and does not count; a change raises the version`
@@ -119,39 +123,36 @@ export class RegistryBook {
   }
 
   async #update(
-    { registry: bytes, signature }: RegistryUpdate,
+    update: RegistryUpdate,
     by: DistrustAct,
     { policy, audit, publish }: UpdateParts,
   ): Promise<string[]> {
-    if (bytes.length > maxOctets) throw misused(`registry: more than ${maxOctets} octets`);
-    if (!verifyRegistrySignature(bytes, signature, this.#keys)) {
-      throw misused('registry: not signed by one of the registry keys of this signer');
-    }
-    const registry = parsed(bytes);
-    const { version } = this.#registry;
-    if (registry.version <= version) {
-      throw misused(`registry: version ${registry.version} is not above ${version}, which is in force`);
-    }
+    if (update.registry.length > maxOctets) throw misused(`registry: more than ${maxOctets} octets`);
+    const registry = this.#updated(update);
     await audit({
       event: 'registry-updated',
       version: registry.version,
-      registry: textOf(bytes),
-      signature: Buffer.from(signature).toString('base64'),
+      registry: registryText(update.registry),
+      signature: Buffer.from(update.signature).toString('base64'),
       act: by,
     });
     await publish(registry);
-    [this.#bytes, this.#registry] = [Uint8Array.from(bytes), registry];
+    this.#registry = registry;
+    this.#inForce = {
+      registry: Uint8Array.from(update.registry),
+      signature: Uint8Array.from(update.signature),
+    };
     for (const listener of this.#listeners) listener();
     return warnings(registry, policy);
   }
-}
 
-function parsed(bytes: Uint8Array): Registry {
-  try {
-    return parseRegistry(textOf(bytes));
-  } catch (error) {
-    if (!(error instanceof CorroborationError)) throw error;
-    throw misused(error.message);
+  #updated(update: RegistryUpdate): Registry {
+    try {
+      return updatedRegistry(update, this.#keys, this.#registry);
+    } catch (error) {
+      if (!(error instanceof CorroborationError)) throw error;
+      throw misused(error.message);
+    }
   }
 }
 
@@ -163,15 +164,6 @@ function warnings({ agents }: Registry, policy: QuorumPolicy): string[] {
   } catch (error) {
     if (!(error instanceof CorroborationError)) throw error;
     return [`no voucher until there are more: ${error.message}`];
-  }
-}
-
-/** @throws CorroborationError for what is no UTF-8 */
-function textOf(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new CorroborationError('bad-registry', 'registry: not UTF-8', { cause });
   }
 }
 

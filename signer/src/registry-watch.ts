@@ -6,10 +6,10 @@ import type { RegistryBook } from './registry-book.ts';
 export type RegistryCall = ServerWritableStream<WatchRegistryRequest, WatchRegistryResponse>;
 
 export class RegistryWatchers {
-  readonly #book: Pick<RegistryBook, 'bytes'>;
+  readonly #book: Pick<RegistryBook, 'inForce'>;
   readonly #open = new Set<RegistryCall>();
 
-  constructor(book: Pick<RegistryBook, 'bytes' | 'onChange'>) {
+  constructor(book: Pick<RegistryBook, 'inForce' | 'onChange'>) {
     this.#book = book;
     book.onChange(() => {
       for (const call of this.#open) this.#tell(call);
@@ -30,6 +30,7 @@ export class RegistryWatchers {
   }
 
   #tell(call: RegistryCall): void {
-    call.write({ registry: this.#book.bytes });
+    const { registry, signature } = this.#book.inForce;
+    call.write({ registry, signature });
   }
 }

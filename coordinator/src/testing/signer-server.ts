@@ -103,7 +103,7 @@ export async function startSignerServer(
     watchRegistry(call: ServerWritableStream<WatchRegistryRequest, WatchRegistryResponse>) {
       registryWatchers.add(call);
       call.on('cancelled', () => registryWatchers.delete(call));
-      if (state.registry) call.write({ registry: state.registry });
+      if (state.registry) call.write({ registry: state.registry, signature: new Uint8Array() });
     },
     describe(
       _: ServerUnaryCall<DescribeRequest, DescribeResponse>,
@@ -150,7 +150,8 @@ export async function startSignerServer(
     registry: undefined,
     updateRegistry(file) {
       state.registry = Buffer.from(file);
-      for (const call of registryWatchers) call.write({ registry: state.registry });
+      for (const call of registryWatchers)
+        call.write({ registry: state.registry, signature: new Uint8Array() });
     },
     distrust(...records) {
       distrusted.push(...records);

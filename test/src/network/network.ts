@@ -262,6 +262,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
           write('analytics.json', {
             nats: { ...natsServers, seedFile: analyticsSeed, name: 'analytics-1' },
             registry,
+            registryKeys: [registryPublicKey],
             store: { kind: 'embedded', directory: at('analytics') },
             admin: '127.0.0.1:0',
             api: { listen: '127.0.0.1:0', tokens, anonymousRead: true },

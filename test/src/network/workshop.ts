@@ -1,7 +1,8 @@
 /** Where the files of a network are made: keys, identities, users of NATS, configurations. */
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { signRegistry } from '@mecai/corroboration';
 import { type NatsPermissions, natsPermissions } from '@mecai/proto';
 import { createUser } from '@nats-io/nkeys';
 import type { NatsUser } from '../parts/nats-server.ts';
@@ -83,24 +84,27 @@ export class Workshop {
     };
   }
 
-  /** The registry file of these, version 1, and the operator's key for its updates. */
+  /** The registry file of these, version 1, its signature beside it, and the operator's key for its updates. */
   registry(agents: readonly AgentKeys[]): { registry: string; privateKey: string; publicKey: string } {
     const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const registry = this.write('registry.json', {
+      version: 1,
+      agents: agents.map(({ city: { name, city, country, latitude, longitude, rir, asn }, publicKey }) => ({
+        name,
+        publicKey,
+        city,
+        country,
+        latitude,
+        longitude,
+        rir,
+        asn,
+        natsKey: this.users.find((user) => user.name === name)!.publicNkey,
+      })),
+    });
+    const signature = signRegistry(readFileSync(registry), keys.privateKey);
+    this.write('registry.json.sig', Buffer.from(signature).toString('base64'));
     return {
-      registry: this.write('registry.json', {
-        version: 1,
-        agents: agents.map(({ city: { name, city, country, latitude, longitude, rir, asn }, publicKey }) => ({
-          name,
-          publicKey,
-          city,
-          country,
-          latitude,
-          longitude,
-          rir,
-          asn,
-          natsKey: this.users.find((user) => user.name === name)!.publicNkey,
-        })),
-      }),
+      registry,
       privateKey: this.write('registry.key', keys.privateKey.export({ format: 'pem', type: 'pkcs8' }), 0o600),
       publicKey: this.write('registry.pub', keys.publicKey.export({ format: 'pem', type: 'spki' })),
     };

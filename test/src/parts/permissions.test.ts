@@ -51,7 +51,7 @@ const everywhere = [
   ...product(['mecai.observation'], agents, coordinators),
   ...product(['mecai.observation'], agents, ['campaign.campaigns', 'campaign.others']),
   ...product(['mecai.echoed'], agents, agents),
-  ...product(['mecai'], ['decision', 'mismatch', 'report'], coordinators),
+  ...product(['mecai'], ['registry', 'decision', 'mismatch', 'report'], coordinators),
   ...product(['mecai.dead-letter'], ['sink', 'sink2']),
   'mecai.other',
   'other',
@@ -117,6 +117,7 @@ const wildcards = [
 
   'mecai.observation.lima.*',
   'mecai.observation.*.campaign.*',
+  'mecai.registry.*',
   'mecai.decision.*',
   'mecai.dead-letter.*',
 
@@ -141,14 +142,14 @@ const expected: Readonly<Record<Role, { readonly publish: RegExp; readonly subsc
   },
   va1: {
     publish:
-      /^(mecai\.(task\.\w+|(decision|mismatch|report)\.va1)|\$JS\.API\.(INFO|STREAM\.(INFO|CREATE)\.(OBSERVATIONS|RECORDS)))$/,
+      /^(mecai\.(task\.\w+|(registry|decision|mismatch|report)\.va1)|\$JS\.API\.(INFO|STREAM\.(INFO|CREATE)\.(OBSERVATIONS|RECORDS)))$/,
     subscribe:
       /^(mecai\.(observation\.(\w+|\*)\.va1|agent\.(\w+|\*))|\$JS\.EVENT\.ADVISORY\.STREAM\.LEADER_ELECTED\.RECORDS|_INBOX\.va1\.x)$/,
   },
   sink: {
     publish:
       /^(mecai\.dead-letter\.sink|\$JS\.API\.(INFO|STREAM\.(INFO|CREATE)\.(OBSERVATIONS|RECORDS|DEAD_LETTERS)|STREAM\.MSG\.GET\.(OBSERVATIONS|RECORDS)|CONSUMER\.(INFO|CREATE|MSG\.NEXT)\.(OBSERVATIONS|RECORDS)\.sink)|\$JS\.ACK\.(OBSERVATIONS|RECORDS)\.sink\.1\.1\.1\.1\.0)$/,
-    subscribe: /^(mecai\.agent\.(\w+|\*)|_INBOX\.sink\.x)$/,
+    subscribe: /^(mecai\.(agent|registry)\.(\w+|\*)|_INBOX\.sink\.x)$/,
   },
   campaigns: {
     publish: /^mecai\.campaign\.\w+$/,

@@ -12,6 +12,7 @@ import { eightCities, serverCertificate } from '../network/index.ts';
 import { freePort } from '../parts/free-port.ts';
 import { Asker, serverName, until } from '../trust/asker.ts';
 
+const patience = { timeout: 180_000 };
 const script = join(import.meta.dirname, '../../../admin/src/main.ts');
 
 describe('the registry of a running network', () => {
@@ -34,6 +35,7 @@ describe('the registry of a running network', () => {
     // Without one of them there are still as many as the policy asks for.
     asker = await Asker.start({
       cities: sevenCities,
+      analytics: true,
       signer: { listen: `127.0.0.1:${await freePort()}` },
     });
     const { webIntermediate } = asker.network.pki;
@@ -64,6 +66,21 @@ describe('the registry of a running network', () => {
     }
     await expect.poll(known).not.toContain(gone().name);
   });
+
+  test('sinks hear of it, and once more after a restart, though their file is the old one', async () => {
+    const { analytics, token } = asker.network;
+    const bySink = async () => {
+      const headers = { authorization: `Bearer ${token}` };
+      const response = await fetch(`${analytics!.ready['api']}/api/v1/perspectives`, { headers });
+      const { items } = (await response.json()) as { items: { agent: string }[] };
+      return items.map(({ agent }) => agent).toSorted();
+    };
+    const theOthers = sevenCities.map(({ name }) => name).filter((name) => name !== gone().name);
+    await expect.poll(bySink, patience).toEqual(theOthers.toSorted());
+    await analytics!.restart();
+    await expect.poll(bySink, patience).toEqual(theOthers.toSorted());
+    expect(readFileSync(inDirectory('registry.json'), 'utf8')).toContain(gone().name);
+  }, 400_000);
 
   test('and comes back without a restart', async () => {
     const { agents } = JSON.parse(readFileSync(inDirectory('registry.json'), 'utf8')) as {

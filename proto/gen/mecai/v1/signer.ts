@@ -367,6 +367,8 @@ export interface WatchRegistryRequest {
 export interface WatchRegistryResponse {
   /** Registry file as it is: the rule for reading it is in packages/corroboration. */
   registry: Uint8Array;
+  /** The operator's, as in UpdateRegistryRequest; empty where the signer has the registry by its file. */
+  signature: Uint8Array;
 }
 
 export interface UpdateRegistryRequest {
@@ -2556,13 +2558,16 @@ export const WatchRegistryRequest: MessageFns<WatchRegistryRequest> = {
 };
 
 function createBaseWatchRegistryResponse(): WatchRegistryResponse {
-  return { registry: new Uint8Array(0) };
+  return { registry: new Uint8Array(0), signature: new Uint8Array(0) };
 }
 
 export const WatchRegistryResponse: MessageFns<WatchRegistryResponse> = {
   encode(message: WatchRegistryResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.registry.length !== 0) {
       writer.uint32(10).bytes(message.registry);
+    }
+    if (message.signature.length !== 0) {
+      writer.uint32(18).bytes(message.signature);
     }
     return writer;
   },
@@ -2586,6 +2591,14 @@ export const WatchRegistryResponse: MessageFns<WatchRegistryResponse> = {
             }
 
             message.registry = reader.bytes();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.signature = reader.bytes();
             continue;
           }
         }
