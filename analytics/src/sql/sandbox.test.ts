@@ -32,7 +32,7 @@ beforeAll(async () => {
     log,
   );
   await seed(store, { rows: 12_000, endpoints: 100, until: Date.UTC(2026, 10, 22), spanMs: 6 * 3_600_000 });
-  const limits = { seconds: 2, rows: 10_000, resultBytes: 20_000_000, memoryBytes: 200_000_000 };
+  const limits = { seconds: 4, rows: 10_000, resultBytes: 20_000_000, memoryBytes: 200_000_000 };
   sandbox = new Sandbox(() => store, limits, log);
 });
 afterAll(async () => {

@@ -28,7 +28,7 @@ beforeAll(async () => {
     createLogger('reader', 'silent'),
   );
   await store.close();
-  const limits = { seconds: 1, rows: 10_000, resultBytes: 1_000_000, memoryBytes: 200_000_000 };
+  const limits = { seconds: 4, rows: 10_000, resultBytes: 1_000_000, memoryBytes: 200_000_000 };
   reader = new ServerReader({ url, user: 'default', password: '', database: 'mecai' }, limits);
 }, 60_000);
 afterAll(async () => {
