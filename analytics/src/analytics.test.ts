@@ -1,11 +1,9 @@
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Mismatch, SignedObservation } from '@mecai/proto';
-import { createLogger } from '@mecai/runtime';
 import { expect, it } from 'vitest';
 import type { Counts } from './queries.ts';
 import type { ObservationRow } from './rows.ts';
-import { Store } from './store.ts';
 import { Bed } from './testing/bed.ts';
 import { encodeObservation, makeObservation, nonceOf, subjectOf } from './testing/network.ts';
 import type { Status } from './testing/process.ts';
@@ -155,19 +153,11 @@ it('does with each option what it says', async () => {
   expect(new URL(analytics.url).hostname).toBe('127.0.0.1');
   await analytics.stop();
   expect(readdirSync(bed.directory)).toContain('elsewhere');
-  const store = await Store.open(
-    {
-      store: { kind: 'embedded', directory: join(bed.directory, 'elsewhere') },
-      retentionDays: 5,
-      insertMs: 1000,
-    },
-    createLogger('test', 'silent'),
-  );
-  const tables = await store.query<{ text: string }>(
+  const tables = await bed.stored<{ text: string }>(
     "SELECT create_table_query AS text FROM system.tables WHERE name IN ('observations', 'decisions', 'mismatches')",
+    'elsewhere',
   );
   expect(tables.map(({ text }) => text.includes('toIntervalDay(5)'))).toEqual([true, true, true]);
-  await store.close();
 });
 
 it('ends with exit code 2 and the reason when it is misconfigured', async () => {
@@ -211,19 +201,9 @@ it('orders another look, with SNI and without, where agents disagree, if it may'
   }
   await analytics.until<Counts>('/counts', ({ campaigns }) => campaigns === 1);
   await analytics.stop();
-  const store = await Store.open(
-    {
-      store: { kind: 'embedded', directory: join(bed.directory, 'store') },
-      retentionDays: 0,
-      insertMs: 1000,
-    },
-    createLogger('test', 'silent'),
-  );
-  expect(await store.query('SELECT author, endpoints FROM campaigns FINAL')).toEqual([
+  expect(await bed.stored('SELECT author, endpoints FROM campaigns FINAL')).toEqual([
     { author: 'rules', endpoints: 2 },
   ]);
-  expect(
-    await store.query('SELECT DISTINCT server_name FROM campaign_targets FINAL ORDER BY server_name'),
-  ).toEqual([{ server_name: '' }, { server_name: 'site0.example' }]);
-  await store.close();
+  const names = 'SELECT DISTINCT server_name FROM campaign_targets FINAL ORDER BY server_name';
+  expect(await bed.stored(names)).toEqual([{ server_name: '' }, { server_name: 'site0.example' }]);
 });

@@ -2,8 +2,9 @@ import type { Endpoint } from './endpoint.ts';
 import { type EvidenceOf, type Incident, endpointText, keep, kept, open, summarise } from './incident.ts';
 import type { Failing, Outage } from './outages.ts';
 import type { Rules } from './rules.ts';
-import { type Place, type Sighting, endpointKey } from './sighting.ts';
+import type { Place, Sighting } from './sighting.ts';
 import type { Suspicion } from './suspicion.ts';
+import { Watched } from './watched.ts';
 
 /** Signs of an outage or of a clock that have not shown for this long are over. */
 const overMs = 60_000;
@@ -12,8 +13,7 @@ const overMs = 60_000;
 export class Ledger {
   readonly #rules: Rules;
   readonly #open = new Map<string, Incident>();
-  /** What belongs to an open interception, by endpoint and key. */
-  readonly #watched = new Map<string, { readonly incident: Incident; readonly role: EvidenceOf['role'] }>();
+  readonly #watched = new Watched();
   readonly #dirty = new Set<Incident>();
   readonly #rows = new Map<string, number>();
   /** Since when an agent sees what nobody else does, and when last. */
@@ -34,12 +34,12 @@ export class Ledger {
 
   /** Whether an open interception is about this key at this endpoint. */
   has(endpoint: Endpoint, spki: string): boolean {
-    return this.#watched.get(watchKey(endpoint, spki))?.role === 'differs';
+    return this.#watched.get(endpoint, spki)?.role === 'differs';
   }
 
   /** A sighting at an endpoint that has shown several keys. */
   note(endpoint: Endpoint, sighting: Sighting): void {
-    const watched = this.#watched.get(watchKey(endpoint, sighting.spki));
+    const watched = this.#watched.get(endpoint, sighting.spki);
     if (!watched) return;
     const { incident, role } = watched;
     this.#add(incident, role, sighting.id, sighting.at, sighting, endpoint, sighting.leaf);
@@ -51,15 +51,10 @@ export class Ledger {
 
   /** A key of an open interception has replaced all others, everywhere: it was none, at this endpoint. */
   replaced(endpoint: Endpoint, spki: string, now: number): void {
-    const key = watchKey(endpoint, spki);
-    const watched = this.#watched.get(key);
-    if (watched?.role !== 'differs') return;
-    this.#watched.delete(key);
-    const { incident } = watched;
-    const left = [...this.#watched.values()].some(
-      (one) => one.incident === incident && one.role === 'differs',
-    );
-    if (!left) this.#end(incident, 'withdrawn', now);
+    const watch = this.#watched.get(endpoint, spki);
+    if (watch?.role !== 'differs') return;
+    const { incident } = watch;
+    if (this.#watched.remove(endpoint, spki, incident)) this.#end(incident, 'withdrawn', now);
   }
 
   noteFailure(endpoint: Endpoint, sighting: Sighting): void {
@@ -219,9 +214,9 @@ export class Ledger {
       keep(incident.leafSpkis, key.spki);
       keep(incident.issuers, key.issuer);
       keep(incident.genuine, genuine.leaf);
-      if (this.#watched.has(watchKey(endpoint, key.spki))) continue;
-      this.#watched.set(watchKey(endpoint, key.spki), { incident, role: 'differs' });
-      this.#watched.set(watchKey(endpoint, genuine.spki), { incident, role: 'agrees' });
+      if (this.#watched.get(endpoint, key.spki)) continue;
+      this.#watched.add(endpoint, key.spki, { incident, role: 'differs' });
+      this.#watched.add(endpoint, genuine.spki, { incident, role: 'agrees' });
       for (const view of inside) {
         this.#add(incident, 'differs', view.id, view.at, view.place, endpoint, key.leaf);
         incident.observations++;
@@ -232,9 +227,8 @@ export class Ledger {
       }
     }
     for (const { endpoint, view } of controls) {
-      const key = `${view.place.agent} ${watchKey(endpoint, view.spki)}`;
-      if (this.#watched.has(key)) continue;
-      this.#watched.set(key, { incident, role: 'control' });
+      if (this.#watched.get(endpoint, view.spki, view.place.agent)) continue;
+      this.#watched.add(endpoint, view.spki, { incident, role: 'control' }, view.place.agent);
       this.#add(
         incident,
         'control',
@@ -265,7 +259,7 @@ export class Ledger {
     incident.closedAt = now;
     this.#open.delete(incident.id);
     this.#dirty.add(incident);
-    for (const [key, watched] of this.#watched) if (watched.incident === incident) this.#watched.delete(key);
+    this.#watched.removeAll(incident);
     for (const role of ['differs', 'agrees', 'control', 'failed'])
       this.#rows.delete(`${incident.id} ${role}`);
   }
@@ -300,8 +294,6 @@ export class Ledger {
 
 const failureReasons: ReadonlySet<string> = new Set(['fails-where-others-do-not', 'fails-alone']);
 const passingReasons: ReadonlySet<string> = new Set([...failureReasons, 'clock']);
-
-const watchKey = (endpoint: Endpoint, spki: string) => `${endpointKey(endpoint.name)}\0${spki}`;
 
 const among = (places: ReadonlyMap<string, Place>, others: readonly Place[]) =>
   others.some(({ agent }) => places.has(agent));

@@ -20,7 +20,7 @@ export interface LiveOptions {
   /** An incident has been stored: it is new, has grown, or is over. */
   readonly changed?: (incident: IncidentRow) => void;
   /** Probes that would tell more, for whoever can have agents look. */
-  readonly lookAgain?: (followUps: readonly FollowUp[]) => void;
+  readonly lookAgain?: (followUps: readonly FollowUp[]) => Promise<void>;
 }
 
 const day = 86_400_000;
@@ -104,8 +104,9 @@ export class LiveDetection {
     if (!store) return;
     if (this.#early) await this.#remember(store);
     const findings = this.#detector.evaluate(now());
-    if (findings.followUps.length > 0) lookAgain?.(findings.followUps);
+    const ordered = findings.followUps.length > 0 && lookAgain?.(findings.followUps);
     await this.#write(store, findings);
+    await ordered;
   }
 
   async #remember(store: Store): Promise<void> {

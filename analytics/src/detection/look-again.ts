@@ -18,10 +18,10 @@ export function lookAgain({
   store: () => Store | undefined;
   now: () => number;
   log: Logger;
-}): (followUps: readonly FollowUp[]) => void {
+}): (followUps: readonly FollowUp[]) => Promise<void> {
   const book = new CampaignBook({ now, newId: () => randomBytes(16).toString('hex') });
   let last = Number.NEGATIVE_INFINITY;
-  return (followUps) => {
+  return async (followUps) => {
     const store = storeNow();
     if (!store || now() < last + pauseMs) return;
     last = now();
@@ -34,7 +34,7 @@ export function lookAgain({
       rounds: 1,
       everySeconds: 60,
     } as const;
-    book.order(store, campaign, 'rules').catch((error: unknown) => {
+    await book.order(store, campaign, 'rules').catch((error: unknown) => {
       log.warn({ reason: error instanceof Error ? error.message : error }, 'no campaign ordered');
     });
   };

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Decision, type Observation, ensureStreams } from '@mecai/proto';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { createChdbConnection } from 'chdb/connection';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import {
   type TestNetwork,
@@ -55,6 +56,15 @@ export class Bed {
 
   get directory(): string {
     return join(this.root, String(this.#round));
+  }
+
+  /** Rows in the store of a process that has ended, as it left them. */
+  async stored<T>(query: string, directory = 'store'): Promise<T[]> {
+    const engine = createChdbConnection({ path: join(this.directory, directory) });
+    const result = await engine.chdb.queryAsync(query, { format: 'JSONEachRow' });
+    await engine.close();
+    const lines = result.text().split('\n');
+    return lines.filter(Boolean).map((line) => JSON.parse(line) as T);
   }
 
   as(name: string): NatsConnection {
