@@ -1,9 +1,20 @@
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { type Server, createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { newToken, openEnrolment, readToken } from '@mecai/corroboration';
 import { testCertificate } from '@mecai/voucher/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -49,7 +60,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-function run(more: object = {}, signal = new AbortController().signal) {
+function fileOf(more: object): string {
   const file = at('agent.json');
   writeFileSync(
     file,
@@ -63,8 +74,11 @@ function run(more: object = {}, signal = new AbortController().signal) {
       ...more,
     }),
   );
+  return file;
+}
+function run(more: object = {}, signal = new AbortController().signal) {
   const { log, lines } = keptLog();
-  return { lines, done: joinNetwork({ log, config: file, environment: {}, signal }) };
+  return { lines, done: joinNetwork({ log, config: fileOf(more), environment: {}, signal }) };
 }
 const approved: [number, object] = [200, { state: 'approved' }];
 const pending: [number, object] = [200, { state: 'pending' }];
@@ -171,6 +185,30 @@ describe('join', () => {
     await expect(done).rejects.toThrow();
     expect(received).toEqual([]);
   });
+
+  it('on a full disk it ends with the reason and leaves no half a key; with room it joins', async () => {
+    answers = [approved];
+    const config = fileOf({ keyFile: 'disk/observation-key' });
+    mkdirSync(at('disk'));
+    // A disk of its own, in a mount namespace of its own.
+    const script = `mount -t tmpfs -o size=16k tmpfs disk
+      head -c 100000 /dev/zero >disk/filler 2>/dev/null || true
+      "$@" || echo "ended with $?"
+      ls disk
+      rm disk/filler
+      "$@" && ls disk`;
+    const words = ['--map-root-user', '--mount', 'sh', '-c', script, 'join'];
+    const main = join(import.meta.dirname, 'main.ts');
+    const child = spawn('unshare', [...words, process.execPath, main, 'join', '--config', config], {
+      cwd: directory,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const told = await text(child.stdout);
+    const [full, room] = told.split(/^filler$/m);
+    expect(full).toMatch(/ENOSPC[^]*ended with 1\n$/);
+    expect(room).toMatch(/this agent is a perspective[^]*\nobservation-key\n$/);
+    expect(existsSync(at('join-token'))).toBe(false);
+  }, 120_000);
 
   it.each([
     ['no member `join`', { join: undefined }, /join: expected/],
