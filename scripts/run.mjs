@@ -10,7 +10,17 @@ const node = join(root, 'node_modules/node/bin/node');
 const bin = join(root, 'node_modules/.bin');
 // Type stripping is announced as experimental by some releases: no news to the reader.
 const plain = ['--disable-warning=ExperimentalWarning'];
-const benches = ['probe', 'voucher', 'pki', 'analytics', 'detection', 'log', 'network', 'client'];
+const benches = [
+  'probe',
+  'voucher',
+  'pki',
+  'analytics',
+  'detection',
+  'log',
+  'network',
+  'saturation',
+  'client',
+];
 // Not part of all: ten minutes and more.
 const longBenches = ['faults'];
 

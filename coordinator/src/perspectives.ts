@@ -1,5 +1,5 @@
 import { type Msg, type NatsConnection, headers } from '@nats-io/transport-node';
-import { AgentStatus, SignedObservation, type Target, Task, subjects } from '@mecai/proto';
+import { AgentStatus, SignedObservation, type Target, Task, encoded, subjects } from '@mecai/proto';
 import { CoordinatorError } from './error.ts';
 
 type Listener = (agent: string, evidence: SignedObservation) => void;
@@ -100,7 +100,7 @@ export class Perspectives {
     traceparent = '',
   ): Asked {
     const id = key(nonce);
-    const task = Task.encode({ nonce, targets: [...targets], timeoutMs, coordinator: this.#name }).finish();
+    const task = encoded(Task, { nonce, targets: [...targets], timeoutMs, coordinator: this.#name });
     const options = traceparent === '' ? undefined : { headers: headers() };
     options?.headers.set('traceparent', traceparent);
     const send = (some: readonly string[]) => {

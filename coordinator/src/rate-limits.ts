@@ -1,4 +1,5 @@
 import { truncate } from '@mecai/addresses';
+import { AgedMap } from '@mecai/runtime';
 
 export interface BucketOptions {
   readonly perMinute: number;
@@ -9,7 +10,7 @@ export interface BucketOptions {
 export class RateLimiter {
   readonly #options: () => BucketOptions;
   readonly #maxKeys: number;
-  readonly #buckets = new Map<string, { tokens: number; at: number }>();
+  readonly #buckets = new AgedMap<string, { tokens: number; at: number }>();
 
   /** @param options or where they are to be had, if they change */
   constructor(options: BucketOptions | (() => BucketOptions), maxKeys = 100_000) {
@@ -31,7 +32,7 @@ export class RateLimiter {
     // Deleting first keeps the map in order of last use.
     this.#buckets.delete(key);
     this.#buckets.set(key, { tokens: allowed ? tokens - 1 : tokens, at: now });
-    if (this.#buckets.size > this.#maxKeys) this.#buckets.delete(this.#buckets.keys().next().value!);
+    if (this.#buckets.size > this.#maxKeys) this.#buckets.delete(this.#buckets.oldest![0]);
     return allowed ? 0 : Math.ceil(((1 - tokens) * 60) / perMinute);
   }
 }

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { ClientReport, Decision, Mismatch, subjects } from '@mecai/proto';
+import { ClientReport, Decision, Mismatch, encoded, subjects } from '@mecai/proto';
 import { type KeepStored, type Logger, RecentlyStored, reasonOf } from '@mecai/runtime';
 import { CoordinatorError } from './error.ts';
 import type { StreamPublisher } from './stream-publisher.ts';
@@ -166,19 +166,19 @@ export class Records {
       const { decision } = record;
       return {
         subject: subjects.decision(this.#name),
-        bytes: Decision.encode(decision).finish(),
+        bytes: encoded(Decision, decision),
         id: hex(decision.nonce),
       };
     }
     if ('report' in record) {
-      const bytes = ClientReport.encode(record.report).finish();
+      const bytes = encoded(ClientReport, record.report);
       // Reports that differ in nothing but the moment are told apart by it.
       return { subject: subjects.report(this.#name), bytes, id: hash('sha256', bytes, 'hex') };
     }
     const { mismatch } = record;
     return {
       subject: subjects.mismatch(this.#name),
-      bytes: Mismatch.encode(mismatch).finish(),
+      bytes: encoded(Mismatch, mismatch),
       id: `${hex(mismatch.nonce)} ${mismatch.agent} ${hex(mismatch.target?.address ?? new Uint8Array())}`,
     };
   }

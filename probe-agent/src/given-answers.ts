@@ -1,4 +1,5 @@
 import type { Task } from '@mecai/proto';
+import { AgedMap } from '@mecai/runtime';
 import type { Answer } from './observe.ts';
 
 /** What coordinators wait at most beyond a task's own time (their `probe.transitMs`), and who asks last, asks again. */
@@ -20,7 +21,7 @@ interface Entry {
  */
 export class GivenAnswers {
   /** By nonce, in the order of arrival. */
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new AgedMap<string, Entry>();
 
   /**
    * @param now milliseconds
@@ -28,9 +29,10 @@ export class GivenAnswers {
    *   task's; undefined for a new one, which is remembered
    */
   recall(bytes: Uint8Array, { nonce, timeoutMs }: Task, now: number): readonly Given[] | undefined {
-    for (const [key, { until }] of this.#entries) {
+    for (let next = this.#entries.oldest; next; next = this.#entries.oldest) {
+      const [oldest, { until }] = next;
       if (until > now && this.#entries.size <= mostTasks) break;
-      this.#entries.delete(key);
+      this.#entries.delete(oldest);
     }
     const key = Buffer.from(nonce).toString('latin1');
     const known = this.#entries.get(key);

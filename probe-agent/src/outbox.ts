@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { SignedObservation, inboxPrefix, subjects } from '@mecai/proto';
+import { SignedObservation, encoded, inboxPrefix, subjects } from '@mecai/proto';
 import { type Logger, reasonOf } from '@mecai/runtime';
 import { type Msg, type NatsConnection, createInbox, headers } from '@nats-io/transport-node';
 import type { Answer } from './observe.ts';
@@ -79,7 +79,7 @@ export class Outbox {
       subject: campaign
         ? subjects.campaignObservation(this.#agent, coordinator)
         : subjects.observation(this.#agent, coordinator),
-      bytes: SignedObservation.encode(signed).finish(),
+      bytes: encoded(SignedObservation, signed),
       offers: 0,
     };
     const known = this.#unconfirmed.get(entry.id);

@@ -1,6 +1,6 @@
 import { type KeyObject, createPrivateKey, sign, verify } from 'node:crypto';
 import { sameBytes } from '@mecai/addresses';
-import { KeyType, Observation, SignedObservation, Target } from '@mecai/proto';
+import { KeyType, Observation, SignedObservation, Target, encoded } from '@mecai/proto';
 import { failureClassOf } from './failure-class.ts';
 import type { Judgement } from './quorum.ts';
 import type { Agent } from './registry.ts';
@@ -11,7 +11,7 @@ const signed = (observation: Uint8Array) => Buffer.concat([domain, observation])
 
 /** ECDSA P-256 with SHA-256, DER, over the domain separator and the exact bytes that travel. */
 export function signObservation(observation: Observation, key: KeyObject): SignedObservation {
-  const bytes = Observation.encode(observation).finish();
+  const bytes = encoded(Observation, observation);
   return { observation: bytes, signature: sign('sha256', signed(bytes), key) };
 }
 

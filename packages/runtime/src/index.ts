@@ -1,4 +1,5 @@
 export * from './admin-server.ts';
+export * from './aged-map.ts';
 export * from './config.ts';
 export * from './error.ts';
 export * from './nats.ts';

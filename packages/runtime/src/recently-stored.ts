@@ -5,6 +5,7 @@
  * it is missing.
  */
 import * as z from 'zod';
+import { AgedMap } from './aged-map.ts';
 
 /**
  * Bounds of what is kept. Streams know a message id for two minutes by default (`duplicateWindowMs`); beyond that
@@ -38,7 +39,7 @@ export class RecentlyStored<T extends Stored> {
   readonly #bounds: KeepStored;
   readonly #now: () => number;
   /** In the order of their first acknowledgement. */
-  readonly #all = new Map<string, { readonly one: T; readonly since: number }>();
+  readonly #all = new AgedMap<string, { readonly one: T; readonly since: number }>();
   #octets = 0;
 
   /** @param now milliseconds, of a clock that never goes back */
@@ -74,7 +75,8 @@ export class RecentlyStored<T extends Stored> {
 
   #forget(): void {
     const oldest = this.#now() - this.#bounds.ms;
-    for (const [id, { one, since }] of this.#all) {
+    for (let next = this.#all.oldest; next; next = this.#all.oldest) {
+      const [id, { one, since }] = next;
       if (since > oldest && this.#octets <= this.#bounds.octets) return;
       this.#all.delete(id);
       this.#octets -= one.bytes.length;

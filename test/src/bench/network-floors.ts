@@ -24,23 +24,14 @@ export async function floorsOf(
   port: number,
   serverSeconds: () => number,
 ): Promise<Readonly<Record<string, Floor>>> {
-  const key = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const x25519 = generateKeyPairSync('x25519');
-  const observation = Buffer.alloc(2_048);
-  const signature = sign('sha256', observation, key.privateKey);
-  const cost = await inTurns(5, {
-    sign: () => cpu(() => sign('sha256', observation, key.privateKey)),
-    verify: () => cpu(() => verify('sha256', observation, key.publicKey, signature)),
-    agree: () => cpu(() => diffieHellman(x25519)),
-  });
+  const { agree } = await inTurns(5, { agree: () => cpu(() => diffieHellman(x25519)) });
+  const signatures = await signatureCosts();
   const { client, server } = await handshakeByOpenssl(address, port, serverSeconds);
   const openssl = `${perspectives} handshakes by openssl s_time -new`;
-  const { sign: signed, verify: verified, agree } = cost;
+  const { sign: signed, verify: verified } = signatures;
   return {
-    signer: {
-      name: `${evidence + 1} signatures verified, one made`,
-      value: (evidence + 1) * verified + signed,
-    },
+    signer: signerCryptography(signatures, evidence),
     agents: {
       name: `${perspectives} keys agreed, ${perspectives} signatures verified and made`,
       value: perspectives * (agree + verified + signed),
@@ -49,6 +40,31 @@ export async function floorsOf(
     openssl: { name: openssl, value: perspectives * client },
   };
 }
+
+/** Microseconds of CPU a signature on P-256, made and verified. */
+export interface SignatureCosts {
+  readonly sign: number;
+  readonly verify: number;
+}
+
+export function signatureCosts(): Promise<SignatureCosts> {
+  const key = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const observation = Buffer.alloc(2_048);
+  const signature = sign('sha256', observation, key.privateKey);
+  return inTurns(5, {
+    sign: () => cpu(() => sign('sha256', observation, key.privateKey)),
+    verify: () => cpu(() => verify('sha256', observation, key.publicKey, signature)),
+  });
+}
+
+/** @param observations that the signer verifies; it verifies the voucher as well */
+export const signerCryptography = (
+  { sign: signed, verify: verified }: SignatureCosts,
+  observations: number,
+): Floor => ({
+  name: `${observations + 1} signatures verified, one made`,
+  value: (observations + 1) * verified + signed,
+});
 
 /** Microseconds of CPU an operation. */
 function cpu(operation: () => unknown): number {

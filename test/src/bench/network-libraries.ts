@@ -26,17 +26,17 @@ const evidence = 4;
 const outstanding = 64;
 
 /** Microseconds of CPU a voucher, by part. */
-type Costs = Readonly<Record<string, number>>;
+export type Costs = Readonly<Record<string, number>>;
 
 /**
  * @param directory of a network: files of its own are put beside
  * @param chain octets of the certificates asked about
- * @param perSecond vouchers that the real parts issued
+ * @param perSecond vouchers that the real parts issued; without it nothing is paced
  */
 export async function librariesAlone(
   directory: string,
   chain: number,
-  perSecond: number,
+  perSecond?: number,
 ): Promise<{ readonly saturated: Costs; readonly paced: Costs }> {
   const workshop = new Workshop(directory, ['bare']);
   const ca = rootCa('Bare CA');
@@ -90,7 +90,7 @@ export async function librariesAlone(
       );
       return Object.fromEntries(each);
     };
-    return { saturated: await cost(), paced: await cost(perSecond) };
+    return { saturated: await cost(), paced: perSecond === undefined ? {} : await cost(perSecond) };
   } finally {
     agent.destroy();
     for (const child of children) if (child.connected) child.disconnect();

@@ -4,14 +4,14 @@
  */
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { once } from 'node:events';
-import { Agent, request } from 'node:https';
+import { Agent } from 'node:https';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAddress } from '@mecai/addresses';
 import { inboxPrefix, streams } from '@mecai/proto';
 import { probe } from '@mecai/tls-probe';
-import { decodeVoucherResponse, encodeVoucherRequest, mediaTypes } from '@mecai/voucher';
+import { encodeVoucherRequest } from '@mecai/voucher';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect as connectNats, nkeyAuthenticator } from '@nats-io/transport-node';
 import { type Network, type TestCertificate, serverCertificate, startNetwork } from '../network/index.ts';
@@ -19,6 +19,7 @@ import { median, reporter } from './figures.ts';
 import { type Floor, floorsOf } from './network-floors.ts';
 import { librariesAlone } from './network-libraries.ts';
 import { cpuSeconds } from './process-cpu.ts';
+import { ask } from './requester.ts';
 import { startNginx } from './target-nginx.ts';
 
 const report = reporter('network');
@@ -127,19 +128,6 @@ async function load(
     }),
   );
   return { vouchers: latencies.length, failures, seconds: (performance.now() - since) / 1000, latencies };
-}
-
-async function ask(url: string, agent: Agent, body: Uint8Array): Promise<string> {
-  const sent = request(url, {
-    agent,
-    method: 'POST',
-    headers: { 'content-type': mediaTypes.request, 'content-length': body.length },
-  });
-  sent.end(body);
-  const [answer] = (await once(sent, 'response')) as [import('node:http').IncomingMessage];
-  const chunks: Buffer[] = [];
-  for await (const chunk of answer as AsyncIterable<Buffer>) chunks.push(chunk);
-  return decodeVoucherResponse(Buffer.concat(chunks)).results[0]!.status;
 }
 
 function percentile(values: readonly number[], share: number): number {
