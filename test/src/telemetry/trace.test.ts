@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { serverCertificate } from '../network/index.ts';
 import { type Collector, startCollector, traceTree } from '../parts/collector.ts';
 import { Asker, serverName } from '../trust/asker.ts';
@@ -52,6 +54,12 @@ describe('one voucher, one trace', () => {
       'signer: audit log',
     ]);
     expect(new Set(trace.map(({ service }) => service))).toEqual(new Set(['coordinator', 'probe-agent']));
-    expect(traceTree(trace).split('\n')).toHaveLength(trace.length);
+    const printed = traceTree(trace);
+    expect(printed.split('\n')).toHaveLength(trace.length);
+    // The README shows one, at its own pace.
+    const readme = readFileSync(join(import.meta.dirname, '../../../README.md'), 'utf8');
+    const [, shown = ''] = /<!-- trace: begin -->\n```text\n([^]*?)\n```/.exec(readme) ?? [];
+    const withoutTimes = (text: string) => text.replaceAll(/ +[\d.]+ +[\d.]+ ms$/gm, '');
+    expect(withoutTimes(shown)).toBe(withoutTimes(printed));
   });
 });
