@@ -177,6 +177,9 @@ it('leads from the incident to its chains, its endpoints and back, by keyboard',
   expect(await agrees.innerText()).toMatch(/www\.site3\.example\s+by (?!Qaznet)/);
   await page.getByRole('link', { name: 'www.site3.example:443' }).first().click();
   await page.getByRole('heading', { level: 1, name: 'www.site3.example:443' }).waitFor();
+  await page
+    .getByText(/^On \d{4}-\d\d-\d\d looked at by \d+ perspectives? in \d+ countr(y|ies)\.$/)
+    .waitFor();
   await page.goBack();
   await page.getByRole('heading', { level: 1, name: 'Incident' }).waitFor();
 });

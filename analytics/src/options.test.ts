@@ -39,7 +39,9 @@ it('detection.everySeconds: how often the rules are evaluated', async () => {
 });
 
 it('detection.lookAgain: without it nothing is ordered, though agents disagree', async () => {
-  const analytics = await bed.start({ detection: { everySeconds: 0.2, lookAgain: false } });
+  // So long that no insert is given up, nor what is being ordered with it.
+  const redeliverMs = 120_000;
+  const analytics = await bed.start({ redeliverMs, detection: { everySeconds: 0.2, lookAgain: false } });
   await ready(analytics);
   const { certificates } = bed.network;
   const { target } = makeObservation(bed.network, 0, 'lima', 0);

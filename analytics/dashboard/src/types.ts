@@ -150,6 +150,12 @@ export interface Observation {
 
 export interface EndpointPage {
   readonly endpoint: { readonly serverName: string; readonly port: number; readonly startTls: string };
+  /** From where it was looked at, by day, the last first. */
+  readonly days: readonly {
+    readonly day: string;
+    readonly perspectives: number;
+    readonly countries: number;
+  }[];
   readonly history: readonly History[];
   readonly recent: readonly Observation[];
   readonly certificates: readonly Certificate[];

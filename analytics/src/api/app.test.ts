@@ -169,6 +169,7 @@ describe('pages', () => {
     const { body } = await json('/api/v1/endpoints/www.site3.example:443');
     expect(new Set(body.history.map(({ country }) => country)).size).toBeGreaterThan(5);
     expect(body.history.some(({ issuer }) => issuer.includes('Qaznet'))).toBe(true);
+    expect(body.days).toEqual([{ day: '2026-11-22', perspectives: 12, countries: 11 }]);
     expect(body.recent.length).toBeGreaterThan(10);
     const later = Map.groupBy(body.recent, ({ incident }) => incident);
     expect([...later.keys()].sort()).toEqual(['', seededIncident]);

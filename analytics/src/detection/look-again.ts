@@ -35,6 +35,7 @@ export function lookAgain({
       everySeconds: 60,
     } as const;
     await book.order(store, campaign, 'rules').catch((error: unknown) => {
+      last = Number.NEGATIVE_INFINITY;
       log.warn({ reason: error instanceof Error ? error.message : error }, 'no campaign ordered');
     });
   };

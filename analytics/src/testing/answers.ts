@@ -35,6 +35,7 @@ export interface Body {
   readonly chains: Chain[];
   readonly timeline: Row[];
   readonly endpoint: Row;
+  readonly days: object[];
   readonly history: Row[];
   readonly recent: Row[];
   readonly certificate: Row;

@@ -88,9 +88,16 @@ export function EndpointView({ path: [, endpoint = ''] }: Route) {
 }
 
 function Body({ page }: { page: EndpointPage }) {
+  const [last] = page.days;
   return (
     <>
       <Panel title="Certificates by country and time">
+        {last && (
+          <p class="note">
+            On {last.day} looked at by {counted(last.perspectives, 'perspective')} in{' '}
+            {counted(last.countries, 'country', 'countries')}.
+          </p>
+        )}
         <HistoryChart page={page} />
       </Panel>
       <Panel title="Certificates">
