@@ -132,7 +132,7 @@ const heard = async (count: number) => {
 const ask = async (path: string): Promise<unknown> =>
   (await fetch(String(running!.ready['admin']) + path)).json();
 const ready = async () => (await ask('/readyz')) as { ready: boolean; missing: string[] };
-const status = async () => (await ask('/status')) as { agents: number };
+const status = async () => (await ask('/status')) as { agents: number; running: number };
 
 it('takes orders from analytics to agents, and tells when they are done', async () => {
   await start();
@@ -208,3 +208,19 @@ it('an agent not heard of for ten seconds, by the clock given, is asked nothing'
   aheadMs = 0;
   beat = setInterval(() => agent.publish(subjects.agentStatus('lima'), alive), 100);
 });
+
+it.each([3_600_000, -3_600_000])(
+  'a clock that jumps by %i ms and back: orders are heard, and ended',
+  async (by) => {
+    await start();
+    const wait = { timeout: 60_000 };
+    for (const ahead of [by, 0]) {
+      aheadMs = ahead;
+      const { id } = await order(60, 500);
+      await expect.poll(async () => (await status()).running, wait).toBe(1);
+      await post(`campaigns/${id}/stop`, {});
+      await expect.poll(async () => (await status()).running, wait).toBe(0);
+      await expect.poll(async () => (await status()).agents, wait).toBe(1);
+    }
+  },
+);

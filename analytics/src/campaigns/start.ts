@@ -43,9 +43,11 @@ export async function startCampaigns({
   let nats: NatsConnection | undefined;
   let sent = 0;
   let analytics = false;
+  /** How long ago, or how far ahead where the clock was put back since. */
+  const away = (at: number) => Math.abs(now() - at);
   const alive = () =>
     [...heard]
-      .filter(([, at]) => now() - at < aliveMs)
+      .filter(([, at]) => away(at) < aliveMs)
       .map(([agent]) => agent)
       .sort();
   const runner = new CampaignRunner({
@@ -97,10 +99,10 @@ export async function startCampaigns({
 
   const work = (async () => {
     await connecting;
-    for (let refreshAt = 0; !signal.aborted; ) {
+    for (let refreshedAt = 0; !signal.aborted; ) {
       try {
-        if (now() >= refreshAt) {
-          refreshAt = now() + refreshMs;
+        if (away(refreshedAt) >= refreshMs) {
+          refreshedAt = now();
           await runner.refresh();
           analytics = true;
         }
