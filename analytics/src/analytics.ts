@@ -16,6 +16,7 @@ import type { Arrival } from './arrival.ts';
 import { Alerts, webhookSecret } from './alerts.ts';
 import { openApi } from './open-api.ts';
 import { CertificateCache } from './certificate-cache.ts';
+import { CommonColumnsCache } from './common-columns.ts';
 import type { AnalyticsConfig } from './config.ts';
 import { LiveDetection } from './detection/live.ts';
 import { rules } from './detection/rules.ts';
@@ -100,6 +101,7 @@ export async function startAnalytics(
     }),
   });
   const decoder = new ObservationDecoder();
+  const commonColumns = new CommonColumnsCache(geo);
   const { streamReplicas } = config.nats;
   const common = {
     name,
@@ -115,8 +117,15 @@ export async function startAnalytics(
       stream: streams.observations.name,
       read: (arrival: Arrival) => {
         const { matchesStored, unverifiedBeyond } = settings.current;
-        const parts = { decoder, agents, certificates, geo, detection, matchesStored, unverifiedBeyond };
-        return readObservation(arrival, parts);
+        return readObservation(arrival, {
+          decoder,
+          agents,
+          certificates,
+          commonColumns,
+          detection,
+          matchesStored,
+          unverifiedBeyond,
+        });
       },
     },
     records: {

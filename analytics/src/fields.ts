@@ -34,7 +34,9 @@ export function atMost(max: number, value: number, what: string): number {
 }
 
 /** DateTime64 ends with the year 2299. */
-export const time = (ms: number): number => atMost(Date.UTC(2299, 0), ms, 'time');
+const lastTime = Date.UTC(2299, 0);
+
+export const time = (ms: number): number => atMost(lastTime, ms, 'time');
 
 export function few<T>(max: number, list: readonly T[], what: string): readonly T[] {
   if (list.length > max) throw new Unfit('too-large', what);

@@ -8,6 +8,7 @@ export class Interned<T> {
   readonly #known = new Map<number, Known<T>>();
   readonly #decode: (octets: Buffer) => T;
   readonly #capacity: number;
+  #last: Known<T> | undefined;
 
   constructor(decode: (octets: Buffer) => T, capacity: number) {
     this.#decode = decode;
@@ -16,9 +17,14 @@ export class Interned<T> {
 
   /** Of what is between two places; whoever makes up octets of equal hash gets them decoded each time. */
   get(octets: Buffer, from: number, to: number): T {
+    // Often the same comes again at once.
+    if (this.#last && equal(this.#last.octets, octets, from, to)) return this.#last.value;
     const hash = hashOf(octets, from, to);
     const known = this.#known.get(hash);
-    if (known && equal(known.octets, octets, from, to)) return known.value;
+    if (known && equal(known.octets, octets, from, to)) {
+      this.#last = known;
+      return known.value;
+    }
     // A copy, since what was sent is a view into a whole message.
     const copy = Buffer.from(octets.subarray(from, to));
     const value = this.#decode(copy);

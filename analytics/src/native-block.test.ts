@@ -37,15 +37,16 @@ const columns: Columns<Row> = {
   address: ['IPv6', (one) => one.address],
 };
 
-const used = new Map<object, NativeBlock<never>>();
+/** The same columns, with values that rows have in common. */
+const renamed = Object.entries(columns).map(([name, column]) => [`common_${name}`, column]);
+const commonColumns = Object.fromEntries(renamed) as unknown as Columns<Row>;
+const reused = new NativeBlock(columns, commonColumns);
 
 /** Of a block that had other rows before. */
-function blockOf<R extends object>(of: Columns<R>, rows: readonly R[]): Buffer {
-  const block = (used.get(of) ?? new NativeBlock(of)) as NativeBlock<R>;
-  used.set(of, block);
-  block.clear();
-  for (const one of rows) block.add(one);
-  return block.octets();
+function blockOf(rows: readonly (readonly [own: Row, common: Row])[]): Buffer {
+  reused.clear();
+  for (const [own, common] of rows) reused.add(own, common);
+  return reused.octets();
 }
 
 const text = fc.oneof(
@@ -67,10 +68,19 @@ const row: fc.Arbitrary<Row> = fc.record({
   address: fc.constantFrom('::ffff:192.0.2.1', '2001:db8:0:0:0:0:0:1', '0:0:0:0:0:0:0:0'),
 });
 
+// Many blocks have rows of these in common, so that a block is written from what an earlier one has left.
+const commons = fc.sample(row, 6);
 // What comes several times in a row is written from what is there.
 const repeated = fc
-  .tuple(row, fc.integer({ min: 1, max: 3 }))
-  .map(([one, n]) => Array.from({ length: n }, () => one));
+  .tuple(row, fc.constantFrom(...commons), fc.integer({ min: 1, max: 3 }))
+  .map(([own, common, n]) => Array.from({ length: n }, () => [own, common] as const));
+
+const readable = (one: Row): Row => ({
+  ...one,
+  address: one.address.replace('0:0:0:0:0:0:0:0', '::').replace(':0:0:0:0:0:', '::'),
+});
+const prefixed = (one: Row) =>
+  Object.fromEntries(Object.entries(one).map(([name, value]): [string, unknown] => [`common_${name}`, value]));
 
 it('is read by the engine as the same rows', async () => {
   const file = join(directory, 'block');
@@ -78,10 +88,10 @@ it('is read by the engine as the same rows', async () => {
     fc.asyncProperty(
       fc.array(repeated, { minLength: 1, maxLength: 40 }).map((lists) => [lists, lists].flat(2)),
       async (rows) => {
-        writeFileSync(file, blockOf(columns, rows));
+        writeFileSync(file, blockOf(rows));
         const result = await engine.chdb.queryAsync(
-          `SELECT * REPLACE (toUnixTimestamp64Milli(at) AS at) FROM file('${file}', Native)
-         SETTINGS output_format_json_quote_64bit_integers = 0`,
+          `SELECT * REPLACE (toUnixTimestamp64Milli(at) AS at, toUnixTimestamp64Milli(common_at) AS common_at)
+         FROM file('${file}', Native) SETTINGS output_format_json_quote_64bit_integers = 0`,
           { format: 'JSONEachRow' },
         );
         const read = result
@@ -90,10 +100,7 @@ it('is read by the engine as the same rows', async () => {
           .split('\n')
           .map((line): unknown => JSON.parse(line));
         expect(read).toEqual(
-          rows.map((one) => ({
-            ...one,
-            address: one.address.replace('0:0:0:0:0:0:0:0', '::').replace(':0:0:0:0:0:', '::'),
-          })),
+          rows.map(([own, common]) => ({ ...readable(own), ...prefixed(readable(common)) })),
         );
       },
     ),
@@ -101,10 +108,26 @@ it('is read by the engine as the same rows', async () => {
   );
 });
 
+it('takes along what rows had in common only into blocks of as many', () => {
+  const block = new NativeBlock<object, { word: string }>({}, { word: ['LowCardinality(String)', (one) => one.word] });
+  const add = (word: string, rows: number) => {
+    const common = { word };
+    for (let i = 0; i < rows; i++) block.add({}, common);
+  };
+  for (const word of ['one', 'two']) add(word, 10);
+  block.clear();
+  add('three', 2);
+  expect(block.octets().includes('one')).toBe(true);
+  block.clear();
+  add('four', 1);
+  expect(block.octets().includes('one')).toBe(false);
+});
+
 it('writes U+FFFD for half a surrogate pair, which is no text', async () => {
   const file = join(directory, 'surrogate');
-  const one: Columns<{ text: string }> = { text: ['String', ({ text }) => text] };
-  writeFileSync(file, blockOf(one, [{ text: 'a\uD800' }, { text: '\uDC00'.repeat(90) }]));
+  const block = new NativeBlock<{ text: string }, object>({ text: ['String', (one) => one.text] }, {});
+  for (const text of ['a\uD800', '\uDC00'.repeat(90)]) block.add({ text }, {});
+  writeFileSync(file, block.octets());
   const result = await engine.chdb.queryAsync(`SELECT text FROM file('${file}', Native)`, {
     format: 'JSONEachRow',
   });

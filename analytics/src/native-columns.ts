@@ -6,22 +6,30 @@ import { Octets } from './octets.ts';
 export interface NativeColumn<T> {
   add(value: T): void;
   write(to: Octets): void;
+  /** Writes the values at these places, counted from the first added. */
+  writeAt(places: Uint32Array, to: Octets): void;
   /** Begins anew, in the same memory. */
   clear(): void;
 }
 
 const bigEndian = endianness() === 'BE';
 
+type NumberArray = Uint8Array | Uint16Array | Uint32Array;
+
 class Numbers {
-  #values: Uint8Array | Uint16Array | Uint32Array;
+  #values: NumberArray;
   #size = 0;
 
-  constructor(values: Uint8Array | Uint16Array | Uint32Array) {
+  constructor(values: NumberArray) {
     this.#values = values;
   }
 
   get size(): number {
     return this.#size;
+  }
+
+  at(place: number): number {
+    return this.#values[place]!;
   }
 
   add(value: number): void {
@@ -30,23 +38,35 @@ class Numbers {
   }
 
   write(to: Octets): void {
-    const { buffer, BYTES_PER_ELEMENT: width } = this.#values;
-    const octets = Buffer.from(buffer, 0, this.#size * width);
-    if (bigEndian && width === 2) octets.swap16();
-    if (bigEndian && width === 4) octets.swap32();
-    to.put(octets);
+    put(to, this.#values.subarray(0, this.#size));
+  }
+
+  writeAt(places: Uint32Array, to: Octets): void {
+    const from = this.#values;
+    const values = like(from, places.length);
+    for (let i = 0; i < places.length; i++) values[i] = from[places[i]!]!;
+    put(to, values);
   }
 
   #grow(): void {
     const before = this.#values;
-    const Kind = before.constructor as new (length: number) => typeof before;
-    this.#values = new Kind(2 * before.length);
+    this.#values = like(before, 2 * before.length);
     this.#values.set(before);
   }
 
   clear(): void {
     this.#size = 0;
   }
+}
+
+const like = <T extends NumberArray>(values: T, length: number): T =>
+  new (values.constructor as new (length: number) => T)(length);
+
+function put(to: Octets, { buffer, byteOffset, byteLength, BYTES_PER_ELEMENT: width }: NumberArray): void {
+  const octets = Buffer.from(buffer, byteOffset, byteLength);
+  if (bigEndian && width === 2) octets.swap16();
+  if (bigEndian && width === 4) octets.swap32();
+  to.put(octets);
 }
 
 const some = 1024;
@@ -67,6 +87,15 @@ class Uint64s {
     this.#halves.write(to);
   }
 
+  writeAt(places: Uint32Array, to: Octets): void {
+    const both = new Uint32Array(2 * places.length);
+    for (let i = 0; i < places.length; i++) {
+      both[2 * i] = 2 * places[i]!;
+      both[2 * i + 1] = 2 * places[i]! + 1;
+    }
+    this.#halves.writeAt(both, to);
+  }
+
   clear(): void {
     this.#halves.clear();
   }
@@ -74,30 +103,37 @@ class Uint64s {
 
 class Texts {
   readonly #octets = new Octets();
+  /** Where each text ends. */
+  readonly #ends = numbers32();
   #last = '';
-  /** Where the last text begins. */
-  #at = -1;
 
   add(text: string): void {
+    const { size } = this.#ends;
     // The same again is copied as it is.
-    if (text === this.#last && this.#at >= 0) {
-      const from = this.#at;
-      this.#at = this.#octets.length;
-      this.#octets.repeat(from, this.#at);
-      return;
+    if (size > 0 && text === this.#last) {
+      this.#octets.repeat(this.#beginning(size - 1), this.#octets.length);
+    } else {
+      this.#last = text;
+      this.#octets.text(text);
     }
-    this.#last = text;
-    this.#at = this.#octets.length;
-    this.#octets.text(text);
+    this.#ends.add(this.#octets.length);
   }
 
   write(to: Octets): void {
     to.put(this.#octets.view());
   }
 
+  writeAt(places: Uint32Array, to: Octets): void {
+    for (const place of places) to.part(this.#octets, this.#beginning(place), this.#ends.at(place));
+  }
+
   clear(): void {
     this.#octets.clear();
-    this.#at = -1;
+    this.#ends.clear();
+  }
+
+  #beginning(place: number): number {
+    return place === 0 ? 0 : this.#ends.at(place - 1);
   }
 }
 
@@ -121,10 +157,19 @@ class Dictionary {
   }
 
   write(to: Octets): void {
+    this.#writeKeys(to, this.#indexes.size);
+    this.#indexes.write(to);
+  }
+
+  writeAt(places: Uint32Array, to: Octets): void {
+    this.#writeKeys(to, places.length);
+    this.#indexes.writeAt(places, to);
+  }
+
+  #writeKeys(to: Octets, rows: number): void {
     for (const value of [1, ownKeys | indexOf4Octets, this.#keys.size]) to.uint64(value);
     for (const key of this.#keys.keys()) to.text(key);
-    to.uint64(this.#indexes.size);
-    this.#indexes.write(to);
+    to.uint64(rows);
   }
 
   clear(): void {
@@ -135,31 +180,34 @@ class Dictionary {
 }
 
 class Lists {
-  readonly #ends = new Uint64s();
+  /** Number of elements and end of the octets of each list. */
+  readonly #lengths = numbers32();
+  readonly #ends = numbers32();
   readonly #texts = new Octets();
-  /** Where the elements of a list are, from and to. */
-  readonly #known = new Map<readonly string[], readonly [number, number]>();
-  #end = 0;
 
   add(list: readonly string[]): void {
-    this.#ends.add((this.#end += list.length));
-    const known = this.#known.get(list);
-    if (known) return this.#texts.repeat(known[0], known[1]);
-    const from = this.#texts.length;
     for (const text of list) this.#texts.text(text);
-    this.#known.set(list, [from, this.#texts.length]);
+    this.#lengths.add(list.length);
+    this.#ends.add(this.#texts.length);
   }
 
   write(to: Octets): void {
-    this.#ends.write(to);
-    to.put(this.#texts.view());
+    this.writeAt(Uint32Array.from({ length: this.#lengths.size }, (_, place) => place), to);
+  }
+
+  writeAt(places: Uint32Array, to: Octets): void {
+    const ends = new Uint64s();
+    let end = 0;
+    for (const place of places) ends.add((end += this.#lengths.at(place)));
+    ends.write(to);
+    for (const place of places)
+      to.part(this.#texts, place === 0 ? 0 : this.#ends.at(place - 1), this.#ends.at(place));
   }
 
   clear(): void {
+    this.#lengths.clear();
     this.#ends.clear();
     this.#texts.clear();
-    this.#known.clear();
-    this.#end = 0;
   }
 }
 
@@ -175,6 +223,11 @@ class Nullables {
   write(to: Octets): void {
     this.#nulls.write(to);
     this.#values.write(to);
+  }
+
+  writeAt(places: Uint32Array, to: Octets): void {
+    this.#nulls.writeAt(places, to);
+    this.#values.writeAt(places, to);
   }
 
   clear(): void {
@@ -194,6 +247,10 @@ class Bools {
     this.#values.write(to);
   }
 
+  writeAt(places: Uint32Array, to: Octets): void {
+    this.#values.writeAt(places, to);
+  }
+
   clear(): void {
     this.#values.clear();
   }
@@ -201,21 +258,21 @@ class Bools {
 
 class Addresses {
   readonly #octets = new Octets();
-  readonly #known = new Map<string, Uint8Array>();
 
   add(text: string): void {
-    let octets = this.#known.get(text);
-    if (!octets) this.#known.set(text, (octets = parseAddress(text)));
-    this.#octets.put(octets);
+    this.#octets.put(parseAddress(text));
   }
 
   write(to: Octets): void {
     to.put(this.#octets.view());
   }
 
+  writeAt(places: Uint32Array, to: Octets): void {
+    for (const place of places) to.part(this.#octets, 16 * place, 16 * place + 16);
+  }
+
   clear(): void {
     this.#octets.clear();
-    this.#known.clear();
   }
 }
 

@@ -1,17 +1,28 @@
 import type { Columns } from './native-block.ts';
-import type { ObservationRow } from './rows.ts';
+import type { CommonColumns, OwnColumns } from './rows.ts';
 
 /**
  * The columns that are inserted, with types as schema/observations.ts has them, or such as the engine converts: texts that
  * come again and again travel once a block.
  */
-export const observationColumns: Columns<ObservationRow> = {
+export const ownColumns: Columns<OwnColumns> = {
   id: ['String', (row) => row.id],
   received_at: ["DateTime64(3, 'UTC')", (row) => row.received_at],
   observed_at: ["DateTime64(3, 'UTC')", (row) => row.observed_at],
   nonce: ['String', (row) => row.nonce],
-  coordinator: ['LowCardinality(String)', (row) => row.coordinator],
   campaign: ['LowCardinality(String)', (row) => row.campaign],
+  connect_us: ['UInt32', (row) => row.connect_us],
+  first_byte_us: ['UInt32', (row) => row.first_byte_us],
+  proof_us: ['UInt32', (row) => row.proof_us],
+  end_us: ['UInt32', (row) => row.end_us],
+  verified: ['Bool', (row) => row.verified],
+  verdict: ['LowCardinality(String)', (row) => row.verdict],
+  rules_version: ['UInt16', (row) => row.rules_version],
+  weight: ['UInt32', (row) => row.weight],
+};
+
+export const commonColumns: Columns<CommonColumns> = {
+  coordinator: ['LowCardinality(String)', (row) => row.coordinator],
   agent: ['LowCardinality(String)', (row) => row.agent],
   country: ['LowCardinality(String)', (row) => row.country],
   region: ['LowCardinality(String)', (row) => row.region],
@@ -41,12 +52,7 @@ export const observationColumns: Columns<ObservationRow> = {
   error_class: ['LowCardinality(String)', (row) => row.error_class],
   alert: ['Nullable(UInt8)', (row) => row.alert],
   error_detail: ['LowCardinality(String)', (row) => row.error_detail],
-  connect_us: ['UInt32', (row) => row.connect_us],
-  first_byte_us: ['UInt32', (row) => row.first_byte_us],
-  proof_us: ['UInt32', (row) => row.proof_us],
-  end_us: ['UInt32', (row) => row.end_us],
-  verified: ['Bool', (row) => row.verified],
-  verdict: ['LowCardinality(String)', (row) => row.verdict],
-  rules_version: ['UInt16', (row) => row.rules_version],
-  weight: ['UInt32', (row) => row.weight],
 };
+
+/** In the order in which they travel. */
+export const observationColumns: readonly string[] = [...Object.keys(ownColumns), ...Object.keys(commonColumns)];

@@ -41,7 +41,9 @@ export class ObservationDecoder {
   /** @throws Error when the octets are no signed observation */
   decode(data: Uint8Array): Decoded {
     try {
-      return this.#usual(Buffer.from(data.buffer, data.byteOffset, data.length));
+      return this.#usual(
+        Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.length),
+      );
     } catch {
       const evidence = SignedObservation.decode(data);
       return { evidence, observation: Observation.decode(evidence.observation) };

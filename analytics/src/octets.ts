@@ -30,6 +30,13 @@ export class Octets {
     this.#length += to - from;
   }
 
+  /** Adds what is between two places of others. */
+  part(others: Octets, from: number, to: number): void {
+    this.#room(to - from);
+    others.#octets.copy(this.#octets, this.#length, from, to);
+    this.#length += to - from;
+  }
+
   /** Little-endian, below 2⁵³. */
   uint64(value: number): void {
     this.#room(8);

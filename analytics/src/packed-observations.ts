@@ -1,11 +1,8 @@
 import { createHash } from 'node:crypto';
 import { NativeBlock } from './native-block.ts';
-import { observationColumns } from './observation-columns.ts';
+import { commonColumns, ownColumns } from './observation-columns.ts';
 import { Octets } from './octets.ts';
-import type { CertificateFacts, EvidenceRow, ObservationRow, StoredEvent } from './rows.ts';
-
-/** What an observation brings along besides its row. */
-type Brought = Partial<Pick<StoredEvent, 'certificates' | 'evidence'>>;
+import type { CertificateFacts, EvidenceRow, ObservationEvent } from './rows.ts';
 
 const idLength = 32;
 
@@ -14,7 +11,7 @@ export class PackedObservations {
   /** An insert of them, or the store itself, was lost sight of: some may be stored. */
   doubtful = false;
   readonly evidence: EvidenceRow[] = [];
-  readonly #block = new NativeBlock(observationColumns);
+  readonly #block = new NativeBlock(ownColumns, commonColumns);
   readonly #ids = new Octets();
   readonly #chains = new Map<readonly CertificateFacts[], number>();
   #oldest = Number.POSITIVE_INFINITY;
@@ -38,8 +35,8 @@ export class PackedObservations {
     return this.#chains;
   }
 
-  add(row: ObservationRow, { certificates, evidence }: Brought = {}): void {
-    this.#block.add(row);
+  add({ row, common, certificates, evidence }: Omit<ObservationEvent, 'table' | 'earliest'>): void {
+    this.#block.add(row, common);
     this.#ids.latin1(row.id);
     if (row.received_at < this.#oldest) this.#oldest = row.received_at;
     if (row.received_at > this.#newest) this.#newest = row.received_at;

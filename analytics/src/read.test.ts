@@ -19,6 +19,7 @@ import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Agents } from './agents.ts';
 import { CertificateCache } from './certificate-cache.ts';
+import { CommonColumnsCache } from './common-columns.ts';
 import { LiveDetection } from './detection/live.ts';
 import { rules } from './detection/rules.ts';
 import { Geo } from './geo.ts';
@@ -26,7 +27,7 @@ import { ObservationDecoder } from './observation-decoder.ts';
 import { countRows } from './queries.ts';
 import { type ReadContext, readObservation } from './read-observation.ts';
 import { readRecord } from './read-record.ts';
-import type { ObservationRow, Read, StoredEvent } from './rows.ts';
+import type { OwnColumns, Read, StoredEvent } from './rows.ts';
 import type { Store } from './store.ts';
 import { encodeObservation, makeDecision, nonceOf } from './testing/network.ts';
 import { Writer } from './writer.ts';
@@ -68,15 +69,15 @@ const judgement = {
   log,
 };
 const detection = new LiveDetection(judgement);
-let geo: Geo;
+let commonColumns: CommonColumnsCache;
 beforeAll(async () => {
-  geo = await Geo.open({});
+  commonColumns = new CommonColumnsCache(await Geo.open({}));
 });
 const context = (): ReadContext => ({
   decoder,
   agents,
   certificates,
-  geo,
+  commonColumns,
   detection,
   unverifiedBeyond: 0,
   matchesStored: 1,
@@ -205,7 +206,7 @@ it('makes rows that ClickHouse takes, or faults, of whatever registered agents a
         const events = reads.filter(stored);
         faults += reads.length - events.length;
         for (const event of events) {
-          if (event.table === 'observations') expect(errorClasses).toContain(event.row.error_class);
+          if (event.table === 'observations') expect(errorClasses).toContain(event.common.error_class);
         }
         const written = await writer.write(events.map((event) => ({ event, redelivered: false })));
         rows += written.stored;
@@ -298,7 +299,7 @@ it('verifies all while few wait, and beyond that what tells something new', asyn
       { subject, data, receivedAt: now, waiting },
       { ...context(), detection: judging, unverifiedBeyond: 5 },
     );
-    return 'row' in found ? (found.row as ObservationRow).verified : found;
+    return 'row' in found ? (found.row as OwnColumns).verified : found;
   };
   const forged = (observation: Observation) => {
     const signed = SignedObservation.decode(encodeObservation(observation, key));
@@ -322,7 +323,7 @@ it('stores a share of the matches, each standing for the others, and all the res
       const judged = { ...detection, judge: () => verdict } as unknown as ReadContext['detection'];
       const arrival = { subject: 'mecai.observation.lima.va1', data, receivedAt: now, waiting: 0 };
       const found = readObservation(arrival, { ...context(), detection: judged, matchesStored });
-      return 'row' in found ? (found.row as ObservationRow).weight : 0;
+      return 'row' in found ? (found.row as OwnColumns).weight : 0;
     });
   const total = (list: readonly number[]) => list.reduce((sum, weight) => sum + weight, 0);
   expect(new Set(weights('match', 1))).toEqual(new Set([1]));

@@ -3,14 +3,9 @@
 /** First opinion about an observation; see `observations.verdict` in SCHEMA.md. */
 export type Verdict = 'match' | 'mismatch' | 'new' | 'inconclusive';
 
-export interface ObservationRow {
-  readonly id: string;
-  /** Times: milliseconds since 1970. */
-  readonly received_at: number;
-  readonly observed_at: number;
-  readonly nonce: string;
+/** Columns that an observation shares with others: who looked at what, and what there was to see. */
+export interface CommonColumns {
   readonly coordinator: string;
-  readonly campaign: string;
   readonly agent: string;
   readonly country: string;
   readonly region: string;
@@ -40,6 +35,16 @@ export interface ObservationRow {
   readonly error_class: string;
   readonly alert: number | null;
   readonly error_detail: string;
+}
+
+/** Columns of its own. */
+export interface OwnColumns {
+  readonly id: string;
+  /** Times: milliseconds since 1970. */
+  readonly received_at: number;
+  readonly observed_at: number;
+  readonly nonce: string;
+  readonly campaign: string;
   readonly connect_us: number;
   readonly first_byte_us: number;
   readonly proof_us: number;
@@ -49,6 +54,8 @@ export interface ObservationRow {
   readonly rules_version: number;
   readonly weight: number;
 }
+
+export type ObservationRow = OwnColumns & CommonColumns;
 
 export interface CertificateRow {
   readonly fingerprint: string;
@@ -247,13 +254,18 @@ interface Event<Table extends EventTable, Row> {
   readonly evidence?: EvidenceRow;
 }
 
-export type ObservationEvent = Event<'observations', ObservationRow>;
-export type StoredEvent =
-  | ObservationEvent
+export interface ObservationEvent extends Event<'observations', OwnColumns> {
+  /** The same object for observations that have them all in common. */
+  readonly common: CommonColumns;
+}
+
+export type RecordEvent =
   | Event<'decisions', DecisionRow>
   | Event<'mismatches', MismatchRow>
   | Event<'client_reports', ClientReportRow>
   | Event<'client_statistics', ClientStatisticsRow>;
+
+export type StoredEvent = ObservationEvent | RecordEvent;
 
 /** Why a message is not stored. */
 export type Fault =

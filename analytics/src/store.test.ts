@@ -11,7 +11,8 @@ import { migrations } from './migrations.ts';
 import { countRows, observationsOf } from './queries.ts';
 import type { ObservationRow, StoredEvent } from './rows.ts';
 import { Store } from './store.ts';
-import { observationColumns } from './observation-columns.ts';
+import { commonColumns, ownColumns } from './observation-columns.ts';
+import { PackedObservations } from './packed-observations.ts';
 import { describeSchema } from './testing/describe-schema.ts';
 import { startClickHouse } from './testing/process.ts';
 import { Writer } from './writer.ts';
@@ -71,12 +72,11 @@ const row = (changes: Partial<ObservationRow> = {}): ObservationRow => ({
   weight: 1,
   ...changes,
 });
-const insert = (store: Store, rows: ObservationRow[]) =>
-  store.insert(
-    'observations',
-    rows,
-    rows.map(({ id }) => id),
-  );
+const insert = (store: Store, rows: ObservationRow[]) => {
+  const packed = new PackedObservations();
+  for (const one of rows) packed.add({ row: one, common: one });
+  return store.insertPacked(packed);
+};
 const embedded = (name: string): StoreConfig => ({ kind: 'embedded', directory: join(root, name) });
 const open = (store: StoreConfig, retentionDays = 0) =>
   Store.open({ store, retentionDays, ratesRetentionDays: retentionDays, insertMs: 10_000 }, log);
@@ -97,6 +97,7 @@ const events = (count: number): StoredEvent[] =>
   Array.from({ length: count }, () => ({
     table: 'observations',
     row: row(),
+    common: row(),
     earliest: now,
   }));
 const candidates = (some: StoredEvent[]) => some.map((event) => ({ event, redelivered: false }));
@@ -152,15 +153,15 @@ describe('rows', () => {
   it('are inserted with the types that the schema has', async () => {
     const store = await open(embedded("it's here"));
     const columns = await store.query<{ name: string; type: string }>(
-      "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = 'observations' AND name != 'stored_at'",
+      "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = 'observations' AND name != 'stored_at' ORDER BY name",
     );
-    const inserted = Object.entries(observationColumns).map(([name, [type]]) => ({ name, type }));
+    const inserted = Object.entries({ ...ownColumns, ...commonColumns }).map(([name, [type]]) => ({ name, type }));
     // The engine makes one of the other.
     const plain = (one: { name: string; type: string }) => ({
       name: one.name,
       type: one.type.replace('LowCardinality(String)', 'String'),
     });
-    expect(inserted.map(plain)).toEqual(columns.map(plain));
+    expect(inserted.map(plain).toSorted((a, b) => (a.name < b.name ? -1 : 1))).toEqual(columns.map(plain));
     await insert(store, [row(), row()]);
     expect(await countRows(store)).toMatchObject({ observations: 2 });
     await store.close();

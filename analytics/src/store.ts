@@ -11,16 +11,14 @@ import { AnalyticsError } from './error.ts';
 import { Lease, type LeaseOptions } from './lease.ts';
 import { migrate, retain } from './migrate.ts';
 import { observationColumns } from './observation-columns.ts';
-import { PackedObservations } from './packed-observations.ts';
+import type { PackedObservations } from './packed-observations.ts';
 import {
   type AlertRow,
   type CertificateRow,
-  type EventTable,
   type EvidenceRow,
   type IncidentEvidenceRow,
   type IncidentRow,
-  type ObservationRow,
-  type StoredEvent,
+  type RecordEvent,
   type VerdictRow,
   type VoucherRow,
   eventTables,
@@ -52,10 +50,10 @@ interface OtherRows {
   readonly incident_evidence: IncidentEvidenceRow;
   readonly alerts: AlertRow;
 }
-type Table = EventTable | keyof OtherRows;
+type Table = RecordEvent['table'] | keyof OtherRows;
 type RowOf<T extends Table> = T extends keyof OtherRows
   ? OtherRows[T]
-  : Extract<StoredEvent, { table: T }>['row'];
+  : Extract<RecordEvent, { table: T }>['row'];
 
 /** ClickHouse, inside this process or at a URL: the same client, the same SQL. */
 export class Store {
@@ -145,11 +143,6 @@ export class Store {
     keys: readonly string[],
   ): Promise<void> {
     if (rows.length === 0) return Promise.resolve();
-    if (table === 'observations') {
-      const packed = new PackedObservations();
-      for (const row of rows as readonly ObservationRow[]) packed.add(row);
-      return this.insertPacked(packed);
-    }
     const settings = this.#insertSettings(createHash('sha256').update(keys.join()).digest('hex'));
     type Column = keyof RowOf<T> & string;
     const columns = Object.keys(rows[0]!) as [Column, ...Column[]];
@@ -217,7 +210,7 @@ export class Store {
       : [];
     return this.#inTurn(async () => {
       if (this.#directory === undefined) {
-        await this.#send('observations', observationNames, block, { format: 'Native', settings, where });
+        await this.#send('observations', observationColumns, block, { format: 'Native', settings, where });
         return;
       }
       // The embedded engine takes text only from memory; a file that is gone again soon is never written to the disk.
@@ -225,7 +218,7 @@ export class Store {
       await writeFile(file, block);
       const assignments = Object.entries(settings).map(([name, value]) => `${name} = '${value}'`);
       const named = `SETTINGS ${assignments.join()}`;
-      const list = observationNames.join();
+      const list = observationColumns.join();
       const insert = `INSERT INTO observations (${list})`;
       const query = packed.doubtful
         ? `${insert} SELECT ${list} FROM file(${quoted(file)}, Native) WHERE ${where.join(' AND ')} ${named}`
@@ -277,7 +270,5 @@ export class Store {
     return this.#embedded ? this.#inTurn(action) : action();
   }
 }
-
-const observationNames = Object.keys(observationColumns);
 
 const quoted = (text: string) => `'${text.replaceAll(/[\\']/g, '\\$&')}'`;

@@ -8,6 +8,7 @@ import {
   type EventTable,
   type EvidenceRow,
   type ObservationEvent,
+  type RecordEvent,
   type StoredEvent,
   eventTables,
 } from './rows.ts';
@@ -101,7 +102,7 @@ export class Writer {
     const { row, earliest } = event;
     if (redelivered || recent.mayHaveForgotten(earliest)) return recent.has(row.id) ? 'repeated' : 'doubtful';
     if (!recent.add(row.id, row.received_at)) return 'repeated';
-    packed.add(row, event);
+    packed.add(event);
     return 'packed';
   }
 
@@ -134,7 +135,7 @@ export class Writer {
   async #writeUntilStored(candidates: readonly Candidate[], packed: PackedObservations): Promise<Written> {
     const before = packed.rows;
     const observations = candidates.filter(isObservation);
-    const others = candidates.filter((candidate) => !isObservation(candidate));
+    const others = candidates.filter(isRecord);
     let sought = false;
     for (let again = false; ; again = true) {
       const opened = await this.#ready();
@@ -157,7 +158,7 @@ export class Writer {
   /** @returns rows of other tables than `observations` */
   async #attempt(
     { store, recent, certificates }: Opened,
-    candidates: readonly Candidate[],
+    candidates: readonly Candidate<RecordEvent>[],
     packed: PackedObservations,
     again: boolean,
   ): Promise<number> {
@@ -170,7 +171,7 @@ export class Writer {
     for (const [table, ofTable] of byTable) {
       const ids = recent.get(table)!;
       const present = await findPresent(store, table, ids, ofTable, again);
-      const fresh: StoredEvent[] = [];
+      const fresh: RecordEvent[] = [];
       for (const { event } of ofTable) {
         if (present.has(event.row.id)) continue;
         present.add(event.row.id);
@@ -264,6 +265,7 @@ function presentQuery(table: EventTable): string {
 
 const isObservation = (candidate: Candidate): candidate is Candidate<ObservationEvent> =>
   candidate.event.table === 'observations';
+const isRecord = (candidate: Candidate): candidate is Candidate<RecordEvent> => !isObservation(candidate);
 
 /** Packs those of the candidates that are not stored. */
 async function pack(
@@ -277,7 +279,7 @@ async function pack(
     const { row } = event;
     // By now another copy may have been packed.
     if (present.has(row.id) || ids.has(row.id)) continue;
-    packed.add(row, event);
+    packed.add(event);
     ids.add(row.id, row.received_at);
   }
 }

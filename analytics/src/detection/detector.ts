@@ -99,12 +99,14 @@ export class Detector {
       if (endpoint && sighting.error !== '') this.#count(endpoint.fail(sighting), endpoint);
       return 'inconclusive';
     }
-    if (endpoint) {
+    const full = this.#endpoints.size >= this.#maxEndpoints;
+    if (!endpoint || full) {
       // Taken out and put in again, so that the first of the map is the one not probed for longest.
-      if (this.#endpoints.size >= this.#maxEndpoints) this.#endpoints.delete(key);
-    } else endpoint = new Endpoint(nameOf(sighting), sighting.targetAsn);
-    this.#endpoints.set(key, endpoint);
-    if (this.#endpoints.size > this.#maxEndpoints) this.#forgetOne();
+      if (endpoint) this.#endpoints.delete(key);
+      else endpoint = new Endpoint(nameOf(sighting), sighting.targetAsn);
+      this.#endpoints.set(key, endpoint);
+      if (this.#endpoints.size > this.#maxEndpoints) this.#forgetOne();
+    }
     if (endpoint.answersElsewhere(sighting.country) > sighting.at - 600_000) {
       this.#outages.add(sighting, false, this.#rules);
     }

@@ -92,7 +92,7 @@ const usage = () => {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1e6;
 };
-const columns = Object.keys(observationColumns) as (keyof ObservationRow)[];
+const columns = observationColumns as (keyof ObservationRow)[];
 const engine = createChdbConnection({ path: join(directory, 'direct') });
 const batches = Array.from({ length: Math.ceil(rows.length / batch) }, (_, i) =>
   rows.slice(i * batch, (i + 1) * batch),
@@ -116,7 +116,7 @@ const json = batches.map((some) => {
 const native = batches.map((some, i) => {
   const file = join(directory, `${i}.native`);
   const packed = new PackedObservations();
-  for (const row of some) packed.add(row);
+  for (const row of some) packed.add({ row, common: row });
   writeFileSync(file, packed.octets());
   const query = `INSERT INTO observations (${columns.join()}) FROM INFILE '${file}' FORMAT Native`;
   return () => engine.chdb.queryAsync(query);
