@@ -1,32 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { deadLetters, ensureStreams, streams } from '@mecai/proto';
 import type { Logger } from '@mecai/runtime';
-import {
-  AckPolicy,
-  type ConsumerMessages,
-  type JetStreamClient,
-  type JetStreamManager,
-  JetStreamApiError,
-  type JsMsg,
-} from '@nats-io/jetstream';
+import type { ConsumerMessages, JetStreamClient, JetStreamManager, JsMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { Acknowledgements } from './acknowledgements.ts';
+import type { Arrival } from './arrival.ts';
+import { Batch, type Incarnation } from './batch.ts';
 import { Batcher } from './batcher.ts';
 import { bury } from './dead-letters.ts';
-import type { Arrival } from './arrival.ts';
 import { parseDelivery } from './delivery.ts';
-import type { PackedObservations } from './packed-observations.ts';
-import type { Fault, Read } from './rows.ts';
-import type { Candidate, Writer } from './writer.ts';
+import { type DurableConsumerOptions, ensureConsumer, makeRoom } from './durable-consumer.ts';
+import type { Read } from './rows.ts';
+import type { Writer } from './writer.ts';
 
-export interface FollowerOptions {
-  readonly stream: string;
-  /** Name of the durable consumer and of the subject of dead letters. */
-  readonly name: string;
+/** Its name is also that of the subject of dead letters. */
+export interface FollowerOptions extends DurableConsumerOptions {
   readonly batch: { readonly rows: number; readonly ms: number };
-  readonly redeliverMs: number;
-  /** Of the streams it makes. */
-  readonly replicas: number;
   readonly read: (arrival: Arrival) => Read;
   readonly writer: Writer;
   readonly log: Logger;
@@ -54,39 +41,6 @@ const retryMs = 500;
 const heldMs = 100;
 /** How often the limit of messages under way is looked after. */
 const roomMs = 5000;
-const consumerNotFound = 10014;
-
-/** A stream as created once; one of the same name may follow it. */
-interface Incarnation {
-  readonly name: string;
-  /**
-   * What was taken and is not acknowledged, by sequence: when JetStream stored it. NATS may hand out the same again
-   * meanwhile.
-   */
-  readonly underWay: Map<number, number>;
-}
-
-/** Messages that are stored, and then acknowledged, together. */
-class Batch {
-  /** Of all of them. */
-  incarnation: Incarnation | undefined;
-  readonly packed: PackedObservations;
-  readonly candidates: Candidate[] = [];
-  readonly aside: { readonly message: JsMsg; readonly fault: Fault }[] = [];
-  readonly acknowledgements = new Acknowledgements();
-  readonly sequences: number[] = [];
-  /** Observations that memory tells to be stored already. */
-  repeated = 0;
-  newestAt = 0;
-
-  constructor(packed: PackedObservations) {
-    this.packed = packed;
-  }
-
-  get size(): number {
-    return this.sequences.length;
-  }
-}
 
 /**
  * Follows one stream: every message becomes a row or a dead letter, and is acknowledged after that. Memory is
@@ -267,44 +221,15 @@ export class Follower {
   }
 
   async #ensure(manager: JetStreamManager): Promise<Incarnation> {
-    const { stream, name, batch, redeliverMs, replicas } = this.#options;
-    await ensureStreams(manager, {
-      limits: { replicas },
-      only: [streams.observations.name, streams.records.name, deadLetters.name],
-    });
-    try {
-      await this.#makeRoom(manager);
-    } catch (error) {
-      if (!(error instanceof JetStreamApiError) || error.code !== consumerNotFound) throw error;
-      // Each message by itself: acknowledging all up to one would take along those of a crashed predecessor.
-      await manager.consumers.add(stream, {
-        durable_name: name,
-        ack_policy: AckPolicy.Explicit,
-        ack_wait: redeliverMs * 1_000_000,
-        max_ack_pending: 2 * batch.rows,
-      });
-    }
-    const incarnation = `${stream}@${(await manager.streams.info(stream)).created}`;
-    if (this.#incarnation.name !== incarnation)
-      this.#incarnation = { name: incarnation, underWay: new Map() };
+    const { stream } = this.#options;
+    this.#behind = await ensureConsumer(manager, this.#options, this.#underWay);
+    const name = `${stream}@${(await manager.streams.info(stream)).created}`;
+    if (this.#incarnation.name !== name) this.#incarnation = { name, underWay: new Map() };
     return this.#incarnation;
   }
 
-  /**
-   * Keeps the consumer to the configuration. What is pending elsewhere does not count towards the limit: that of
-   * a predecessor that crashed, and what a killed nats-server (2.9) believes pending for ever though it is gone.
-   */
   async #makeRoom(manager: JetStreamManager): Promise<void> {
-    const { stream, name, batch, redeliverMs } = this.#options;
-    const info = await manager.consumers.info(stream, name);
-    const { config, num_ack_pending: pending } = info;
-    this.#behind = info.num_pending;
-    const elsewhere = Math.max(0, pending - this.#underWay);
-    const limit = config.max_ack_pending ?? 0;
-    const fits = limit >= batch.rows + elsewhere && limit <= 3 * batch.rows + elsewhere;
-    const ack_wait = redeliverMs * 1_000_000;
-    if (fits && config.ack_wait === ack_wait) return;
-    await manager.consumers.update(stream, name, { ack_wait, max_ack_pending: 2 * batch.rows + elsewhere });
+    this.#behind = await makeRoom(manager, this.#options, this.#underWay);
   }
 
   #watch(manager: JetStreamManager): NodeJS.Timeout {

@@ -80,7 +80,9 @@ const readable = (one: Row): Row => ({
   address: one.address.replace('0:0:0:0:0:0:0:0', '::').replace(':0:0:0:0:0:', '::'),
 });
 const prefixed = (one: Row) =>
-  Object.fromEntries(Object.entries(one).map(([name, value]): [string, unknown] => [`common_${name}`, value]));
+  Object.fromEntries(
+    Object.entries(one).map(([name, value]): [string, unknown] => [`common_${name}`, value]),
+  );
 
 it('is read by the engine as the same rows', async () => {
   const file = join(directory, 'block');
@@ -109,7 +111,10 @@ it('is read by the engine as the same rows', async () => {
 });
 
 it('takes along what rows had in common only into blocks of as many', () => {
-  const block = new NativeBlock<object, { word: string }>({}, { word: ['LowCardinality(String)', (one) => one.word] });
+  const block = new NativeBlock<object, { word: string }>(
+    {},
+    { word: ['LowCardinality(String)', (one) => one.word] },
+  );
   const add = (word: string, rows: number) => {
     const common = { word };
     for (let i = 0; i < rows; i++) block.add({}, common);

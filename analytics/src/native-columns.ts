@@ -192,7 +192,10 @@ class Lists {
   }
 
   write(to: Octets): void {
-    this.writeAt(Uint32Array.from({ length: this.#lengths.size }, (_, place) => place), to);
+    this.writeAt(
+      Uint32Array.from({ length: this.#lengths.size }, (_, place) => place),
+      to,
+    );
   }
 
   writeAt(places: Uint32Array, to: Octets): void {

@@ -55,4 +55,7 @@ export const commonColumns: Columns<CommonColumns> = {
 };
 
 /** In the order in which they travel. */
-export const observationColumns: readonly string[] = [...Object.keys(ownColumns), ...Object.keys(commonColumns)];
+export const observationColumns: readonly string[] = [
+  ...Object.keys(ownColumns),
+  ...Object.keys(commonColumns),
+];

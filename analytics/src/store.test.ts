@@ -155,7 +155,10 @@ describe('rows', () => {
     const columns = await store.query<{ name: string; type: string }>(
       "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = 'observations' AND name != 'stored_at' ORDER BY name",
     );
-    const inserted = Object.entries({ ...ownColumns, ...commonColumns }).map(([name, [type]]) => ({ name, type }));
+    const inserted = Object.entries({ ...ownColumns, ...commonColumns }).map(([name, [type]]) => ({
+      name,
+      type,
+    }));
     // The engine makes one of the other.
     const plain = (one: { name: string; type: string }) => ({
       name: one.name,

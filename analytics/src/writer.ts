@@ -1,24 +1,18 @@
 import { type Logger, reasonOf, untilItWorks } from '@mecai/runtime';
+import { type Candidate, isObservation, isRecord } from './candidate.ts';
 import { AnalyticsError } from './error.ts';
 import { PackedObservations } from './packed-observations.ts';
-import { RecentIds } from './recent-ids.ts';
+import type { RecentIds } from './recent-ids.ts';
 import {
-  type CertificateFacts,
-  type CertificateRow,
   type EventTable,
   type EvidenceRow,
   type ObservationEvent,
   type RecordEvent,
-  type StoredEvent,
   eventTables,
 } from './rows.ts';
 import { Store, type StoreOptions } from './store.ts';
-
-export interface Candidate<Event extends StoredEvent = StoredEvent> {
-  readonly event: Event;
-  /** Handed out before: it may be stored already, whatever its times say. */
-  readonly redelivered: boolean;
-}
+import { type ReceivedChain, storeCertificates } from './stored-certificates.ts';
+import { findPresent, loadRecent } from './stored-ids.ts';
 
 /** What an observation is, by memory alone. */
 export type Sifted = 'packed' | 'repeated' | 'doubtful';
@@ -29,12 +23,8 @@ export interface Written {
   readonly repeated: number;
 }
 
-/** Ids asked for at once; they travel in the URL to a server. */
-const asked = 500;
 /** As many as are under way at once. */
 const mostSpare = 3;
-const recentCapacity = 500_000;
-const knownCertificates = 100_000;
 
 /**
  * Writes events so that each is stored exactly once, though NATS hands them out at least once and agents may
@@ -163,6 +153,7 @@ export class Writer {
     again: boolean,
   ): Promise<number> {
     let stored = 0;
+    // Before the observations, so that none names a certificate that is not there.
     await storeCertificates(store, certificates, [...packed.chains, ...chainsOf(candidates)]);
     await storeVouchers(store, candidates);
     await storeEvidence(store, packed.evidence);
@@ -241,32 +232,6 @@ interface Opened {
   readonly certificates: Set<string>;
 }
 
-function newestQuery(table: EventTable): string {
-  return `SELECT id, toUnixTimestamp64Milli(received_at) AS receivedAt FROM ${table}
-    WHERE received_at >= (SELECT max(received_at) FROM ${table}) - INTERVAL 1 HOUR
-    ORDER BY received_at DESC LIMIT {limit:UInt32}`;
-}
-
-async function loadRecent(store: Store, table: EventTable): Promise<RecentIds> {
-  const rows = await store.query<{ id: string; receivedAt: number }>(newestQuery(table), {
-    limit: recentCapacity,
-  });
-  rows.reverse();
-  const oldest = rows[0]?.receivedAt;
-  // Rows of the same millisecond as the oldest may have been left out.
-  const since = oldest === undefined ? Number.NEGATIVE_INFINITY : oldest + 1;
-  return new RecentIds(rows, since, recentCapacity);
-}
-
-function presentQuery(table: EventTable): string {
-  return `SELECT id FROM ${table}
-    WHERE id IN {ids:Array(String)} AND received_at >= fromUnixTimestamp64Milli({earliest:Int64})`;
-}
-
-const isObservation = (candidate: Candidate): candidate is Candidate<ObservationEvent> =>
-  candidate.event.table === 'observations';
-const isRecord = (candidate: Candidate): candidate is Candidate<RecordEvent> => !isObservation(candidate);
-
 /** Packs those of the candidates that are not stored. */
 async function pack(
   { store, recent }: Opened,
@@ -284,67 +249,12 @@ async function pack(
   }
 }
 
-/** Ids of the candidates that are stored already. */
-async function findPresent(
-  store: Store,
-  table: EventTable,
-  recent: RecentIds,
-  candidates: readonly Candidate[],
-  again: boolean,
-): Promise<Set<string>> {
-  const present = new Set<string>();
-  const doubtful: StoredEvent[] = [];
-  for (const { event, redelivered } of candidates) {
-    if (recent.has(event.row.id)) present.add(event.row.id);
-    else if (again || redelivered || recent.mayHaveForgotten(event.earliest)) doubtful.push(event);
-  }
-  for (let i = 0; i < doubtful.length; i += asked) {
-    const some = doubtful.slice(i, i + asked);
-    const found = await store.query<{ id: string }>(presentQuery(table), {
-      ids: some.map(({ row }) => row.id),
-      earliest: Math.max(0, Math.min(...some.map(({ earliest }) => earliest))),
-    });
-    for (const { id } of found) present.add(id);
-  }
-  return present;
-}
-
-const certificateQuery =
-  'SELECT fingerprint FROM certificates WHERE fingerprint IN {fingerprints:Array(String)}';
-
-type ReceivedChain = readonly [certificates: readonly CertificateFacts[], receivedAt: number];
-
 const chainsOf = (candidates: readonly Candidate[]): ReceivedChain[] =>
   candidates.flatMap(({ event: { certificates, row } }) =>
     certificates ? [[certificates, row.received_at] as const] : [],
   );
 
-/** Before the observations, so that none names a certificate that is not there. */
-async function storeCertificates(
-  store: Store,
-  known: Set<string>,
-  chains: readonly ReceivedChain[],
-): Promise<void> {
-  const missing = new Map<string, CertificateRow>();
-  for (const [certificates, receivedAt] of chains) {
-    for (const certificate of certificates) {
-      const { fingerprint } = certificate;
-      if (known.has(fingerprint) || missing.has(fingerprint)) continue;
-      missing.set(fingerprint, { ...certificate, first_received_at: receivedAt });
-    }
-  }
-  const fingerprints = [...missing.keys()];
-  for (let i = 0; i < fingerprints.length; i += asked) {
-    const some = fingerprints.slice(i, i + asked);
-    const found = await store.query<{ fingerprint: string }>(certificateQuery, { fingerprints: some });
-    for (const { fingerprint } of found) missing.delete(fingerprint);
-  }
-  await store.insert('certificates', [...missing.values()], [...missing.keys()]);
-  if (known.size + fingerprints.length > knownCertificates) known.clear();
-  for (const fingerprint of fingerprints) known.add(fingerprint);
-}
-
-/** Before the decisions, for the same reason; one that is stored already is replaced by itself. */
+/** Before the decisions, so that none names a voucher that is not there; one that is stored already is replaced by itself. */
 async function storeVouchers(store: Store, candidates: readonly Candidate[]): Promise<void> {
   const vouchers = candidates.flatMap(({ event: { voucher } }) => (voucher ? [voucher] : []));
   await store.insert(

@@ -21,6 +21,7 @@ import { encodeObservation, makeObservation, startNetwork, subjectOf } from './n
 import { type Status, startProcess } from './process.ts';
 
 const total = Number(process.argv[2] ?? 300_000);
+/** As configured by default. */
 const batch = 20_000;
 const directory = mkdtempSync(join(tmpdir(), 'mecai-rate-'));
 const progress = (text: string) => process.stderr.write(`${text}\n`);

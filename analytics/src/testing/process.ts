@@ -40,6 +40,8 @@ export async function startProcess(
   writeFileSync(file, JSON.stringify({ admin: '127.0.0.1:0', ...config }));
   const child = fork(new URL('../main.ts', import.meta.url), ['--config', file], {
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    // As the launchers of the packages have it: see scripts/package.mjs.
+    execArgv: ['--disable-warning=ExperimentalWarning', '--single-threaded-gc', '--max-semi-space-size=32'],
   });
   let log = '';
   child.stdout!.setEncoding('utf8').on('data', (text: string) => (log += text));
