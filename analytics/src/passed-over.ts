@@ -6,7 +6,8 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { Arrival } from './arrival.ts';
 import { bury } from './dead-letters.ts';
 import type { Read } from './rows.ts';
-import type { Candidate, Writer } from './writer.ts';
+import type { Candidate } from './candidate.ts';
+import type { Writer } from './writer.ts';
 
 export interface PassedOverOptions {
   readonly stream: string;
