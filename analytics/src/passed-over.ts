@@ -53,6 +53,8 @@ export class PassedOver {
   readonly #options: PassedOverOptions;
   #stored = 0;
   #before: Look | undefined;
+  /** By time, milliseconds since 1970, what number the consumer had come to: the last one that is long ago, and those since. */
+  readonly #handedOut: { readonly at: number; readonly delivered: number }[] = [];
   #troubled = false;
 
   constructor(options: PassedOverOptions) {
@@ -98,18 +100,18 @@ export class PassedOver {
     else await this.#readNewer(nats, manager, consumer);
   }
 
-  /** What a work queue has before the acknowledged, or for too long before what was handed out; then it is removed. */
+  /** What a work queue has before the acknowledged, or before what was handed out long ago; then it is removed. */
   async #empty(
     nats: NatsConnection,
     jetstream: JetStreamClient,
     manager: JetStreamManager,
     consumer: ConsumerInfo,
   ): Promise<void> {
-    const { stream, name, redeliverMs, writer, now } = this.#options;
+    const { stream, name, writer } = this.#options;
     const { created, state } = await manager.streams.info(stream);
-    const floor = consumer.ack_floor.stream_seq;
-    const last = Math.min(consumer.delivered.stream_seq, state.last_seq);
-    const tooOld = now() - 2 * redeliverMs;
+    const { ack_floor: floor, delivered } = consumer;
+    const settled = Math.max(floor.stream_seq, this.#longAgo(delivered.stream_seq));
+    const last = Math.min(settled, delivered.stream_seq, state.last_seq);
     for (let seq = state.first_seq; seq <= last; ) {
       const found: StoredMsg[] = [];
       while (found.length < atATime) {
@@ -117,8 +119,7 @@ export class PassedOver {
         const next = { seq, next_by_subj: '>' };
         const message = await manager.streams.getMessage(stream, next);
         seq = (message?.seq ?? last) + 1;
-        // Those behind it are younger.
-        if (!message || message.seq > last || (message.seq > floor && message.time.getTime() > tooOld)) break;
+        if (!message || message.seq > last) break;
         found.push(message);
       }
       if (found.length === 0) return;
@@ -136,6 +137,16 @@ export class PassedOver {
         nats.publish(`$JS.ACK.${stream}.${name}.1.${message.seq}.1.0.0`, '+ACK');
       }
     }
+  }
+
+  /** The number that had been handed out so long ago that what has it should be stored; those since may be on their way. */
+  #longAgo(delivered: number): number {
+    const { redeliverMs, now } = this.#options;
+    const at = now();
+    this.#handedOut.push({ at, delivered });
+    while (at - (this.#handedOut[1]?.at ?? at) >= 2 * redeliverMs) this.#handedOut.shift();
+    const [oldest] = this.#handedOut;
+    return oldest && at - oldest.at >= 2 * redeliverMs ? oldest.delivered : 0;
   }
 
   /** What is newer than the last look and has a number that was handed out. */
