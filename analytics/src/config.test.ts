@@ -30,7 +30,7 @@ it('fills in defaults, and takes paths from the directory of the file', () => {
     },
     registry: join(directory, 'registry.json'),
     store: { kind: 'embedded', directory: join(directory, 'store') },
-    batch: { rows: 20_000, ms: 250 },
+    batch: { rows: 40_000, ms: 250 },
     redeliverMs: 30_000,
     admin: '127.0.0.1:7480',
     retentionDays: 0,

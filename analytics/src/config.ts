@@ -48,7 +48,7 @@ export const configSchema = z.strictObject({
   batch: z
     .strictObject({
       /** Rows stored at once, at most. Twice as many messages may be under way. */
-      rows: z.int().min(1).max(100_000).default(20_000),
+      rows: z.int().min(1).max(100_000).default(40_000),
       /** Milliseconds a row waits for others. */
       ms: z.int().min(1).max(10_000).default(250),
     })

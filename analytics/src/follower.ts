@@ -41,6 +41,8 @@ const retryMs = 500;
 const heldMs = 100;
 /** How often the limit of messages under way is looked after. */
 const roomMs = 5000;
+/** Messages asked for at once: with more, nats-server would have tens of megabytes waiting for this connection. */
+const mostAskedFor = 20_000;
 
 /**
  * Follows one stream: every message becomes a row or a dead letter, and is acknowledged after that. Memory is
@@ -107,7 +109,7 @@ export class Follower {
         const incarnation = await this.#ensure(manager);
         const consumer = await jetstream.consumers.get(stream, name);
         const messages = await consumer.consume({
-          max_messages: batch.rows,
+          max_messages: Math.min(batch.rows, mostAskedFor),
           // Also how long it takes to ask again after the server was away.
           expires: 2000,
           abort_on_missing_resource: true,

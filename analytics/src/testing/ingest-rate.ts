@@ -22,7 +22,7 @@ import { type Status, startProcess } from './process.ts';
 
 const total = Number(process.argv[2] ?? 300_000);
 /** As configured by default. */
-const batch = 20_000;
+const batch = 40_000;
 const directory = mkdtempSync(join(tmpdir(), 'mecai-rate-'));
 const progress = (text: string) => process.stderr.write(`${text}\n`);
 const network = await startNetwork(directory);
