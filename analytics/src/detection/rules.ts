@@ -78,7 +78,7 @@ export type Sign =
 const minute = 60_000;
 
 export const rules: Rules = {
-  version: 3,
+  version: 4,
   viewMs: 60 * minute,
   contemporaryMs: 1_000,
   standingMs: 24 * 60 * minute,
