@@ -3,6 +3,7 @@ import { campaignTargets, campaigns, observationCampaign } from './schema/campai
 import { alerts, incidentEvidence, incidents } from './schema/incidents.ts';
 import { certificates, evidence, observations, verdicts } from './schema/observations.ts';
 import { clientReports, clientStatistics, decisions, mismatches, vouchers } from './schema/records.ts';
+import { verdictComments } from './schema/verdict-comments.ts';
 
 /**
  * The schema, as numbered steps that only go forward. A step that was released is never changed: what follows
@@ -30,6 +31,7 @@ export const migrations: readonly Migration[] = [
   { number: 4, name: 'incidents', statements: [incidents, incidentEvidence, alerts] },
   { number: 5, name: 'campaigns', statements: [campaigns, campaignTargets, observationCampaign] },
   { number: 6, name: 'endpoints', statements: endpointSummary },
+  { number: 7, name: 'verdict comments', statements: verdictComments },
 ];
 
 export const migrationTable = `CREATE TABLE IF NOT EXISTS migrations @cluster (

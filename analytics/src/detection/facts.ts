@@ -47,19 +47,31 @@ export class CertificateNames {
 
 const nameless: Names = { subject: '', dnsNames: [] };
 
+export interface Judged extends Sighting {
+  /** Verdict stored with the observation. */
+  readonly stored: Verdict;
+  /** The latest one, by the highest version of the rules up to the one asked about. */
+  readonly latest: Verdict;
+}
+
 /** Sightings received from one moment up to another, in the order in which they came. */
 export async function sightingsBetween(
   store: Store,
   names: CertificateNames,
-  from: number,
-  to: number,
-): Promise<(Sighting & { readonly stored: Verdict })[]> {
-  const facts = await store.query<Fact & { readonly stored: Verdict }>(
-    `SELECT ${columns}, o.verdict AS stored FROM observations AS o
-     WHERE o.received_at >= fromUnixTimestamp64Milli({from:Int64})
-       AND o.received_at < fromUnixTimestamp64Milli({to:Int64})
+  { from, to, rulesVersion }: { from: number; to: number; rulesVersion: number },
+): Promise<Judged[]> {
+  const between = (time: string) => `${time} >= fromUnixTimestamp64Milli({from:Int64})
+    AND ${time} < fromUnixTimestamp64Milli({to:Int64})`;
+  const facts = await store.query<Fact & Pick<Judged, 'stored' | 'latest'>>(
+    `SELECT ${columns}, o.verdict AS stored, if(v.version >= o.rules_version, v.verdict, o.verdict) AS latest
+     FROM observations AS o LEFT JOIN (
+       SELECT observation, max(rules_version) AS version, argMax(verdict, rules_version) AS verdict
+       FROM verdicts FINAL WHERE ${between('received_at')} AND rules_version <= {rulesVersion:UInt16}
+       GROUP BY observation
+     ) AS v ON v.observation = o.id
+     WHERE ${between('o.received_at')}
      ORDER BY o.received_at, o.id`,
-    { from, to },
+    { from, to, rulesVersion },
   );
   return names.complete(facts);
 }

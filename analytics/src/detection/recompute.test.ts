@@ -90,6 +90,42 @@ it('finds in stored facts what there was, the same each time; what later rules d
   expect(await incidents()).toMatchObject([{ id: found[0]!.id, state: 'withdrawn' }]);
 });
 
+/** How often each verdict was given and counts, by the tour's query; and what there is of each version. */
+const judged = async () => ({
+  counts: await store.query(
+    `SELECT if(v.version >= o.rules_version, v.verdict, o.verdict) AS verdict, count() AS n
+     FROM observations AS o LEFT JOIN (
+       SELECT observation, max(rules_version) AS version, argMax(verdict, rules_version) AS verdict
+       FROM verdicts FINAL GROUP BY observation
+     ) AS v ON v.observation = o.id GROUP BY verdict ORDER BY verdict`,
+  ),
+  versions: await store.query(
+    `SELECT rules_version AS version, verdict, count() AS n FROM (
+       SELECT rules_version, verdict FROM verdicts FINAL UNION ALL SELECT rules_version, verdict FROM observations
+     ) GROUP BY version, verdict ORDER BY version, verdict`,
+  ),
+});
+
+it('verdicts of several versions stand side by side, and the newest counts, also where it is the first again', async () => {
+  await store.command('TRUNCATE TABLE verdicts');
+  const version3 = { ...rules, version: 3 };
+  // Nothing is remembered for long enough to be compared with: other opinions than those of the usual rules.
+  const version4 = { ...rules, version: 4, viewMs: 1 };
+  await recompute({ ...options(), rules: version3, now: now + 3 });
+  const third = await judged();
+  await recompute({ ...options(), rules: version4, now: now + 4 });
+  const fourth = await judged();
+  expect(fourth.counts).not.toEqual(third.counts);
+  // What was judged before stays.
+  expect(fourth.versions).toEqual(expect.arrayContaining(third.versions));
+  const version5 = { ...version3, version: 5 };
+  await recompute({ ...options(), rules: version5, now: now + 5 });
+  const fifth = await judged();
+  expect(fifth.counts).toEqual(third.counts);
+  await recompute({ ...options(), rules: version5, now: now + 6 });
+  expect(await judged()).toEqual(fifth);
+});
+
 it('after a restart the detector remembers keys, sights and open incidents', async () => {
   const at = from + 35 * 60_000;
   const live = new LiveDetection({

@@ -32,9 +32,10 @@ const chunkMs = 600_000;
 const everyMs = 5000;
 
 /**
- * Judges stored observations by these rules, as if they came now: verdicts that differ go into `verdicts`, incidents
- * replace those with the same id, and incidents of that time that are not found again are withdrawn. The same
- * facts and rules give the same result, however often.
+ * Judges stored observations by these rules, as if they came now: verdicts that differ from the latest go into
+ * `verdicts`, so that the one with the highest version is what the newest rules say; incidents replace those with
+ * the same id, and incidents of that time that are not found again are withdrawn. The same facts and rules give the
+ * same result, however often.
  */
 export async function recompute(options: RecomputeOptions): Promise<Recomputed> {
   const { store, rules, from, to, now } = options;
@@ -62,12 +63,14 @@ export async function recompute(options: RecomputeOptions): Promise<Recomputed> 
   };
   for (let at = from - rules.viewMs; at < to; at += chunkMs) {
     const differing: VerdictRow[] = [];
-    for (const sighting of await sightingsBetween(store, names, at, Math.min(at + chunkMs, to))) {
+    const chunk = { from: at, to: Math.min(at + chunkMs, to), rulesVersion: rules.version };
+    for (const sighting of await sightingsBetween(store, names, chunk)) {
       for (; tick + everyMs <= sighting.at; tick += everyMs) await evaluate(tick + everyMs);
       const verdict = detector.add(sighting);
       if (sighting.at < from) continue;
       observations++;
-      if (verdict === sighting.stored) continue;
+      if (verdict !== sighting.stored) verdicts++;
+      if (verdict === sighting.latest) continue;
       differing.push({
         observation: sighting.id,
         rules_version: rules.version,
@@ -75,7 +78,6 @@ export async function recompute(options: RecomputeOptions): Promise<Recomputed> 
         verdict,
       });
     }
-    verdicts += differing.length;
     await store.insert(
       'verdicts',
       differing,

@@ -157,6 +157,10 @@ const evidence = `INSERT INTO incident_evidence
     AND server_name IN (SELECT server_name ${affected}) AND received_at >= (SELECT min(received_at) ${affected})
   ORDER BY received_at, id LIMIT 1000`;
 
+/** Other rules, days later, ask for more than the first glance of an attack. */
+const verdicts = `INSERT INTO verdicts (observation, rules_version, received_at, verdict)
+  SELECT id, 2, received_at, 'new' ${affected} ORDER BY received_at, id LIMIT 4`;
+
 /** Observations written at once. */
 const step = 500_000;
 export const seededIncident = '5eed'.repeat(8);
@@ -178,5 +182,6 @@ export async function seed(
   await store.command(vouchers);
   await store.command(incidents, { incident: seededIncident });
   await store.command(evidence, { incident: seededIncident });
+  await store.command(verdicts);
   await seedClients(store, until);
 }
