@@ -1,4 +1,4 @@
-import type { JsMsg } from '@nats-io/jetstream';
+import type { JsMsg, StreamInfo } from '@nats-io/jetstream';
 import { Acknowledgements } from './acknowledgements.ts';
 import type { Candidate } from './candidate.ts';
 import type { PackedObservations } from './packed-observations.ts';
@@ -6,6 +6,7 @@ import type { Fault } from './rows.ts';
 
 /** A stream as created once; one of the same name may follow it. */
 export interface Incarnation {
+  /** See `incarnationName`. */
   readonly name: string;
   /**
    * What was taken and is not acknowledged, by sequence: when JetStream stored it. NATS may hand out the same again
@@ -13,6 +14,9 @@ export interface Incarnation {
    */
   readonly underWay: Map<number, number>;
 }
+
+/** Which stream, as created once. */
+export const incarnationName = ({ config: { name }, created }: StreamInfo): string => `${name}@${created}`;
 
 /** Messages that are stored, and then acknowledged, together. */
 export class Batch {

@@ -3,7 +3,7 @@ import type { Logger } from '@mecai/runtime';
 import type { ConsumerMessages, JetStreamClient, JetStreamManager, JsMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Arrival } from './arrival.ts';
-import { Batch, type Incarnation } from './batch.ts';
+import { Batch, type Incarnation, incarnationName } from './batch.ts';
 import { Batcher } from './batcher.ts';
 import { bury } from './dead-letters.ts';
 import { parseDelivery } from './delivery.ts';
@@ -225,7 +225,7 @@ export class Follower {
   async #ensure(manager: JetStreamManager): Promise<Incarnation> {
     const { stream } = this.#options;
     this.#behind = await ensureConsumer(manager, this.#options, this.#underWay);
-    const name = `${stream}@${(await manager.streams.info(stream)).created}`;
+    const name = incarnationName(await manager.streams.info(stream));
     if (this.#incarnation.name !== name) this.#incarnation = { name, underWay: new Map() };
     return this.#incarnation;
   }

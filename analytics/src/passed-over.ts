@@ -4,6 +4,7 @@ import { type Logger, reasonOf } from '@mecai/runtime';
 import type { ConsumerInfo, JetStreamClient, JetStreamManager, StoredMsg } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Arrival } from './arrival.ts';
+import { incarnationName } from './batch.ts';
 import { bury } from './dead-letters.ts';
 import type { Read } from './rows.ts';
 import type { Candidate } from './candidate.ts';
@@ -18,7 +19,7 @@ export interface PassedOverOptions {
   /** How far back records are read at the start, milliseconds. */
   readonly readAgainMs: number;
   readonly read: (arrival: Arrival) => Read;
-  readonly writer: Writer;
+  readonly writer: Pick<Writer, 'held' | 'unstored' | 'write'>;
   readonly log: Logger;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -108,7 +109,8 @@ export class PassedOver {
     consumer: ConsumerInfo,
   ): Promise<void> {
     const { stream, name, writer } = this.#options;
-    const { created, state } = await manager.streams.info(stream);
+    const info = await manager.streams.info(stream);
+    const { state } = info;
     const { ack_floor: floor, delivered } = consumer;
     const settled = Math.max(floor.stream_seq, this.#longAgo(delivered.stream_seq));
     const last = Math.min(settled, delivered.stream_seq, state.last_seq);
@@ -129,9 +131,9 @@ export class PassedOver {
         // Another copy is under way; if it comes to nothing, this one is needed.
         if ('table' in read && packed.has(read.row.id)) continue;
         if ('fault' in read) {
-          const info = { stream, streamSequence: message.seq };
           const { subject, data } = message;
-          await bury(jetstream, name, { subject, data, info }, read.fault, `${stream}@${created}`);
+          const letter = { subject, data, info: { stream, streamSequence: message.seq } };
+          await bury(jetstream, name, letter, read.fault, incarnationName(info));
         }
         // As if it had been handed out. A deletion would be one in the log of the stream, and in 2.9 breaks replicas without it.
         nats.publish(`$JS.ACK.${stream}.${name}.1.${message.seq}.1.0.0`, '+ACK');

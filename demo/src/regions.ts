@@ -181,7 +181,7 @@ async function sceneAccounts(
   begun: number,
 ): Promise<boolean> {
   print.scene('In the end', 'What requesters hold, held against decisions, audit logs, streams and rows.');
-  const accounts = await settle(regions, theatre.vouchers, { withinMs: 120_000, killedAgents: true });
+  const accounts = await settle(regions, theatre, { withinMs: 120_000 });
   const { vouchers, decisions, auditLines, observations, rows, wrong } = accounts;
   print.step(
     { step: 'accounts', ok: wrong.length === 0, ...accounts },

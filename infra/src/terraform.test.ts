@@ -1,10 +1,12 @@
 /** What can be said of the Terraform files without Terraform; and what Terraform says, where it is. */
 import { execFileSync, spawnSync } from 'node:child_process';
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { format } from '@cdktf/hcl-tools';
 import { parse } from '@cdktf/hcl2json';
+import { signRegistry, updatedRegistry } from '@mecai/corroboration';
 import { keyPem, pem, rootCa, svid } from '@mecai/test/network';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse as parseYaml } from 'yaml';
@@ -273,6 +275,44 @@ describe('cloud-init', () => {
     expect(
       analytics.plan({ ...given, api_tokens: [{ name: 'x', sha256: 'the token', scopes: [] }] }).refused,
     ).toContainEqual(expect.stringMatching(/^api_tokens: .* and not the token/));
+  });
+
+  it('of a sink follows the signed registry, once there is one, and takes no other', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const key = publicKey.export({ format: 'pem', type: 'spki' }).toString();
+    const registry = '{ "version": 2, "agents": [] }\n';
+    const signed = (signature: string, more: object = {}) => ({
+      ...common,
+      nats_servers: ['nats://nats-1:4222'],
+      nats_ca: 'pem',
+      clickhouse_url: 'https://clickhouse-1.example:8443',
+      api_tokens: [],
+      signed_registry: { registry, signature, key, ...more },
+    });
+    // As `mecai-admin agents … --copy` writes it.
+    const signature = `${Buffer.from(signRegistry(Buffer.from(registry), privateKey)).toString('base64')}\n`;
+    const analytics = await module('analytics');
+    const config = analytics.argument('machine', 'config', signed(signature), names);
+    const taken = await configOf('analytics', JSON.stringify(config));
+    const files = analytics.argument('machine', 'files', signed(signature), names) as Record<string, string>;
+    const [keyFile = ''] = taken['registryKeys'] as string[];
+    const file = taken['registry'] as string;
+    const update = {
+      registry: Buffer.from(files[file]!),
+      signature: Buffer.from(files[`${file}.sig`]!, 'base64'),
+    };
+    expect(updatedRegistry(update, [createPublicKey(files[keyFile]!)]).version).toBe(2);
+
+    // One machine is refused anyway: what is not has outputs of resources.
+    const refused = (given: ReturnType<typeof signed>) => analytics.plan({ ...given, machines: 1 }).refused;
+    const alone = expect.stringMatching(/^machines/);
+    expect(refused(signed(signature))).toEqual([alone]);
+    for (const wrong of [
+      signed('no signature'),
+      signed(signature, { registry: '' }),
+      signed(signature, { key: '' }),
+    ])
+      expect(refused(wrong)).toEqual([alone, expect.stringMatching(/^signed_registry: .*--copy/)]);
   });
 
   it('of campaigns has a configuration that they take', async () => {

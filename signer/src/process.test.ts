@@ -2,33 +2,14 @@ import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { verifyAuditLog } from './audit-chain.ts';
-import { TestCoordinator, nameOf } from './testing/client.ts';
-import { type RunningSigner, type SignerFiles, createSignerFiles } from './testing/signer-files.ts';
+import { nameOf } from './testing/client.ts';
+import { processBed } from './testing/process-bed.ts';
+import type { RunningSigner } from './testing/signer-files.ts';
 
-let files: SignerFiles;
-beforeAll(() => {
-  files = createSignerFiles();
-  files.ceremony();
-});
-afterAll(() => files.remove());
-
-const stops: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const stop of stops.splice(0).toReversed()) await stop();
-});
-
-async function serve(options?: Parameters<SignerFiles['serve']>[0]): Promise<RunningSigner> {
-  const signer = await files.serve(options);
-  stops.push(() => signer.stop());
-  return signer;
-}
-function ask({ grpc }: RunningSigner): TestCoordinator {
-  const client = new TestCoordinator(grpc, files.identity());
-  stops.push(() => client.close());
-  return client;
-}
+const bed = processBed();
+const { serve, ask } = bed;
 const readiness = async ({ admin }: RunningSigner) => (await fetch(`${admin}/readyz`)).status;
 
 it('has open for writing nothing but the audit log and its lock, and no connection that it began', async () => {
@@ -49,7 +30,7 @@ it('has open for writing nothing but the audit log and its lock, and no connecti
     const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
     if (inode !== undefined) sockets.push(inode);
   }
-  expect(regular.toSorted()).toEqual([files.at('audit.jsonl'), files.at('audit.jsonl.lock')]);
+  expect(regular.toSorted()).toEqual([bed.files.at('audit.jsonl'), bed.files.at('audit.jsonl.lock')]);
 
   const tcp = ['tcp', 'tcp6'].flatMap((name) =>
     readFileSync(`${proc}/net/${name}`, 'utf8').split('\n').slice(1),
@@ -91,16 +72,16 @@ it('killed, has lost no voucher that it gave out', async () => {
   }
   signer.child.kill('SIGKILL');
   await once(signer.child, 'exit');
-  const { sequence } = await verifyAuditLog(files.at('audit.jsonl'));
+  const { sequence } = await verifyAuditLog(bed.files.at('audit.jsonl'));
   expect(sequence).toBe(sequences.at(-1));
   expect(await ask(await serve()).voucher()).toBe('issued');
-  expect((await verifyAuditLog(files.at('audit.jsonl'))).sequence).toBe(sequence + 1);
+  expect((await verifyAuditLog(bed.files.at('audit.jsonl'))).sequence).toBe(sequence + 1);
 });
 
 it('refuses while the audit log cannot be written, says so, and goes on when it can', async () => {
-  const auditLog = files.at('small.jsonl');
+  const auditLog = bed.files.at('small.jsonl');
   const signer = await serve({
-    config: files.configure({ auditLog }),
+    config: bed.files.configure({ auditLog }),
     before: ['prlimit', '--fsize=10000:unlimited'],
   });
   const client = ask(signer);
@@ -120,12 +101,12 @@ it('refuses while the audit log cannot be written, says so, and goes on when it 
 });
 
 it('refuses on a full disk, loses nothing of what it acknowledged, and goes on when there is room', async () => {
-  const disk = files.at('disk');
+  const disk = bed.files.at('disk');
   mkdirSync(disk);
   // A disk of its own, in a mount namespace of its own.
   const mount = 'mount -t tmpfs -o size=128k tmpfs "$0" && exec "$@"';
   const signer = await serve({
-    config: files.configure({ auditLog: join(disk, 'audit.jsonl') }),
+    config: bed.files.configure({ auditLog: join(disk, 'audit.jsonl') }),
     before: ['unshare', '--map-root-user', '--mount', 'sh', '-c', mount, disk],
   });
   const seen = `/proc/${signer.child.pid}/root${disk}`;
@@ -161,14 +142,14 @@ it('is not ready while perspectives say that its clock is wrong, and is again by
 });
 
 it('does not start on an audit log that was tampered with', async () => {
-  const auditLog = files.write('tampered.jsonl', '{"sequence":2}\n');
-  await expect(files.serve({ config: files.configure({ auditLog }) })).rejects.toThrow(
+  const auditLog = bed.files.write('tampered.jsonl', '{"sequence":2}\n');
+  await expect(bed.files.serve({ config: bed.files.configure({ auditLog }) })).rejects.toThrow(
     /ended with 1[^]*line 1: sequence 2/,
   );
 });
 
 it('does not start misconfigured', async () => {
-  await expect(files.serve({ config: files.configure({ listen: 1 }) })).rejects.toThrow(
+  await expect(bed.files.serve({ config: bed.files.configure({ listen: 1 }) })).rejects.toThrow(
     /ended with 2[^]*listen/,
   );
 });

@@ -3,30 +3,23 @@ import { generateKeyPairSync } from 'node:crypto';
 import { credentials } from '@grpc/grpc-js';
 import { signRegistry } from '@mecai/corroboration';
 import { OperatorServiceClient } from '@mecai/proto/signer';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { TestCoordinator, nameOf } from './testing/client.ts';
+import { expect, it } from 'vitest';
+import { nameOf } from './testing/client.ts';
 import { registryKey } from './testing/operator.ts';
-import { type RunningSigner, type SignerFiles, createSignerFiles } from './testing/signer-files.ts';
+import { processBed } from './testing/process-bed.ts';
+import type { RunningSigner } from './testing/signer-files.ts';
 import { agentNames, chainOf, observe, registryText, todaysLeaf, webIntermediate } from './testing/world.ts';
 
 const operator = 'spiffe://mecai.test/operator';
 const [captured = '', ...others] = agentNames;
-let files: SignerFiles;
-beforeAll(() => {
-  files = createSignerFiles();
-  files.ceremony();
-});
-afterAll(() => files.remove());
-const stops: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const stop of stops.splice(0).toReversed()) await stop();
-});
+const bed = processBed();
 
 /** A signer with a registry file of this version and these agents, on an audit log of that name. */
-async function serve(log: string, version: number, agents = agentNames): Promise<RunningSigner> {
+function serve(log: string, version: number, agents = agentNames): Promise<RunningSigner> {
+  const { files } = bed;
   const registry = files.write('their-registry.json', registryText(agents, version));
   const key = registryKey.publicKey.export({ type: 'spki', format: 'pem' });
-  const signer = await files.serve({
+  return bed.serve({
     config: files.configure({
       registry,
       operators: [operator],
@@ -35,8 +28,6 @@ async function serve(log: string, version: number, agents = agentNames): Promise
       auditLog: files.at(`${log}.jsonl`),
     }),
   });
-  stops.push(() => signer.stop());
-  return signer;
 }
 
 /** Version in force, and who is a perspective. */
@@ -48,10 +39,10 @@ async function inForce({ admin }: RunningSigner): Promise<[version: number, pers
 
 /** The operator's update; `in force`, or what it is refused with. */
 function update({ grpc }: RunningSigner, version: number, agents: readonly string[], by = registryKey) {
-  const { ca, key, certificate } = files.identity([operator]);
+  const { ca, key, certificate } = bed.files.identity([operator]);
   const secure = credentials.createSsl(ca, key, certificate, { checkServerIdentity: () => undefined });
   const client = new OperatorServiceClient(grpc, secure, { 'grpc.ssl_target_name_override': 'signer' });
-  stops.push(() => client.close());
+  bed.stops.push(() => client.close());
   const registry = Buffer.from(registryText([...agents], version));
   const signature = Buffer.from(signRegistry(registry, by.privateKey));
   return new Promise<string>((resolve) => {
@@ -101,8 +92,7 @@ it('takes no update but a newer one of its operators, before a restart and after
 
 it('counts nothing that an agent says which is removed, though it was drawn before, wherever it is', async () => {
   const signer = await serve('open-draw', 3);
-  const coordinator = new TestCoordinator(signer.grpc, files.identity());
-  stops.push(() => coordinator.close());
+  const coordinator = bed.ask(signer);
   const draws = async (until: (agents: readonly string[]) => boolean) => {
     for (;;) {
       const drawn = await coordinator.draw();

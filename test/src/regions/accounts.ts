@@ -3,24 +3,24 @@ import { readFileSync } from 'node:fs';
 import { inboxPrefix, streams } from '@mecai/proto';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
-import { type Books, evidenceOf, lacking, lostEvidence, readShelves, storedTwice } from '../faults/books.ts';
+import { type Books, evidenceOf, lacking, readShelves, storedTwice } from '../faults/books.ts';
 import type { Regions } from './regions.ts';
 import { readStored } from './stored.ts';
+import type { Theatre } from './theatre.ts';
 
 export interface Accounts {
   readonly vouchers: number;
   readonly decisions: number;
   readonly auditLines: number;
-  /** Ever stored in the stream. */
+  /** Those whose acknowledgement by JetStream was heard. */
   readonly observations: number;
   /** What streams have more than once: offered again to a leader that did not know it. Sinks store it once. */
   readonly repeated: number;
+  /** Observations in sinks, without sinks in the stream, each once. */
+  readonly stored: number;
   /** Of all sinks together; absent without any. */
   readonly rows?: number;
-  /**
-   * Observations that vouchers rest on, and that no sink has, without sinks no stream: of agents that were killed before
-   * they were acknowledged.
-   */
+  /** Observations that no sink has, without sinks no stream: their agents were killed before JetStream acknowledged them. */
   readonly unacknowledged: number;
   /** What does not add up, in words. */
   readonly wrong: readonly string[];
@@ -40,8 +40,8 @@ export const asOperator = ({ operator: { servers, ca, seedFile } }: Regions): Pr
 /** Waits until everything is acknowledged and stored, and compares. */
 export async function settle(
   regions: Regions,
-  vouchers: readonly Uint8Array[],
-  { withinMs, killedAgents }: { withinMs: number; killedAgents: boolean },
+  { vouchers, acknowledgements }: Pick<Theatre, 'vouchers' | 'acknowledgements'>,
+  { withinMs }: { withinMs: number },
 ): Promise<Accounts> {
   const nats = await asOperator(regions);
   try {
@@ -57,40 +57,36 @@ export async function settle(
       }
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
-    const [books, observations] = await untilAnswered(until + 30_000, async () => [
-      await readShelves({ nats, signers: regions.signers }),
-      (await jsm.streams.info(streams.observations.name)).state.last_seq,
-    ]);
+    const books = await untilAnswered(until + 30_000, () => readShelves({ nats, signers: regions.signers }));
     const counted = {
       vouchers: vouchers.length,
       decisions: books.decisions.length,
       auditLines: books.audit.length,
-      observations,
+      observations: acknowledgements.count,
       repeated: storedTwice(books).length,
     };
     wrong.push(...lacking(books, vouchers));
     const stored = regions.sinks.length > 0 ? await readStored(regions.sinks) : undefined;
-    const evidence = stored
-      ? evidenceOf(books).filter((hash) => !stored.observations.has(hash.slice(0, 32)))
-      : lostEvidence(books);
-    if (!killedAgents) wrong.push(...evidence.map((hash) => `observation ${hash} is lost`));
+    const found = stored?.observations ?? new Set(books.observations.map(({ hash }) => hash.slice(0, 32)));
+    const { lost, unacknowledged } = acknowledgements.missing(
+      (hash) => found.has(hash.slice(0, 32)),
+      evidenceOf(books),
+    );
+    wrong.push(...lost);
     if (stored) {
       for (const { nonce } of books.decisions) {
         const hex = Buffer.from(nonce).toString('hex');
         if (!stored.decisions.has(hex)) wrong.push(`decision ${hex} is on record, and not stored`);
       }
     }
-    return { ...counted, ...(stored && { rows: stored.rows }), unacknowledged: evidence.length, wrong };
+    return { ...counted, ...(stored && { rows: stored.rows }), stored: found.size, unacknowledged, wrong };
   } finally {
     await nats.close();
   }
 }
 
 /** While a cluster elects its leaders, it does not answer. */
-async function untilAnswered(
-  until: number,
-  read: () => Promise<[books: Books, observations: number]>,
-): Promise<[books: Books, observations: number]> {
+async function untilAnswered(until: number, read: () => Promise<Books>): Promise<Books> {
   for (;;) {
     try {
       return await read();

@@ -13,7 +13,13 @@ export interface AgentsOptions {
   readonly geoip: object;
   /** Of each agent, besides. */
   readonly config: object;
-  readonly run: (name: string, place: Place, script: string, args: string[]) => Promise<unknown>;
+  readonly run: (
+    agents: readonly string[],
+    name: string,
+    place: Place,
+    script: string,
+    args: string[],
+  ) => Promise<unknown>;
 }
 
 /** @returns where each agent's status page is */
@@ -47,7 +53,8 @@ export async function startAgents(
       });
       const script = alone ? 'probe-agent/src/main.ts' : 'test/src/network/several-agents.ts';
       const args = files.flatMap((file) => ['--config', file]);
-      await run(name, place, script, args);
+      const agents = group.map(({ city }) => city.name);
+      await run(agents, name, place, script, args);
     }),
   );
   return urls;

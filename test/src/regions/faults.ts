@@ -1,4 +1,5 @@
 /** Faults under load: one process after the other is killed, paused or cut off, and what requesters notice of it. */
+import type { Acknowledgements } from './acknowledgements.ts';
 import type { Balancer } from './balancer.ts';
 import type { Ending, Load } from './load.ts';
 import { type Kind, type Part, kinds, signalAll } from './part.ts';
@@ -91,7 +92,12 @@ export interface Patience {
  */
 export async function suffer(
   { part, deed }: Fault,
-  { regions, load, balancer }: { regions: Regions; load: Load; balancer: Balancer },
+  {
+    regions,
+    load,
+    balancer,
+    acknowledgements,
+  }: { regions: Regions; load: Load; balancer: Balancer; acknowledgements: Acknowledgements },
   { faultMs, recoveryMs, row }: Patience,
 ): Promise<FaultFigures> {
   const from = performance.now();
@@ -99,6 +105,7 @@ export async function suffer(
   switch (deed) {
     case 'killed':
       await part.kill();
+      acknowledgements.killed(part.agents ?? []);
       await delay(faultMs);
       await part.start();
       break;

@@ -1,3 +1,4 @@
+export * from './acknowledgements.ts';
 export * from './accounts.ts';
 export * from './fabric.ts';
 export * from './faults.ts';

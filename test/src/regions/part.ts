@@ -14,6 +14,8 @@ export interface Part {
   readonly name: string;
   readonly kind: Kind;
   readonly place: Place;
+  /** Names of the agents in it. */
+  readonly agents?: readonly string[];
   /** Its own, and those of its children. */
   pids(): readonly number[];
   /** SIGKILL; resolves when it is gone. */

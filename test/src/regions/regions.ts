@@ -24,6 +24,7 @@ import {
   writeGeoip,
 } from '../network/index.ts';
 import { type Fabric, type Place, openFabric } from './fabric.ts';
+import { type Listener, listenerPermissions } from './acknowledgements.ts';
 import { startAgents } from './agents.ts';
 import { startNats } from './nats.ts';
 import { type Kind, type Part, ourProcess, postgresPart } from './part.ts';
@@ -77,6 +78,7 @@ export interface Regions {
   }[];
   readonly sinks: readonly { readonly adminUrl: string; readonly apiUrl: string }[];
   readonly operator: { readonly servers: readonly string[]; readonly ca: string; readonly seedFile: string };
+  readonly listener: Listener;
   /** Status pages of all agents. */
   readonly agentUrls: readonly string[];
   /** The coordinators' database. */
@@ -151,6 +153,8 @@ async function layout(
   );
   const sinkSeed = workshop.natsUser('analytics', natsPermissions.analytics('analytics'));
   const operatorSeed = workshop.natsUser('operator', natsPermissions.operator);
+  const agentNames = cities.map(({ name }) => name);
+  const listenerSeed = workshop.natsUser('listener', listenerPermissions(agentNames));
   const operatorId = workshop.identity('operator');
   const coordinatorIds = coordinatorPlaces.map(({ name }) => workshop.identity(name));
   progress(`certificates, keys and registry of ${agents.length} perspectives`);
@@ -158,17 +162,27 @@ async function layout(
   const regions = Map.groupBy(agents, ({ city }) => regionOf[city.rir]);
   const names = new Map(Array.from(regions, ([region, all]) => [region, all.map(({ city }) => city.name)]));
   const parts: Part[] = [];
-  const run = async (kind: Kind, name: string, place: Place, script: string, args: string[], more = {}) => {
+  const run = async (
+    kind: Kind,
+    name: string,
+    place: Place,
+    script: string,
+    args: string[],
+    {
+      environment = {},
+      agents = [],
+    }: { environment?: Record<string, string>; agents?: readonly string[] } = {},
+  ) => {
     const managed = await startProcess({
       name,
       script: join(repository, script),
       args,
       logFile: at('logs', `${name}.log`),
-      environment: more,
+      environment,
       command: place.command,
       readyWithinMs: 120_000,
     });
-    const part = ourProcess(kind, place, managed);
+    const part = { ...ourProcess(kind, place, managed), agents };
     parts.push(part);
     stops.push(() => part.stop());
     return part;
@@ -213,7 +227,7 @@ async function layout(
       draws: { perEndpoint: 100_000 },
     });
     const args = ['serve', '--config', token.config];
-    await run('signer', name, place, 'signer/src/main.ts', args, token.environment);
+    await run('signer', name, place, 'signer/src/main.ts', args, token);
     return { id, address: `${place.address}:7443`, auditLog, ...token };
   };
   const [nats, database, signers] = await Promise.all([
@@ -266,7 +280,7 @@ async function layout(
     geoip,
     config: { allowedTargets: [fabric.prefix], ...telemetry },
     bus,
-    run: (name, place, script, args) => run('agent', name, place, script, args),
+    run: (names, name, place, script, args) => run('agent', name, place, script, args, { agents: names }),
   });
   progress(`probe agents: ${Array.from(names, ([region, all]) => `${region} ${all.join(', ')}`).join('; ')}`);
 
@@ -301,6 +315,7 @@ async function layout(
     await untilOk(`${adminUrl}/status`, (status) => !status.includes('"heard":false'));
   }
   progress('every coordinator has heard every perspective');
+  const cluster = { servers: nats.servers, ca: pem(workshop.internalCa) };
   return {
     fabric,
     cities,
@@ -313,7 +328,8 @@ async function layout(
       adminUrl: `http://${address}:7480`,
       apiUrl: `http://${address}:7481`,
     })),
-    operator: { servers: nats.servers, ca: pem(workshop.internalCa), seedFile: operatorSeed },
+    operator: { ...cluster, seedFile: operatorSeed },
+    listener: { ...cluster, seedFile: listenerSeed, agents: agentNames },
     agentUrls,
     database,
     admin,

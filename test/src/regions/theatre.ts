@@ -1,4 +1,5 @@
 /** Requesters behind a load balancer, with one site to ask about, while things happen to a layout. */
+import { Acknowledgements } from './acknowledgements.ts';
 import { Balancer } from './balancer.ts';
 import { type Fault, type FaultFigures, type Patience, asUsual, suffer } from './faults.ts';
 import { type Ending, Load, type LoadOptions } from './load.ts';
@@ -8,6 +9,8 @@ import { openSite } from './site.ts';
 export interface Theatre {
   readonly endings: readonly Ending[];
   readonly vouchers: readonly Uint8Array[];
+  /** Since it opened. */
+  readonly acknowledgements: Acknowledgements;
   /** Answers that say nothing: requesters who gave up, and connections that broke though no coordinator was touched. */
   readonly unclear: readonly string[];
   /** Resolves when a row of requests in succession got vouchers. */
@@ -19,6 +22,7 @@ export interface Theatre {
 }
 
 export async function openTheatre(regions: Regions, options: LoadOptions): Promise<Theatre> {
+  const acknowledgements = await Acknowledgements.open(regions.listener);
   const site = await openSite(regions, 'www.example.test');
   const balancer = new Balancer(regions.coordinators);
   const load = new Load(() => balancer.next(), site.request, { ca: regions.httpsCa, ...options });
@@ -28,6 +32,7 @@ export async function openTheatre(regions: Regions, options: LoadOptions): Promi
     ended - began >= options.deadlineMs ||
     (status === 'no-answer' && !touched.some(({ from, until }) => began <= until && ended >= from));
   return {
+    acknowledgements,
     get endings() {
       return load.endings;
     },
@@ -49,7 +54,7 @@ export async function openTheatre(regions: Regions, options: LoadOptions): Promi
     async suffer(fault, patience) {
       const from = performance.now();
       try {
-        return await suffer(fault, { regions, load, balancer }, patience);
+        return await suffer(fault, { regions, load, balancer, acknowledgements }, patience);
       } finally {
         if (fault.part.kind === 'coordinator') touched.push({ from, until: performance.now() });
       }
@@ -59,6 +64,7 @@ export async function openTheatre(regions: Regions, options: LoadOptions): Promi
       await load.stop();
       await balancer.stop();
       await site.endpoint.close();
+      await acknowledgements.close();
     },
   };
 }

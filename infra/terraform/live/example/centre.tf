@@ -71,16 +71,17 @@ module "coordinator" {
 }
 
 module "analytics" {
-  source         = "../../modules/analytics"
-  archive        = var.archives["analytics"]
-  vpc_id         = module.network.vpc_id
-  vpc_cidr       = module.network.cidr
-  subnet_ids     = module.network.public_subnets
-  nats_servers   = module.nats.servers
-  nats_ca        = var.nats_ca
-  registry       = module.geography.registry
-  clickhouse_url = module.clickhouse.url
-  api_tokens     = var.api_tokens
+  source          = "../../modules/analytics"
+  archive         = var.archives["analytics"]
+  signed_registry = var.signed_registry == null ? null : merge(var.signed_registry, { key = var.registry_key })
+  vpc_id          = module.network.vpc_id
+  vpc_cidr        = module.network.cidr
+  subnet_ids      = module.network.public_subnets
+  nats_servers    = module.nats.servers
+  nats_ca         = var.nats_ca
+  registry        = module.geography.registry
+  clickhouse_url  = module.clickhouse.url
+  api_tokens      = var.api_tokens
 }
 
 module "campaigns_machine" {

@@ -33,6 +33,12 @@ variable "registry_key" {
   type        = string
 }
 
+variable "signed_registry" {
+  description = "The registry as the operator signed it last, for sinks; see module analytics."
+  type        = object({ registry = string, signature = string })
+  default     = null
+}
+
 variable "nats_ca" {
   description = "Certificate of the CA of the NATS servers, PEM."
   type        = string

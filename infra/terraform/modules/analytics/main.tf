@@ -14,19 +14,28 @@ module "machine" {
   archive      = var.archive
   secret_store = "aws"
   secrets      = module.instance[count.index].secrets
-  files = {
-    "/etc/mecai/nats-ca.pem"   = var.nats_ca
-    "/etc/mecai/registry.json" = var.registry
-    "/etc/mecai/tokens.json"   = jsonencode(var.api_tokens)
-  }
+  files = merge(
+    {
+      "/etc/mecai/nats-ca.pem"   = var.nats_ca
+      "/etc/mecai/registry.json" = var.registry
+      "/etc/mecai/tokens.json"   = jsonencode(var.api_tokens)
+    },
+    var.signed_registry == null ? {} : {
+      "/etc/mecai/registry.json"     = var.signed_registry.registry
+      "/etc/mecai/registry.json.sig" = var.signed_registry.signature
+      "/etc/mecai/registry-key.pem"  = var.signed_registry.key
+    },
+  )
   config = merge(
     {
       # The consumer's name, and so the same for all.
       nats     = { servers = var.nats_servers, seedFile = "by the unit", ca = "/etc/mecai/nats-ca.pem", name = "analytics", streamReplicas = 3 }
       registry = "/etc/mecai/registry.json"
-      store    = { kind = "server", url = var.clickhouse_url, user = "mecai", passwordFile = "by the unit", cluster = { name = "mecai" } }
-      admin    = "0.0.0.0:7480"
-      api      = { listen = "0.0.0.0:7481", tokens = "/etc/mecai/tokens.json" }
+      # With a key sinks do not start with a registry that nobody has signed.
+      registryKeys = var.signed_registry == null ? [] : ["/etc/mecai/registry-key.pem"]
+      store        = { kind = "server", url = var.clickhouse_url, user = "mecai", passwordFile = "by the unit", cluster = { name = "mecai" } }
+      admin        = "0.0.0.0:7480"
+      api          = { listen = "0.0.0.0:7481", tokens = "/etc/mecai/tokens.json" }
     },
     var.config,
   )
@@ -44,50 +53,21 @@ module "instance" {
   ingress       = [for port in [7480, 7481] : { port = port, cidr = var.vpc_cidr }]
 }
 
-resource "aws_lb" "own" {
-  name_prefix                      = "mecai-"
-  internal                         = true
-  load_balancer_type               = "network"
-  subnets                          = var.subnet_ids
-  enable_cross_zone_load_balancing = true
-}
-
-resource "aws_lb_target_group" "own" {
-  name_prefix = "mecai-"
-  port        = 7481
-  protocol    = "TCP"
-  vpc_id      = var.vpc_id
-  # Ready is the one that has the store.
-  health_check {
-    protocol            = "HTTP"
-    port                = "7480"
-    path                = "/readyz"
-    interval            = 5
-    timeout             = 3
-    healthy_threshold   = 2
-    unhealthy_threshold = 2
-  }
-}
-
-resource "aws_lb_target_group_attachment" "own" {
-  count            = var.machines
-  target_group_arn = aws_lb_target_group.own.arn
-  target_id        = module.instance[count.index].instance_id
-}
-
-resource "aws_lb_listener" "own" {
-  load_balancer_arn = aws_lb.own.arn
-  port              = 7481
-  protocol          = "TCP"
-  default_action {
-    type             = "forward"
-    target_group_arn = aws_lb_target_group.own.arn
-  }
+# Ready is the one that has the store.
+module "load_balancer" {
+  source       = "../load-balancer-aws"
+  internal     = true
+  vpc_id       = var.vpc_id
+  subnet_ids   = var.subnet_ids
+  port         = 7481
+  target_port  = 7481
+  readyz_port  = 7480
+  instance_ids = module.instance[*].instance_id
 }
 
 output "url" {
   description = "API and dashboard, of whichever answers."
-  value       = "http://${aws_lb.own.dns_name}:7481"
+  value       = "http://${module.load_balancer.dns_name}:7481"
 }
 
 output "addresses" {

@@ -44,6 +44,17 @@ variable "registry" {
   type        = string
 }
 
+variable "signed_registry" {
+  description = "The registry that the operator signed last, its signature, and the public key, PEM; in place of `registry`. Sinks then follow the signed updates that coordinators tell. Null until there is one."
+  type        = object({ registry = string, signature = string, key = string })
+  default     = null
+
+  validation {
+    condition     = var.signed_registry == null || can(regex("version", var.signed_registry.registry)) && can(regex("^[A-Za-z0-9+/]{80}", var.signed_registry.signature)) && can(regex("^-----BEGIN PUBLIC KEY-----", var.signed_registry.key))
+    error_message = "signed_registry: the two files that `mecai-admin agents … --copy` writes, and the public key that their signature is of, PEM."
+  }
+}
+
 variable "clickhouse_url" {
   description = "Output of module clickhouse."
   type        = string

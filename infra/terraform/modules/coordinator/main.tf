@@ -64,51 +64,20 @@ module "instance" {
   ingress       = concat([{ port = 8443, cidr = "0.0.0.0/0" }, { port = 9101, cidr = var.vpc_cidr }], [for cidr in var.operator_cidrs : { port = 7444, cidr = cidr }])
 }
 
-resource "aws_lb" "own" {
-  name_prefix                      = "mecai-"
-  load_balancer_type               = "network"
-  subnets                          = var.subnet_ids
-  enable_cross_zone_load_balancing = true
-}
-
-resource "aws_lb_target_group" "own" {
-  name_prefix          = "mecai-"
-  port                 = 8443
-  protocol             = "TCP"
-  vpc_id               = var.vpc_id
-  deregistration_delay = 60
-  # Limits are per requester: its address has to arrive.
-  preserve_client_ip = "true"
-  health_check {
-    protocol            = "HTTP"
-    port                = "9101"
-    path                = "/readyz"
-    interval            = 5
-    timeout             = 3
-    healthy_threshold   = 2
-    unhealthy_threshold = 2
-  }
-}
-
-resource "aws_lb_target_group_attachment" "own" {
-  count            = var.machines
-  target_group_arn = aws_lb_target_group.own.arn
-  target_id        = module.instance[count.index].instance_id
-}
-
-resource "aws_lb_listener" "own" {
-  load_balancer_arn = aws_lb.own.arn
-  port              = 443
-  protocol          = "TCP"
-  default_action {
-    type             = "forward"
-    target_group_arn = aws_lb_target_group.own.arn
-  }
+module "load_balancer" {
+  source       = "../load-balancer-aws"
+  internal     = false
+  vpc_id       = var.vpc_id
+  subnet_ids   = var.subnet_ids
+  port         = 443
+  target_port  = 8443
+  readyz_port  = 9101
+  instance_ids = module.instance[*].instance_id
 }
 
 output "dns_name" {
   description = "Target of the public name's record."
-  value       = aws_lb.own.dns_name
+  value       = module.load_balancer.dns_name
 }
 
 output "addresses" {

@@ -47,6 +47,20 @@ run "plans" {
   }
 }
 
+run "plans_with_a_signed_registry" {
+  command = plan
+  variables {
+    signed_registry = {
+      registry  = "{\"version\": 2, \"agents\": []}"
+      signature = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="
+    }
+  }
+  assert {
+    condition     = length(output.without_key) == 8
+    error_message = "The signed registry is for sinks only."
+  }
+}
+
 run "plans_with_campaigns" {
   command = plan
   variables {
