@@ -1,13 +1,12 @@
 /** What can be said of the Terraform files without Terraform; and what Terraform says, where it is. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { format } from '@cdktf/hcl-tools';
 import { parse } from '@cdktf/hcl2json';
 import { signRegistry, updatedRegistry } from '@mecai/corroboration';
-import { keyPem, pem, rootCa, svid } from '@mecai/test/network';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse as parseYaml } from 'yaml';
 import { filesBelow, infra, repository } from './testing/files.ts';
@@ -279,18 +278,18 @@ describe('cloud-init', () => {
 
   it('of a sink follows the signed registry, once there is one, and takes no other', async () => {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-    const key = publicKey.export({ format: 'pem', type: 'spki' }).toString();
-    const registry = '{ "version": 2, "agents": [] }\n';
+    const key = publicKey.export({ format: 'pem', type: 'spki' });
+    const text = '{ "version": 2, "agents": [] }\n';
     const signed = (signature: string, more: object = {}) => ({
       ...common,
       nats_servers: ['nats://nats-1:4222'],
       nats_ca: 'pem',
       clickhouse_url: 'https://clickhouse-1.example:8443',
       api_tokens: [],
-      signed_registry: { registry, signature, key, ...more },
+      signed_registry: { registry: text, signature, key, ...more },
     });
     // As `mecai-admin agents … --copy` writes it.
-    const signature = `${Buffer.from(signRegistry(Buffer.from(registry), privateKey)).toString('base64')}\n`;
+    const signature = `${Buffer.from(signRegistry(Buffer.from(text), privateKey)).toString('base64')}\n`;
     const analytics = await module('analytics');
     const config = analytics.argument('machine', 'config', signed(signature), names);
     const taken = await configOf('analytics', JSON.stringify(config));
@@ -347,61 +346,6 @@ describe('cloud-init', () => {
       quorum: { perspectives: 7, minRegions: 3, minDistanceKm: 600 },
       hsm: { token: 'hsm1', pinFile: '/run/credentials/x/hsm-pin' },
     });
-  });
-});
-
-describe('NATS', () => {
-  const nodes = ['nats-1.example', 'nats-2.example', 'nats-3.example'];
-  const serverOf = (version: string) => ({
-    url: `https://releases.example/nats-server-v${version}-linux-amd64.tar.gz`,
-    sha256: '0'.repeat(64),
-  });
-  const server = serverOf('2.15.1');
-
-  /** nats-server's own opinion, with the files that the configuration names put elsewhere. */
-  async function judge(name: string, leaf: boolean, leafFile = '') {
-    const { outputs, refused } = (await module('nats-config')).plan({ name, nodes, server, leaf });
-    expect(refused).toEqual([]);
-    const at = join(directory, name);
-    mkdirSync(at);
-    const ca = rootCa('Internal CA');
-    const certificate = svid(ca, 'spiffe://mecai.example/nats');
-    writeFileSync(join(at, 'ca.pem'), pem(ca));
-    writeFileSync(join(at, 'tls.pem'), pem(certificate));
-    writeFileSync(join(at, 'tls.key'), keyPem(certificate));
-    writeFileSync(join(at, 'leaf.conf'), leafFile);
-    writeFileSync(join(at, 'users.conf'), 'authorization { users: [{ user: nobody, password: none }] }\n');
-    writeFileSync(join(at, 'mecai.conf'), (outputs['config'] as string).replaceAll('/etc/nats/', `${at}/`));
-    const { status, stderr } = spawnSync('nats-server', ['-t', '-c', join(at, 'mecai.conf')], {
-      encoding: 'utf8',
-    });
-    return [status, stderr];
-  }
-
-  it('takes the configuration of a node, and that of a leaf', async () => {
-    expect(await judge('nats-1', false)).toEqual([0, expect.stringContaining('is valid')]);
-    const remote = 'urls: ["tls://leaf-tokyo:secret@nats-1.example:7422"]\n';
-    expect(await judge('leaf-tokyo', true, remote)).toEqual([0, expect.stringContaining('is valid')]);
-    expect((await judge('broken', true, 'erls: ["tls://nats-1.example:7422"]\n'))[0]).toBe(1);
-  });
-
-  it('takes no server that loses acknowledged records', async () => {
-    const planned = async (version: string) =>
-      (await module('nats-config')).plan({ name: 'nats-1', nodes, server: serverOf(version) });
-    for (const version of ['2.9.10', '2.14.3'])
-      expect((await planned(version)).refused).toEqual([expect.stringContaining('2.15 or later')]);
-    for (const version of ['2.15.1', '2.20.0', '3.0.1'])
-      expect((await planned(version)).outputs['install']).toEqual([
-        '/usr/local/sbin/mecai-install',
-        serverOf(version).url,
-        '0'.repeat(64),
-        'nats-server',
-      ]);
-  });
-
-  it('needs a majority that survives', async () => {
-    const { refused } = (await module('nats-config')).plan({ name: 'n', nodes: nodes.slice(1), server });
-    expect(refused).toEqual([expect.stringMatching(/^nodes: three or more/)]);
   });
 });
 
