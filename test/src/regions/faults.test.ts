@@ -1,4 +1,5 @@
 /** A short run; the long one is `npm run bench -- faults`. Nothing here is about speed: machines are busy. */
+import { spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -102,6 +103,25 @@ it('streams have three replicas', { timeout: 300_000 }, async () => {
     expect([config.num_replicas, cluster?.replicas?.length]).toEqual([3, 2]);
   }
   await nats.close();
+});
+
+it('the runbook’s script says whether a node may go', { timeout: 300_000 }, async () => {
+  const script = join(import.meta.dirname, '../../../docs/operate/nats-current.sh');
+  const urls = regions.parts
+    .filter(({ kind }) => kind === 'nats')
+    .map(({ place }) => `http://${place.address}:8222`);
+  const says = (...given: string[]) => {
+    const { status, stdout } = spawnSync('sh', [script, ...given], { encoding: 'utf8' });
+    return [status, stdout.trim().split('\n')] as const;
+  };
+  // After an election all of them catch up.
+  await expect
+    .poll(() => says(...urls), { timeout: 200_000, interval: 500 })
+    .toEqual([0, urls.map((url) => `${url}  sees 2 of 2 others, current`)]);
+  // Nobody is there; and two of three do not see all.
+  const [status, lines] = says(...urls, 'http://127.0.0.1:9');
+  expect([status, lines.at(-1)]).toEqual([1, expect.stringMatching(/sees 0 of 3 others, not current: /)]);
+  expect(says(...urls.slice(0, 2))[0]).toBe(1);
 });
 
 describe('under load', () => {
