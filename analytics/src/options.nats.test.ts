@@ -1,5 +1,4 @@
 /** What the options of `nats` do to the whole process. */
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { type Server, type Socket, connect, createServer } from 'node:net';
@@ -11,6 +10,7 @@ import { expect, it, vi } from 'vitest';
 import { startNatsServer } from '../../test/src/parts/nats-server.ts';
 import { Bed } from './testing/bed.ts';
 import type { AnalyticsProcess } from './testing/process.ts';
+import { makeTls } from './testing/tls.ts';
 
 const bed = new Bed();
 const patience = { timeout: 100_000, interval: 50 };
@@ -77,22 +77,7 @@ it('silentMs: a server that says nothing is dialled anew after so long', async (
 });
 
 it('ca: whose servers are trusted', async () => {
-  const [certificate, key] = [join(bed.directory, 'nats.pem'), join(bed.directory, 'nats.key')];
-  const options = '-x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj /CN=localhost';
-  execFileSync(
-    'openssl',
-    [
-      'req',
-      ...options.split(' '),
-      '-addext',
-      'subjectAltName=DNS:localhost',
-      '-keyout',
-      key,
-      '-out',
-      certificate,
-    ],
-    { stdio: 'ignore' },
-  );
+  const tls = makeTls(bed.directory);
   const user = nkeys.createUser();
   const seedFile = join(bed.directory, 'user.seed');
   writeFileSync(seedFile, user.getSeed());
@@ -101,9 +86,9 @@ it('ca: whose servers are trusted', async () => {
     users: [
       { name: 'analytics', publicNkey: user.getPublicKey(), ...natsPermissions.analytics('analytics') },
     ],
-    tls: { certificate, key },
+    tls,
   });
-  const trusting = await bed.start({ nats: { servers: [nats.url], seedFile, ca: certificate } });
+  const trusting = await bed.start({ nats: { servers: [nats.url], seedFile, ca: tls.certificate } });
   await trusting.until('/readyz', (_, code) => code === 200);
   await trusting.stop();
   const wary = await bed.start({ nats: { servers: [nats.url], seedFile } });

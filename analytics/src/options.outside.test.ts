@@ -102,6 +102,11 @@ describe('alerts', () => {
   });
 });
 
+interface Login {
+  readonly user: string;
+  readonly passwordFile: string;
+}
+
 describe('api.sql', () => {
   const token = 'researcher';
   const sha256 = createHash('sha256').update(token).digest('hex');
@@ -145,16 +150,20 @@ describe('api.sql', () => {
     await analytics.stop();
   });
 
-  it('user and passwordFile: as whom a server is asked', async () => {
-    const { child, port } = await startClickHouse(join(bed.directory, 'server'), 0, 'default:open sesame');
-    const [right, wrong] = [join(bed.directory, 'right'), join(bed.directory, 'wrong')];
-    writeFileSync(right, 'open sesame');
-    writeFileSync(wrong, 'open');
-    const store = { kind: 'server', url: `http://127.0.0.1:${port}`, passwordFile: right };
+  it('user and passwordFile, of the store and of queries: as whom a server is asked', async () => {
+    const passwords = { writer: 'open sesame', researcher: 'let me look' };
+    const logins = Object.entries(passwords).map((login) => login.join(':'));
+    const { child, port } = await startClickHouse(join(bed.directory, 'server'), 0, ...logins);
+    const [writer, researcher] = Object.entries(passwords).map(([user, password]) => {
+      const passwordFile = join(bed.directory, user);
+      writeFileSync(passwordFile, password);
+      return { user, passwordFile };
+    }) as [Login, Login];
+    const store = { kind: 'server', url: `http://127.0.0.1:${port}`, ...writer };
     for (const [sql, answer] of [
       [{}, /no user for queries/],
-      [{ user: 'default', passwordFile: right }, /^answered$/],
-      [{ user: 'default', passwordFile: wrong }, /Authentication failed/],
+      [researcher, /^answered$/],
+      [{ ...researcher, user: 'writer' }, /Authentication failed/],
     ] as const) {
       const { analytics, ask } = await start(sql, { store });
       expect(await ask('SELECT count() FROM observations')).toMatch(answer);

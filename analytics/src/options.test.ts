@@ -1,11 +1,18 @@
 /** Each option of the whole process does what it says; those not here have a test beside what they are about. */
+import { execFile } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { expect, it } from 'vitest';
+import { promisify } from 'node:util';
+import { signRegistry } from '@mecai/corroboration';
+import { subjects } from '@mecai/proto';
+import { WatchRegistryResponse } from '@mecai/proto/signer';
+import { expect, it, vi } from 'vitest';
 import { writeMmdb } from '../../test/src/parts/mmdb-writer.ts';
 import { Bed, many } from './testing/bed.ts';
 import { makeObservation } from './testing/network.ts';
@@ -111,6 +118,44 @@ it('unverifiedBeyond, logLevel and geoip: what waits is not verified, nothing is
   );
   expect(row!.placed).toBe(1003);
   expect(row!.unverified).toBeGreaterThan(0);
+});
+
+it('registryKeys: the file counts with a signature only, and what coordinators tell counts too', async () => {
+  const operator = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const [registry, key] = [join(bed.directory, 'registry.json'), join(bed.directory, 'operator.pub')];
+  writeFileSync(key, operator.publicKey.export({ format: 'pem', type: 'spki' }));
+  const agents = JSON.parse(readFileSync(bed.network.registry, 'utf8')) as object;
+  const signed = (version: number) => {
+    const bytes = Buffer.from(JSON.stringify({ ...agents, version }));
+    return { registry: bytes, signature: signRegistry(bytes, operator.privateKey) };
+  };
+  const [first, second] = [signed(1), signed(2)];
+  writeFileSync(registry, first.registry);
+  const options = { registry, registryKeys: [key] };
+  await expect(bed.start(options)).rejects.toThrow(/registry\.json\.sig/);
+  writeFileSync(`${registry}.sig`, Buffer.from(first.signature).toString('base64'));
+  const analytics = await bed.start(options);
+  await ready(analytics);
+  const update = WatchRegistryResponse.encode(second).finish();
+  const heard = () => {
+    bed.as('va1').publish(subjects.registry('va1'), update);
+    return analytics.log().includes('another registry');
+  };
+  await vi.waitUntil(heard, { timeout: 100_000, interval: 50 });
+  await analytics.stop();
+  rmSync(`${registry}.sig`);
+  const file = join(bed.directory, 'analytics.json');
+  const args = [
+    join(import.meta.dirname, 'recompute.ts'),
+    '--config',
+    file,
+    '--from',
+    '2026-01-01T00:00:00Z',
+  ];
+  const again = promisify(execFile)(process.execPath, args);
+  await expect(again).rejects.toMatchObject({
+    stderr: expect.stringContaining('registry.json.sig') as string,
+  });
 });
 
 it('batch.ms: how long an observation waits for others', async () => {

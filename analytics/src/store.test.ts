@@ -81,8 +81,8 @@ const embedded = (name: string): StoreConfig => ({ kind: 'embedded', directory: 
 const open = (store: StoreConfig, retentionDays = 0) =>
   Store.open({ store, retentionDays, ratesRetentionDays: retentionDays, insertMs: 10_000 }, log);
 
-async function serve(directory: string, port = 0, login = ''): Promise<number> {
-  const started = await startClickHouse(join(root, directory), port, login);
+async function serve(directory: string, port = 0, ...logins: string[]): Promise<number> {
+  const started = await startClickHouse(join(root, directory), port, ...logins);
   server = started.child;
   return started.port;
 }

@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { AgentStatus, Task, inboxPrefix, natsPermissions, subjects } from '@mecai/proto';
 import { type Running, createLogger } from '@mecai/runtime';
 import { type NatsConnection, connect, nkeyAuthenticator, nkeys } from '@nats-io/transport-node';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { type NatsServer, startNatsServer } from '../../../test/src/parts/nats-server.ts';
 import { type Served, serve } from '../testing/served.ts';
+import { makeTls } from '../testing/tls.ts';
 import { startCampaigns } from './start.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'mecai-campaigns-'));
@@ -81,7 +82,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true });
 });
 
-async function start(changes: object = {}): Promise<Running> {
+function configure(changes: object = {}): void {
   const config = {
     admin: '127.0.0.1:0',
     nats: { servers: [nats.url], seedFile: 'campaigns.nk' },
@@ -89,8 +90,12 @@ async function start(changes: object = {}): Promise<Running> {
     ...changes,
   };
   writeFileSync(at('campaigns.json'), JSON.stringify(config));
+}
+
+async function start(changes: object = {}, log = createLogger('campaigns', 'silent')): Promise<Running> {
+  configure(changes);
   running = await startCampaigns({
-    log: createLogger('campaigns', 'silent'),
+    log,
     config: at('campaigns.json'),
     environment: {},
     now: () => Date.now() + aheadMs,
@@ -152,6 +157,42 @@ it('name, nats.seedFile and timeoutMs: who asks, and how long an agent has', asy
   await order(6000, 1);
   await heard(1);
   expect(tasks[0]).toMatchObject({ coordinator: 'again', timeoutMs: 2000 });
+});
+
+it('nats.ca: whose servers are trusted', async () => {
+  const tls = makeTls(directory);
+  const user = nkeys.createUser();
+  writeFileSync(at('user.nk'), user.getSeed());
+  const secured = await startNatsServer({
+    directory: at('secured'),
+    users: [
+      { name: 'campaigns', publicNkey: user.getPublicKey(), ...natsPermissions.campaigns('campaigns') },
+    ],
+    tls,
+  });
+  const way = { servers: [secured.url], seedFile: 'user.nk' };
+  await start({ nats: { ...way, ca: tls.certificate } });
+  await expect.poll(ready).toEqual({ ready: true, missing: [] });
+  await running!.stop();
+  const log = createLogger('campaigns', 'silent');
+  const warn = vi.spyOn(log, 'warn');
+  await start({ nats: way }, log);
+  await expect.poll(() => JSON.stringify(warn.mock.calls)).toMatch(/self-signed certificate/);
+  expect((await ready()).missing).toContain('NATS');
+  await running!.stop();
+  running = undefined;
+  await secured.stop();
+});
+
+it('maxPerMinute and timeoutMs may change while it runs', async () => {
+  // It would take five minutes.
+  await start({ maxPerMinute: 60 });
+  await order(6000, 300);
+  await heard(1);
+  configure({ maxPerMinute: 600_000, timeoutMs: 3000 });
+  await running!.reload!();
+  await heard(300);
+  expect(tasks.at(-1)).toMatchObject({ timeoutMs: 3000 });
 });
 
 it('maxPerMinute: all together, whatever was ordered', async () => {

@@ -1,6 +1,6 @@
 /**
  * The real engine behind as much of ClickHouse's HTTP interface as the client uses, for where no server can be
- * installed: `clickhouse-server.ts <directory> <port> [<user>:<password>]` as a child process with an IPC channel. Sent
+ * installed: `clickhouse-server.ts <directory> <port> [<user>:<password>…]` as a child process with an IPC channel. Sent
  * `die-after-insert`, it stores the next insert and dies before it answers.
  */
 import { type IncomingMessage, createServer } from 'node:http';
@@ -11,7 +11,7 @@ import { Session } from 'chdb';
 
 const directory = process.argv[2]!;
 const session = new Session(directory);
-const login = process.argv[4];
+const logins = process.argv.slice(4).map((login) => `Basic ${Buffer.from(login).toString('base64')}`);
 let dying = false;
 process.on('message', (message) => (dying = message === 'die-after-insert'));
 process.on('disconnect', () => process.exit());
@@ -66,7 +66,7 @@ const server = createServer((request, response) => {
     response.end('Ok.\n');
     return;
   }
-  if (login && request.headers.authorization !== `Basic ${Buffer.from(login).toString('base64')}`) {
+  if (logins.length > 0 && !logins.includes(request.headers.authorization ?? '')) {
     response.writeHead(403).end('Code: 516. DB::Exception: Authentication failed. (AUTHENTICATION_FAILED)');
     return;
   }

@@ -86,13 +86,13 @@ export async function startProcess(
   };
 }
 
-/** The engine behind HTTP, as a child process; port 0: a free one. */
+/** The engine behind HTTP, as a child process; port 0: a free one; without logins everybody may ask. */
 export async function startClickHouse(
   directory: string,
   port = 0,
-  login = '',
+  ...logins: string[]
 ): Promise<{ child: ChildProcess; port: number }> {
-  const child = fork(new URL('clickhouse-server.ts', import.meta.url), [directory, String(port), login]);
+  const child = fork(new URL('clickhouse-server.ts', import.meta.url), [directory, String(port), ...logins]);
   const [message] = (await once(child, 'message')) as [{ port: number }];
   return { child, port: message.port };
 }
