@@ -62,6 +62,11 @@ describe.each(units)('mecai-%s.service', (name) => {
     expect(Number(figure)).toBeGreaterThan(0);
   });
 
+  it('does not interrupt others at each message, if it answers requests', () => {
+    const answers = ['probe-agent', 'coordinator', 'signer'].includes(name);
+    expect(unit.all('CPUSchedulingPolicy')).toEqual(answers ? ['batch'] : []);
+  });
+
   it('gains nothing, writes nowhere but in its own directory', () => {
     for (const [setting, value] of Object.entries({
       NoNewPrivileges: 'yes',

@@ -20,6 +20,7 @@ import { type Floor, floorsOf } from './network-floors.ts';
 import { librariesAlone } from './network-libraries.ts';
 import { cpuSeconds } from './process-cpu.ts';
 import { ask } from './requester.ts';
+import { scheduleAsUnitsDo } from './scheduling.ts';
 import { startNginx } from './target-nginx.ts';
 
 const report = reporter('network');
@@ -33,15 +34,20 @@ const addresses = Array.from({ length: 64 }, (_, i) => `127.20.0.${i + 1}`);
 
 const unlimited = { perMinute: 100_000_000, burst: 100_000_000 };
 const settings = [
-  { setting: 'six agents in one process', agentProcesses: 1, stopEarly: false },
-  { setting: 'the same stopping early', agentProcesses: 1, stopEarly: true },
-  { setting: 'six agents in six processes', agentProcesses: 6, stopEarly: false },
+  { setting: 'six agents in one process', agentProcesses: 1, stopEarly: false, batch: true },
+  { setting: 'the same by the default scheduling policy', agentProcesses: 1, stopEarly: false, batch: false },
+  { setting: 'the same stopping early', agentProcesses: 1, stopEarly: true, batch: true },
+  { setting: 'six agents in six processes', agentProcesses: 6, stopEarly: false, batch: true },
 ] as const;
 const limits = { authenticated: unlimited, unauthenticated: unlimited, target: unlimited, global: unlimited };
 
-for (const { setting, agentProcesses, stopEarly } of settings) {
+for (const { setting, agentProcesses, stopEarly, batch } of settings.slice(
+  0,
+  Number(process.env['S'] ?? 9),
+)) {
   const directory = mkdtempSync(join(tmpdir(), 'mecai-bench-'));
   const network = await startNetwork({ directory, agentProcesses, stopEarly, coordinator: { limits } });
+  if (batch) for (const pid of Object.values(pidsOf(network)).flat()) scheduleAsUnitsDo(pid);
   const chain = [
     serverCertificate(network.pki.webIntermediate, { dns: [serverName] }),
     network.pki.webIntermediate,
@@ -188,16 +194,24 @@ async function probeOctets(): Promise<{ sent: number; received: number }> {
   return counted;
 }
 
+/** Processes of each part of the voucher authority. */
+function pidsOf({ agents, coordinator, signer, nats }: Network): Record<string, readonly number[]> {
+  return {
+    coordinator: [coordinator.pid],
+    signer: [signer.pid],
+    agents: [...new Set(Array.from(agents.values(), ({ pid }) => pid))],
+    NATS: [nats.pid],
+  };
+}
+
 /** CPU seconds so far, by part. */
 function cpuOf(network: Network, nginx: readonly number[]): Record<string, number> {
-  const agents = [...new Set(Array.from(network.agents.values(), ({ pid }) => pid))];
-  const sum = (pids: readonly number[]) => pids.reduce((total, pid) => total + cpuSeconds(pid), 0);
+  const parts = Object.entries({ ...pidsOf(network), 'nginx (target)': nginx });
+  const { user, system } = process.cpuUsage();
   return {
-    coordinator: sum([network.coordinator.pid]),
-    signer: sum([network.signer.pid]),
-    agents: sum(agents),
-    NATS: sum([network.nats.pid]),
-    'nginx (target)': sum(nginx),
-    'the load generator': process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6,
+    ...Object.fromEntries(
+      parts.map(([name, pids]) => [name, pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0)]),
+    ),
+    'the load generator': (user + system) / 1e6,
   };
 }

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { parseAddress } from '@mecai/addresses';
 import { encodeVoucherRequest } from '@mecai/voucher';
 import { type Network, serverCertificate, startNetwork } from '../network/index.ts';
-import { canPin, pin } from './cores.ts';
+import { canPin, pin } from './scheduling.ts';
 import { numberOption, reporter } from './figures.ts';
 import { startLeanAgents } from './lean-agents.ts';
 import { leanLoad } from './lean-requesters.ts';

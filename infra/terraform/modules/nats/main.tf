@@ -40,6 +40,8 @@ module "machine" {
     ExecStart=
     ExecStart=/usr/local/bin/nats-server -c /etc/nats/mecai.conf
     ReadWritePaths=/var/lib/nats
+    # Messages gather while others are at work: less CPU each.
+    CPUSchedulingPolicy=batch
   EOT
 }
 
