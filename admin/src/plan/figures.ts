@@ -27,6 +27,15 @@ const wanted = {
   /** Of the certificate log with five million certificates on Postgres, and what of it is not Postgres itself. */
   logMicros: ['log', 'postgres: and with the server', 'µs'],
   logClientMicros: ['log', 'postgres: CPU of the log in the coordinator, per voucher', 'µs'],
+  /** Of the tables of the certificate log and their indexes, without the certificate itself. */
+  certificateOctets: [
+    'log',
+    'postgres: a certificate on disk, tables and indexes, without its DER',
+    'octets',
+  ],
+  /** Postgres writes a page whole when it changes first after a checkpoint; here all do. */
+  voucherWalOctets: ['log', 'postgres: WAL of a voucher, no page touched since the checkpoint', 'octets'],
+  certificateWalOctets: ['log', 'postgres: WAL of a certificate over its life, likewise', 'octets'],
   /** Observations a second that one core stores. */
   ingestRate: ['analytics', 'the same', 'per CPU second'],
   storedObservationOctets: ['analytics', 'an observation on disk, with all tables made of it', 'bytes'],

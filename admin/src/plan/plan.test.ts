@@ -40,7 +40,8 @@ describe('sheet', () => {
   interface Printed {
     readonly roles: { readonly role: string; readonly cores: number; readonly machines: number }[];
     readonly hsm: { readonly devices: number };
-    readonly storage: { readonly observations: number };
+    readonly storage: { readonly observations: number; readonly certificateLog: number };
+    readonly wal: number;
     readonly probeTraffic: { readonly received: number };
     readonly monthly: { readonly currency: string; readonly total: number };
     readonly vouchersPerSecond: { readonly peak: number };
@@ -69,6 +70,8 @@ describe('sheet', () => {
     ['--cores-per-machine', '64', ({ roles }) => roles[2]!.machines, 'less'],
     ['--hsm-rate', '2000', ({ hsm }) => hsm.devices, 'less'],
     ['--retention-days', '180', ({ storage }) => storage.observations, 'more'],
+    ['--certificate-days', '47', ({ wal }) => wal, 'more'],
+    ['--expired-days', '30', ({ storage }) => storage.certificateLog, 'less'],
   ])('%s %s bites', async (option, value, of, direction) => {
     const changed = of(await sheet(option, value));
     if (direction === 'more') expect(changed).toBeGreaterThan(of(base));

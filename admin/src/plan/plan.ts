@@ -21,6 +21,8 @@ const usage = `usage: mecai-admin plan sheet [options]       machines, bandwidth
   --cores-per-machine <n>    (8)
   --hsm-rate <n>             P-256 signatures a second of one HSM, from its data sheet (1000)
   --retention-days <n>       observations in ClickHouse (90)
+  --certificate-days <n>     that a certificate is valid; it is renewed after two thirds of them (90)
+  --expired-days <n>         that an expired one stays in the certificate log: certificateLog.keepExpiredMs (90)
   --figures <file>           output of \`npm run bench -- network log analytics\` on your machines
   --prices <file>            { "currency", "coreHour", "hsmHour", "egressGigabyte", "storageGigabyteMonth" }
 
@@ -48,6 +50,8 @@ const options = {
   'cores-per-machine': { type: 'string' },
   'hsm-rate': { type: 'string' },
   'retention-days': { type: 'string' },
+  'certificate-days': { type: 'string' },
+  'expired-days': { type: 'string' },
   figures: { type: 'string' },
   prices: { type: 'string' },
   'as-rel': { type: 'string' },
@@ -106,6 +110,8 @@ function sheet(values: Values): void {
     coresPerMachine: integer('cores-per-machine', 1, 1024, 8),
     hsmRate: number(values, 'hsm-rate', 1, 1e7, 1_000),
     retentionDays: number(values, 'retention-days', 0, 36_500, 90),
+    certificateDays: number(values, 'certificate-days', 1, 825, 90),
+    expiredDays: number(values, 'expired-days', 0, 3_650, 90),
   };
   const figures = parseFigures(
     readFileSync(values.figures ?? new URL('figures.jsonl', import.meta.url), 'utf8'),

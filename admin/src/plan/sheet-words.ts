@@ -4,11 +4,11 @@ import type { Load, Sheet } from './sheet.ts';
 function shown(value: number): string {
   if (value === 0) return '0';
   const rounded = value >= 1000 ? Math.round(value) : Number(value.toPrecision(3));
-  return rounded.toLocaleString('en-US').replaceAll(',', ' ');
+  return rounded.toLocaleString('en-US', { maximumFractionDigits: 9 }).replaceAll(',', ' ');
 }
 
 export function sheetWords(load: Load, sheet: Sheet, examplePrices: boolean): string {
-  const { vouchersPerSecond, probesPerSecond, roles, hsm, probeTraffic, natsTraffic, storage, monthly } =
+  const { vouchersPerSecond, probesPerSecond, roles, hsm, probeTraffic, natsTraffic, wal, storage, monthly } =
     sheet;
   const row = (...cells: readonly string[]) =>
     cells.map((cell, i) => (i === 0 ? cell.padEnd(14) : cell.padStart(10))).join('');
@@ -27,8 +27,11 @@ export function sheetWords(load: Load, sheet: Sheet, examplePrices: boolean): st
     `HSM        ${shown(hsm.signaturesPerSecond)} signatures a second at the peak`,
     `probes     ${shown(probeTraffic.sent)} Mbit/s sent and ${shown(probeTraffic.received)} received at the peak, all regions, without TCP's and IP's own`,
     `NATS       ${shown(natsTraffic)} Mbit/s at the peak, all servers`,
+    `Postgres   ${shown(wal)} Mbit/s of WAL at the peak, to the primary's disk and to each standby`,
     `storage    ${shown(storage.observations)} TB of observations (${load.retentionDays} days, 3 copies), ` +
-      `${shown(storage.auditLogPerYear)} TB of audit log a year`,
+      `${shown(storage.auditLogPerYear)} TB of audit log a year,`,
+    `           ${shown(storage.certificateLog)} TB of certificate log on each Postgres (certificates of ${load.certificateDays} days, ` +
+      `${load.expiredDays} more once expired)`,
     '',
     `a month    ${money(monthly.cores)}   machines of ${load.coresPerMachine} cores (each of Postgres as large as its cores ask)`,
     `           ${money(monthly.hsm)}   HSMs`,
@@ -37,7 +40,9 @@ export function sheetWords(load: Load, sheet: Sheet, examplePrices: boolean): st
     `           ${money(monthly.total)}   in all: ${shown(monthly.perMillionVouchers)} ${monthly.currency} a million vouchers`,
     '',
     'Of NATS and analytics each of three copies is reckoned like the only one of the benches. Postgres is a primary and a',
-    'standby, and each has to do all of it. HSMs are added to signers: a signer has one, or a share of a cluster.',
+    'standby, and each has to do all of it. A page goes whole into its WAL when it changes first after a checkpoint: here all',
+    'do, uncompressed. Not reckoned: what Postgres reads from its disk, vacuum, notices, backups, and what the way of the WAL to',
+    'the standby costs. HSMs are added to signers: a signer has one, or a share of a cluster.',
     `At the peak a core is ${shown(load.utilization * 100)} % busy, and one HSM makes ${shown(load.hsmRate)} signatures a second.`,
     examplePrices
       ? 'Prices are examples, in the range of what clouds ask: give yours with --prices.'

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Figures, parseFigures } from './figures.ts';
 import { type Load, type Prices, planSheet } from './sheet.ts';
+import { sheetWords } from './sheet-words.ts';
 
 const load: Load = {
   endpoints: 864_000,
@@ -14,6 +15,8 @@ const load: Load = {
   coresPerMachine: 4,
   hsmRate: 10,
   retentionDays: 10,
+  certificateDays: 90,
+  expiredDays: 30,
 };
 const figures: Figures = {
   coordinatorMicros: 100_000,
@@ -28,6 +31,9 @@ const figures: Figures = {
   auditOctets: 1_000,
   logMicros: 90_000,
   logClientMicros: 40_000,
+  certificateOctets: 2_500,
+  voucherWalOctets: 10_000,
+  certificateWalOctets: 60_000,
   ingestRate: 60,
   storedObservationOctets: 100,
 };
@@ -59,13 +65,22 @@ test('by hand: ten vouchers a second, twenty at the peak', () => {
   expect(sheet.probeTraffic.received).toBeCloseTo((120 * 3_500 * 8) / 1e6);
   const perVoucher = 6 * 3_500 + 2_000;
   expect(sheet.natsTraffic).toBeCloseTo((20 * perVoucher * 5 * 8) / 1e6);
-  expect(sheet.storage.observations).toBeCloseTo((60 * 86_400 * 10 * 100 * 3) / 1e12);
-  expect(sheet.storage.auditLogPerYear).toBeCloseTo((864_000 * 365 * 1_000) / 1e12);
+  expect(sheet.storage.observations).toBeCloseTo((60 * 86_400 * 10 * 100 * 3) / 1e12, 9);
+  expect(sheet.storage.auditLogPerYear).toBeCloseTo((864_000 * 365 * 1_000) / 1e12, 9);
+  // Another certificate after 60 days, kept for 120: two of 2,500 octets and half a chain of 3,000 for each endpoint.
+  expect(sheet.storage.certificateLog).toBeCloseTo((864_000 * 2 * 4_000) / 1e12, 9);
+  // 20 vouchers a second, and twice one certificate in six seconds.
+  expect(sheet.wal).toBeCloseTo(((20 * 10_000 + 60_000 / 3) * 8) / 1e6, 9);
+  const words = sheetWords(load, sheet, false);
+  expect(words).toContain('Postgres   1.76 Mbit/s of WAL');
+  expect(words).toContain('0.00691 TB of certificate log on each Postgres (certificates of 90 days, 30 more');
   const { monthly } = sheet;
   expect(monthly.cores).toBeCloseTo(20 * 4 * 730 * 0.1);
   expect(monthly.hsm).toBeCloseTo(4 * 730 * 2);
   const days = 730 / 24;
   expect(monthly.traffic).toBeCloseTo(((864_000 * (6 * 500 + perVoucher) * days) / 1e9) * 0.5);
+  const { observations, auditLogPerYear, certificateLog } = sheet.storage;
+  expect(monthly.storage).toBeCloseTo((observations + auditLogPerYear + 2 * certificateLog) * 1000 * 0.25);
   expect(monthly.total).toBeCloseTo(monthly.cores + monthly.hsm + monthly.traffic + monthly.storage);
   expect(monthly.perMillionVouchers).toBeCloseTo((monthly.total / (864_000 * days)) * 1e6);
 });

@@ -19,6 +19,10 @@ export interface Load {
   readonly hsmRate: number;
   /** Days that observations are kept in ClickHouse. */
   readonly retentionDays: number;
+  /** Days that a certificate is valid; a server has another after two thirds of them. */
+  readonly certificateDays: number;
+  /** Days that an expired certificate stays in the certificate log. */
+  readonly expiredDays: number;
 }
 
 export interface Prices {
@@ -47,8 +51,15 @@ export interface Sheet {
   readonly probeTraffic: { readonly sent: number; readonly received: number };
   /** Megabits a second at the peak through NATS, in and out. */
   readonly natsTraffic: number;
+  /** Megabits a second at the peak, to the disk of the primary and to each standby. */
+  readonly wal: number;
   /** Terabytes. */
-  readonly storage: { readonly observations: number; readonly auditLogPerYear: number };
+  readonly storage: {
+    readonly observations: number;
+    readonly auditLogPerYear: number;
+    /** In Postgres, of one copy. */
+    readonly certificateLog: number;
+  };
   readonly monthly: {
     readonly currency: string;
     readonly cores: number;
@@ -65,6 +76,8 @@ const hoursPerMonth = 730;
 const daysPerMonth = hoursPerMonth / 24;
 /** Copies of what JetStream and ClickHouse hold. */
 const replicas = 3;
+/** A primary and a standby. */
+const postgresCopies = 2;
 
 export function planSheet(load: Load, figures: Figures, prices: Prices): Sheet {
   const mean = (load.endpoints * load.vouchersPerDay) / secondsPerDay;
@@ -87,7 +100,10 @@ export function planSheet(load: Load, figures: Figures, prices: Prices): Sheet {
     // Most of what NATS does, it does for observations. At most, each node does what the only one of the bench does.
     role('NATS', (replicas * peak * figures.natsMicros * load.perspectives) / 6 / 1e6, replicas),
     // Cannot be spread over machines: a primary, and a standby like it.
-    { ...role('Postgres', (peak * (figures.logMicros - figures.logClientMicros)) / 1e6, 2), machines: 2 },
+    {
+      ...role('Postgres', (peak * (figures.logMicros - figures.logClientMicros)) / 1e6, postgresCopies),
+      machines: postgresCopies,
+    },
     // Sinks with the engine, which merges every copy on its own.
     role('analytics', (replicas * probes) / figures.ingestRate, replicas),
   ];
@@ -107,6 +123,11 @@ export function planSheet(load: Load, figures: Figures, prices: Prices): Sheet {
       replicas) /
     1e12;
   const auditLogPerYear = (mean * secondsPerDay * 365 * figures.auditOctets) / 1e12;
+  const renewedDays = (load.certificateDays * 2) / 3;
+  const kept = (load.endpoints * (load.certificateDays + load.expiredDays)) / renewedDays;
+  // The leaf is about half of a chain.
+  const certificateLog = (kept * (figures.certificateOctets + load.chainOctets / 2)) / 1e12;
+  const newCertificates = (load.peak * load.endpoints) / (renewedDays * secondsPerDay);
 
   const machineCores = roles.reduce((sum, one) => sum + coresOf(one), 0);
   const sentPerMonth =
@@ -115,7 +136,8 @@ export function planSheet(load: Load, figures: Figures, prices: Prices): Sheet {
     cores: machineCores * hoursPerMonth * prices.coreHour,
     hsm: devices * hoursPerMonth * prices.hsmHour,
     traffic: (sentPerMonth / 1e9) * prices.egressGigabyte,
-    storage: (observations + auditLogPerYear) * 1000 * prices.storageGigabyteMonth,
+    storage:
+      (observations + auditLogPerYear + postgresCopies * certificateLog) * 1000 * prices.storageGigabyteMonth,
   };
   const total = cost.cores + cost.hsm + cost.traffic + cost.storage;
   return {
@@ -129,7 +151,8 @@ export function planSheet(load: Load, figures: Figures, prices: Prices): Sheet {
     },
     // In once, out to the coordinator, to the replicas and to analytics.
     natsTraffic: megabits(peak * perVoucher * (1 + 1 + (replicas - 1) + 1)),
-    storage: { observations, auditLogPerYear },
+    wal: megabits(peak * figures.voucherWalOctets + newCertificates * figures.certificateWalOctets),
+    storage: { observations, auditLogPerYear, certificateLog },
     monthly: {
       currency: prices.currency,
       ...cost,

@@ -1,43 +1,30 @@
 /**
  * The certificate log with millions of certificates, on node:sqlite and on Postgres (its commits on the disk, as in
- * production): what one decision takes, what a voucher costs, and how fast new certificates come in. The cost is
- * compared with the CPU that a whole request takes in a running network, measured in the same run.
+ * production): what one decision takes, what a voucher costs, how fast new certificates come in, and the disk and WAL
+ * of Postgres. The cost is compared with the CPU that a whole request takes in a running network, measured in the same run.
  *
  *   npm run bench -- log [--certificates=5000000]
  */
-import { createHash, hash, randomInt } from 'node:crypto';
+import { createHash, randomInt } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { requestVoucher } from '@mecai/client';
-import {
-  CertificateLog,
-  LastSeen,
-  type Sight,
-  logMigrations,
-  noticeMigrations,
-} from '@mecai/coordinator/certificate-log';
+import { logMigrations, noticeMigrations } from '@mecai/coordinator/certificate-log';
 import { type Database, type DatabaseConfig, migrate, openDatabase } from '@mecai/database';
 import { startPostgres } from '@mecai/database/postgres-server';
-import { createLogger } from '@mecai/runtime';
 import { serverCertificate, intermediateCa, rootCa, startNetwork, tlsServer } from '../network/index.ts';
 import { inTurns, median, reporter } from './figures.ts';
+import { diskAndWal } from './log-disk.ts';
+import { idOf, now, parts, sight } from './log-parts.ts';
 
 const report = reporter('log');
 const [, given] = /--certificates=(\d+)/.exec(process.argv.join(' ')) ?? [];
 const certificates = Number(given ?? 200_000);
 const million = `${certificates / 1e6} million certificates`;
 const lookups = 5_000;
-const now = Date.UTC(2026, 10, 22);
 const directory = mkdtempSync(join(tmpdir(), 'mecai-bench-log-'));
-/** Of the i-th certificate: the same on both engines. */
-const idOf = (i: number): Buffer => {
-  const octets = Buffer.alloc(8);
-  octets.writeBigInt64BE(BigInt(i));
-  return createHash('sha256').update(octets).digest();
-};
-
 const postgres = await startPostgres({
   fsync: true,
   settings: { shared_buffers: '512MB', max_wal_size: '4GB', maintenance_work_mem: '256MB' },
@@ -56,6 +43,7 @@ try {
   await voucherCost('sqlite', sqlite, request);
   await voucherCost('postgres', onPostgres, request);
   await firstSights(sqlite, onPostgres);
+  await diskAndWal(() => postgres.fresh(), report);
   await Promise.all([sqlite.close(), onPostgres.close()]);
 } finally {
   await postgres.stop();
@@ -185,47 +173,6 @@ async function firstSights(...databases: [Database, Database]): Promise<void> {
     value: single[1]!,
   });
   report('first sights, 32 outstanding: sqlite', many[0]!, 'per s', { name: 'postgres', value: many[1]! });
-}
-
-function parts(database: Database) {
-  const lastSeen = new LastSeen({
-    database: () => database,
-    noticeOfAddresses: false,
-    log: createLogger('bench', 'silent'),
-  });
-  const log = new CertificateLog({
-    database: () => database,
-    policy: {
-      maxMs: 259_200_000,
-      lifetimeShare: 0.1,
-      rules: [],
-      waivers: { successors: false, approvals: false },
-    },
-    ctLogs: new Map(),
-    lastSeen,
-    noticeOfRenewals: false,
-    now: () => now,
-  });
-  return { log, lastSeen };
-}
-
-function sight(leaf: Uint8Array): Sight {
-  return {
-    question: {
-      subject: {
-        addresses: [Uint8Array.of(198, 51, 100, 7)],
-        port: 443,
-        serverName: 'www.example.org',
-        startTls: '',
-        chain: [leaf],
-      },
-      digests: [leaf].map((der) => hash('sha256', der, 'buffer')),
-      requester: Uint8Array.of(192, 0, 2, 1),
-      authenticated: true,
-    },
-    trustContexts: ['MOZ'],
-    perspectives: [],
-  };
 }
 
 /** Microseconds of CPU that a voucher takes in a running network, hold and log off the path as far as may be. */
