@@ -235,7 +235,7 @@ describe('everything that is kept', () => {
   }
 
   /** What of the acknowledged vouchers is not there once, by where it should be. */
-  async function missing(): Promise<Readonly<Record<string, number>>> {
+  async function missing(): Promise<Record<string, number>> {
     const issued = issuedIn(runbooks.at('audit.jsonl'));
     const database = await openDatabase(databaseConfig, Math.random);
     const names = await database.query(
@@ -264,7 +264,6 @@ describe('everything that is kept', () => {
 
   it.each<[Part, readonly string[]]>([
     ['streams', ['vouchers', 'observations']],
-    // Records stay in their stream for a month, and a sink may read them again.
     ['ClickHouse', ['observations']],
     ['Postgres', ['first sights']],
     ['audit log', ['audit log']],
@@ -273,9 +272,9 @@ describe('everything that is kept', () => {
     async (left, where) => {
       await loseAllAndRestore(left);
       const found = await missing();
-      expect(Object.keys(found).filter((one) => found[one] !== 0)).toEqual(
-        expect.arrayContaining([...where]),
-      );
+      // Records stay in their stream for a month, and a sink may read them again.
+      if (left === 'ClickHouse') delete found['vouchers'];
+      expect(Object.keys(found).filter((one) => found[one] !== 0)).toEqual(where);
     },
     300_000,
   );
