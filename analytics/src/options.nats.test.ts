@@ -1,8 +1,5 @@
 /** What the options of `nats` do to the whole process. */
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { type Server, type Socket, connect, createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { natsPermissions } from '@mecai/proto';
 import { nkeys } from '@nats-io/transport-node';
@@ -11,44 +8,10 @@ import { startNatsServer } from '../../test/src/parts/nats-server.ts';
 import { Bed } from './testing/bed.ts';
 import type { AnalyticsProcess } from './testing/process.ts';
 import { makeTls } from './testing/tls.ts';
+import { Way } from './testing/way.ts';
 
 const bed = new Bed();
 const patience = { timeout: 100_000, interval: 50 };
-
-/** A way to nats-server on which everything stands still from the moment it is blocked. */
-class Way {
-  connections = 0;
-  readonly #server: Server;
-  readonly #sockets: Socket[] = [];
-  #blocked = false;
-
-  constructor(port: number) {
-    this.#server = createServer((near) => {
-      this.connections++;
-      this.#sockets.push(near.on('error', () => {}));
-      if (this.#blocked) return;
-      const far = connect(port, '127.0.0.1').on('error', () => {});
-      this.#sockets.push(far);
-      near.pipe(far).pipe(near);
-    });
-  }
-
-  async open(): Promise<string> {
-    this.#server.listen(0, '127.0.0.1');
-    await once(this.#server, 'listening');
-    return `nats://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  block(): void {
-    this.#blocked = true;
-    for (const socket of this.#sockets) socket.unpipe().pause();
-  }
-
-  close(): void {
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-  }
-}
 
 it('silentMs: a server that says nothing is dialled anew after so long', async () => {
   const followers = [

@@ -1,5 +1,5 @@
 import { isName } from '@mecai/proto';
-import { hostPort, logLevel, path } from '@mecai/runtime';
+import { hostPort, logLevel, path, silentMs } from '@mecai/runtime';
 import * as z from 'zod';
 
 export const campaignsConfig = z.strictObject({
@@ -13,6 +13,7 @@ export const campaignsConfig = z.strictObject({
     seedFile: path(),
     /** CA of the servers' certificates, PEM. With it a server without TLS is refused; without it any public CA will do. */
     ca: path().optional(),
+    silentMs: silentMs(),
   }),
   /** Where campaigns are ordered. */
   analytics: z.strictObject({

@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { type NatsServer, startNatsServer } from '../../../test/src/parts/nats-server.ts';
 import { type Served, serve } from '../testing/served.ts';
 import { makeTls } from '../testing/tls.ts';
+import { Way } from '../testing/way.ts';
 import { startCampaigns } from './start.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'mecai-campaigns-'));
@@ -48,6 +49,8 @@ beforeAll(async () => {
     servers: nats.url,
     authenticator: nkeyAuthenticator(keys.lima.getSeed()),
     inboxPrefix: inboxPrefix('lima'),
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 100,
   });
   agent.subscribe(subjects.campaignTask('lima'), {
     callback: (_, message) => {
@@ -182,6 +185,42 @@ it('nats.ca: whose servers are trusted', async () => {
   await running!.stop();
   running = undefined;
   await secured.stop();
+});
+
+it('nats.silentMs: a server that says nothing is dialled anew after so long, and campaigns go on', async () => {
+  const [patient, hasty] = [new Way(nats.port), new Way(nats.port)];
+  const through = async (way: Way, name: string, silentMs: number) => {
+    const started = await start({
+      name,
+      nats: { servers: [await way.open()], seedFile: `${name}.nk`, silentMs },
+    });
+    await expect.poll(async () => (await status()).agents, { timeout: 60_000 }).toBe(1);
+    return started;
+  };
+  const other = await through(patient, 'again', 60_000);
+  await through(hasty, 'campaigns', 2000);
+  const [before, since] = [patient.connections, hasty.connections];
+  for (const way of [patient, hasty]) way.block();
+  await vi.waitUntil(() => hasty.connections > since, { timeout: 60_000 });
+  // Nor does it wait for an answer at its end.
+  await other.stop();
+  expect(patient.connections).toBe(before);
+  await order(6000);
+  await heard(3);
+  for (const way of [patient, hasty]) way.close();
+});
+
+it('NATS goes and comes back: it is told, and nobody is asked who is not there yet', async () => {
+  await start();
+  await expect.poll(async () => (await status()).agents, { timeout: 60_000 }).toBe(1);
+  nats.kill();
+  await expect.poll(async () => (await ready()).missing, { timeout: 60_000 }).toEqual(['NATS']);
+  expect(await status()).toMatchObject({ agents: 0 });
+  await order(6000);
+  await expect.poll(async () => (await status()).running, { timeout: 60_000 }).toBe(1);
+  await nats.restart();
+  await heard(3);
+  await expect.poll(ready).toEqual({ ready: true, missing: [] });
 });
 
 it('maxPerMinute and timeoutMs may change while it runs', async () => {

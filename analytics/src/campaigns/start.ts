@@ -1,8 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Task, inboxPrefix, subjects } from '@mecai/proto';
 import {
   type Running,
   Settings,
   type Start,
+  natsPatience,
   readText,
   reasonOf,
   splitHostPort,
@@ -16,6 +18,8 @@ import { CampaignRunner } from './runner.ts';
 
 const tickMs = 100;
 const refreshMs = 2000;
+/** For the last tasks to leave. */
+const flushMs = 3000;
 /** Agents say every two seconds that they live. */
 const aliveMs = 10_000;
 
@@ -41,6 +45,7 @@ export async function startCampaigns({
   const ending = new AbortController();
   const { signal } = ending;
   let nats: NatsConnection | undefined;
+  let connected = false;
   let sent = 0;
   let analytics = false;
   /** How long ago, or how far ahead where the clock was put back since. */
@@ -77,14 +82,16 @@ export async function startCampaigns({
         name,
         authenticator: nkeyAuthenticator(seed),
         inboxPrefix: inboxPrefix(name),
-        maxReconnectAttempts: -1,
-        reconnectTimeWait: 250,
-        timeout: 5000,
+        ...natsPatience(config.nats.silentMs),
+        // A key may be known a moment later.
+        ignoreAuthErrorAbort: true,
       }),
     { log, signal },
   ).then(
     (connection) => {
       nats = connection;
+      connected = true;
+      void watch(connection);
       connection.subscribe(subjects.agentStatus('*'), {
         callback: (error, message) => {
           if (!error) heard.set(message.subject.split('.')[2]!, now());
@@ -97,6 +104,20 @@ export async function startCampaigns({
     },
   );
 
+  async function watch(connection: NatsConnection): Promise<void> {
+    for await (const { type } of connection.status()) {
+      if (type === 'disconnect') {
+        connected = false;
+        // Agents come back each in its time: nobody is asked before it is heard again.
+        heard.clear();
+        log.warn({}, 'NATS lost');
+      } else if (type === 'reconnect') {
+        connected = true;
+        log.info({}, 'NATS reached again');
+      }
+    }
+  }
+
   const work = (async () => {
     await connecting;
     for (let refreshedAt = 0; !signal.aborted; ) {
@@ -106,19 +127,19 @@ export async function startCampaigns({
           await runner.refresh();
           analytics = true;
         }
-        if (nats && !nats.isClosed()) await runner.tick();
+        if (connected) await runner.tick();
       } catch (error) {
         if (analytics) log.warn({ reason: reasonOf(error) }, 'analytics does not answer');
         analytics = false;
       }
-      await new Promise((resolve) => setTimeout(resolve, tickMs));
+      await delay(tickMs);
     }
   })();
 
   const admin = await startAdminServer(splitHostPort(config.admin), {
     missing: () => [
       ...(signal.aborted ? ['stopping'] : []),
-      ...(nats ? [] : ['NATS']),
+      ...(connected ? [] : ['NATS']),
       ...(analytics ? [] : ['analytics']),
     ],
     status: () => ({ name, running: runner.running, sent, agents: alive().length }),
@@ -133,7 +154,10 @@ export async function startCampaigns({
       await runner
         .refresh()
         .catch((error: unknown) => log.warn({ reason: reasonOf(error) }, 'progress not told'));
-      await nats?.drain().catch(() => undefined);
+      // It fails when the connection is lost meanwhile.
+      const flushed = connected && nats!.flush().catch(() => undefined);
+      await Promise.race([flushed, delay(flushMs, undefined, { ref: false })]);
+      await nats?.close();
       await admin.close();
     },
   };
