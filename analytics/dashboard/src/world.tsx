@@ -59,6 +59,15 @@ export function healthOf({ state, mismatches, locationCheck }: Perspective): 'ba
   return state === 'alive' && locationCheck !== 'contradicts' ? 'good' : 'warn';
 }
 
+/** Where a name has room, also on a narrow screen: within the map, and not behind the next symbol. */
+function sideOf({ longitude, latitude }: Perspective, all: readonly Perspective[]): 'left' | 'right' {
+  const beside = all.filter((other) => Math.abs(other.latitude - latitude) < 7);
+  const degrees = [180, -180, ...beside.map((other) => other.longitude)].map((edge) => edge - longitude);
+  const right = Math.min(...degrees.filter((one) => one > 0));
+  const left = Math.min(...degrees.filter((one) => one < 0).map(Math.abs));
+  return right < 75 && left > right ? 'left' : 'right';
+}
+
 const meanings = { bad: 'sees mismatches', warn: 'silent or in doubt', good: 'well' } as const;
 
 /** Perspectives where they are: shape and colour say how they are, size how much they did. */
@@ -113,8 +122,7 @@ export function WorldMap({ perspectives }: { perspectives: readonly Perspective[
             .map((one) => ({
               name: plain(one.agent, 20),
               value: [one.longitude, one.latitude],
-              // Names stay within the map.
-              label: { position: one.longitude > 120 ? 'left' : 'right' },
+              label: { position: sideOf(one, perspectives) },
               symbolSize: 11 + 9 * Math.sqrt(one.observations / busiest) + (health === 'bad' ? 5 : 0),
               tooltip: { formatter: () => describe(one) },
             })),

@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks';
 import { ApiError, call, post, save, useApi } from '../api.ts';
 import { count, counted, country } from '../format.ts';
 import { type Route, navigate, pathTo, setQuery } from '../route.ts';
-import { Table } from '../table.tsx';
+import { type ColumnOf, Table } from '../table.tsx';
 import type { Campaign, Certificate, CertificatePage, Page } from '../types.ts';
 import {
   Facts,
@@ -21,6 +21,14 @@ import {
   Trouble,
 } from '../ui.tsx';
 import { Listed, listPath } from './more.tsx';
+
+/** What a certificate is, and whose. */
+export const columns: readonly ColumnOf<Certificate>[] = [
+  { name: 'Certificate', cell: ({ fingerprint }) => <Fingerprint of={fingerprint} /> },
+  { name: 'Subject', cell: ({ subject }) => <Name of={subject} /> },
+  { name: 'Issuer', cell: ({ issuer }) => <Name of={issuer} /> },
+  { name: 'Key', cell: ({ key = '' }) => <Key of={key} /> },
+];
 
 export function Certificates({ query }: Route) {
   const value = (name: string) => query.get(name) ?? '';
@@ -53,16 +61,7 @@ export function Certificates({ query }: Route) {
           keyOf={({ fingerprint }) => fingerprint}
           empty="No certificate like this."
           columns={[
-            { name: 'Certificate', cell: ({ fingerprint }) => <Fingerprint of={fingerprint} /> },
-            {
-              name: 'Subject',
-              cell: ({ subject }) => <Name of={subject} />,
-            },
-            {
-              name: 'Issuer',
-              cell: ({ issuer }) => <Name of={issuer} />,
-            },
-            { name: 'Key', cell: ({ key = '' }) => <Key of={key} /> },
+            ...columns,
             { name: 'First seen', cell: ({ first_received_at: at }) => <Time at={at} /> },
             { name: 'Valid to', cell: ({ not_after: at }) => <Time at={at} /> },
           ]}

@@ -5,20 +5,8 @@ import { commonName, count, counted, country, plain, short, time, words } from '
 import { type Route, pathTo, setQuery } from '../route.ts';
 import { Table } from '../table.tsx';
 import type { EndpointPage, EndpointRow, Observation, Page } from '../types.ts';
-import {
-  Choice,
-  Field,
-  Fingerprint,
-  Foreign,
-  Heading,
-  Key,
-  Link,
-  Name,
-  Panel,
-  Show,
-  Tag,
-  Time,
-} from '../ui.tsx';
+import { Choice, Field, Fingerprint, Foreign, Heading, Link, Name, Panel, Show, Tag, Time } from '../ui.tsx';
+import { columns } from './certificates.tsx';
 import { Listed, listPath } from './more.tsx';
 
 export function Endpoints({ query }: Route) {
@@ -106,10 +94,7 @@ function Body({ page }: { page: EndpointPage }) {
           keyOf={({ fingerprint }) => fingerprint}
           rows={page.certificates}
           columns={[
-            { name: 'Certificate', cell: ({ fingerprint }) => <Fingerprint of={fingerprint} /> },
-            { name: 'Subject', cell: ({ subject }) => <Name of={subject} /> },
-            { name: 'Issuer', cell: ({ issuer }) => <Name of={issuer} /> },
-            { name: 'Key', cell: ({ key = '' }) => <Key of={key} /> },
+            ...columns,
             { name: 'Valid from', cell: ({ not_before: at }) => <Time at={at} /> },
             { name: 'Valid to', cell: ({ not_after: at }) => <Time at={at} /> },
             {
