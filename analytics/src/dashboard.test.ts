@@ -169,7 +169,7 @@ it('leads from the incident to its chains, its endpoints and back, by keyboard',
   await link.focus();
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { level: 1, name: 'Incident' }).waitFor();
-  expect(await page.evaluate(() => document.activeElement?.tagName)).toBe('H1');
+  await page.locator('h1:focus').waitFor();
   // Both sides are of the same name.
   const sides = page.getByRole('region', { name: /^www\.site3\.example at 203\.0\.0\.4 port 443$/ });
   await sides.getByText('Seen in the affected place').waitFor();
