@@ -18,13 +18,19 @@ afterAll(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-const open = (database: string, holder: string, leaseMs: number, lost: (error: Error) => void = () => {}) =>
+const open = (
+  database: string,
+  holder: string,
+  leaseMs: number,
+  lost: (error: Error) => void = () => {},
+  had = false,
+) =>
   Store.open(
     {
       store: { kind: 'server', url: `http://127.0.0.1:${engine.port}`, user: 'default', database, leaseMs },
       retentionDays: 0,
       insertMs: 10_000,
-      lease: { holder, lost },
+      lease: { holder, lost, had },
     },
     log,
   );
@@ -67,6 +73,19 @@ it('lost by silence, lets no insert of the former holder in, and tells it', asyn
   expect(await stored(first)).toEqual(['1']);
   await expect(first.release()).rejects.toThrow('another process');
   await first.close();
+});
+
+it('once another had it, is not taken back by a process that had it before, though that one is gone', async () => {
+  const first = await open('back', 'a', 600_000);
+  await first.release();
+  await first.close();
+  const second = await open('back', 'b', 600_000);
+  await second.release();
+  await second.close();
+  const told: Error[] = [];
+  const again = open('back', 'a', 600_000, (error) => told.push(error), true);
+  await expect(again).rejects.toMatchObject({ code: 'store-held' });
+  expect(told).toMatchObject([{ code: 'store-held' }]);
 });
 
 it('of two that take it in the same moment, one gets it', async () => {

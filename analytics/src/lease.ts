@@ -13,6 +13,8 @@ export interface LeaseOptions {
   readonly holder: string;
   /** Milliseconds after the last renewal at which another process may take over. */
   readonly ms: number;
+  /** This process had it already: it does not take it back from another, which knows what this one missed. */
+  readonly had?: boolean;
   /** It is another's: this process must not write any more. */
   readonly lost: (error: AnalyticsError) => void;
 }
@@ -49,12 +51,13 @@ export class Lease {
 
   /** @throws AnalyticsError `store-held` while another process has it */
   async take(): Promise<void> {
-    const { holder, ms } = this.#options;
+    const { holder, ms, had } = this.#options;
     const [found] = await this.#store.query<Found>(
       `SELECT holder, epoch, released, toUnixTimestamp64Milli(now64(3)) - toUnixTimestamp64Milli(at) AS ageMs
         FROM leases FINAL ORDER BY epoch DESC, holder DESC LIMIT 1`,
     );
     const mine = found?.holder === holder;
+    if (found && !mine && had) throw this.#lose();
     if (found && !mine && !found.released && found.ageMs < ms) throw held(found);
     if (!mine) await this.#insert(`SELECT ${(found?.epoch ?? 0) + 1}, '${holder}', false`);
     const [now] = await this.#store.query<Found>(`SELECT (${current}) AS holder`);
@@ -69,8 +72,14 @@ export class Lease {
   /** Whether an insert was refused by the guard; then it is told that the lease is lost. */
   noticed(error: unknown): void {
     if (!(error instanceof Error) || !error.message.includes(refusal)) return;
+    this.#lose(error);
+  }
+
+  #lose(cause?: unknown): AnalyticsError {
     this.stop();
-    this.#options.lost(new AnalyticsError('store-held', refusal, { cause: error }));
+    const error = new AnalyticsError('store-held', refusal, { cause });
+    this.#options.lost(error);
+    return error;
   }
 
   /** Renews it no more. */

@@ -41,6 +41,7 @@ export class Writer {
   #opened: Opened | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #held = true;
+  #had = false;
   /** Not stored yet. */
   readonly #packed = new Set<PackedObservations>();
   /** Empty ones, whose memory is used again: to give it back and ask for it costs more than to fill it. */
@@ -194,7 +195,9 @@ export class Writer {
 
   /** What waiting does not heal is handed back instead of thrown. */
   async #openOnce(): Promise<Opened | AnalyticsError> {
-    const store = await Store.open(this.#options, this.#log).catch((error: unknown) => {
+    const { lease } = this.#options;
+    const options = { ...this.#options, ...(lease && { lease: { ...lease, had: this.#had } }) };
+    const store = await Store.open(options, this.#log).catch((error: unknown) => {
       this.#held = error instanceof AnalyticsError && error.code === 'store-held';
       if (error instanceof AnalyticsError && error.code === 'newer-schema') return error;
       throw error;
@@ -203,6 +206,7 @@ export class Writer {
     try {
       const recent = new Map<EventTable, RecentIds>();
       this.#held = false;
+      this.#had = true;
       for (const table of eventTables) recent.set(table, await loadRecent(store, table));
       for (const packed of this.#packed) {
         if (packed.rows === 0) continue;
