@@ -4,6 +4,7 @@
  */
 import { PkiError } from './error.ts';
 import { tags } from './der-tags.ts';
+import { room } from './room.ts';
 
 const text = new TextEncoder();
 
@@ -12,7 +13,7 @@ export function tlv(tag: number, ...contents: readonly Uint8Array[]): Uint8Array
   for (const part of contents) length += part.length;
   const lengthOctets =
     length < 0x80 ? 0 : length < 0x100 ? 1 : length < 0x1_0000 ? 2 : length < 0x100_0000 ? 3 : 4;
-  const out = new Uint8Array(2 + lengthOctets + length);
+  const out = room(2 + lengthOctets + length);
   out[0] = tag;
   out[1] = lengthOctets === 0 ? length : 0x80 | lengthOctets;
   for (let i = lengthOctets, rest = length; i > 0; i--, rest >>>= 8) out[1 + i] = rest & 0xff;
@@ -32,14 +33,25 @@ export const setOf = (...parts: readonly Uint8Array[]): Uint8Array =>
 
 export const octetString = (bytes: Uint8Array): Uint8Array => tlv(tags.octetString, bytes);
 export const bitString = (bytes: Uint8Array): Uint8Array => tlv(tags.bitString, Uint8Array.of(0), bytes);
-export const utf8String = (value: string): Uint8Array => tlv(tags.utf8String, text.encode(value));
+export const utf8String = (value: string): Uint8Array => tlv(tags.utf8String, utf8(value));
 export const boolean = (value: boolean): Uint8Array => Uint8Array.of(tags.boolean, 1, value ? 0xff : 0);
 export const nullValue = (): Uint8Array => Uint8Array.of(tags.null, 0);
 
 export function printableString(value: string): Uint8Array {
   if (!/^[A-Za-z0-9 '()+,\-./:=?]*$/.test(value))
     throw new PkiError('malformed', `not a PrintableString: ${value}`);
-  return tlv(tags.printableString, text.encode(value));
+  return tlv(tags.printableString, utf8(value));
+}
+
+/** A string's UTF-8; for a short one in ASCII, `TextEncoder` takes ten times as long. */
+export function utf8(value: string): Uint8Array {
+  const out = room(value.length);
+  for (let i = 0; i < value.length; i++) {
+    const unit = value.charCodeAt(i);
+    if (unit >= 0x80) return text.encode(value);
+    out[i] = unit;
+  }
+  return out;
 }
 
 /** A non-negative INTEGER of any size. */
@@ -58,7 +70,7 @@ function smallInteger(value: number, tag: number): Uint8Array {
   let octets = 1;
   // The topmost bit is the sign's.
   for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x100)) octets++;
-  const out = new Uint8Array(2 + octets);
+  const out = room(2 + octets);
   out[0] = tag;
   out[1] = octets;
   for (let i = octets, rest = value; i > 0; i--, rest = Math.floor(rest / 0x100)) out[1 + i] = rest % 0x100;
@@ -94,7 +106,7 @@ const zero = 0x30;
 
 /** `YYYYMMDDHHMMSSZ`, or without the century, as the value of a time. */
 function timeOctets(tag: number, date: Date, yearDigits: 2 | 4): Uint8Array {
-  const out = new Uint8Array(2 + yearDigits + 11);
+  const out = room(2 + yearDigits + 11);
   out[0] = tag;
   out[1] = out.length - 2;
   let at = 2;

@@ -87,3 +87,30 @@ describe('the reader', () => {
     );
   });
 });
+
+describe('the writer', () => {
+  it('has UTF-8 as the platform has it', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme-ascii' }), (any, ascii) => {
+        for (const text of [any, ascii]) expect(der.utf8(text)).toEqual(new TextEncoder().encode(text));
+      }),
+    );
+    expect(der.utf8('Perú')).toEqual(Uint8Array.of(0x50, 0x65, 0x72, 0xc3, 0xba));
+    expect(der.utf8('a\uD800')).toEqual(Uint8Array.of(0x61, 0xef, 0xbf, 0xbd));
+  });
+
+  it('leaves what it made before as it was, though values share memory', () => {
+    const contents = fc.array(fc.nat({ max: 5000 }), { minLength: 20, maxLength: 60 });
+    fc.assert(
+      fc.property(contents, (lengths) => {
+        const made = lengths.map((length, i) => der.octetString(new Uint8Array(length).fill(i + 1)));
+        expect(new Set(made.map(({ buffer }) => buffer)).size).toBeLessThan(made.length);
+        for (const [i, value] of made.entries()) {
+          const content = new DerReader(value).octetString();
+          expect(content.length).toBe(lengths[i]);
+          expect(content.every((octet) => octet === i + 1)).toBe(true);
+        }
+      }),
+    );
+  });
+});

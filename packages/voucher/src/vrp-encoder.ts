@@ -30,7 +30,6 @@ import {
   vrpVersion,
 } from './vrp.ts';
 
-const text = new TextEncoder();
 const version = der.integer(vrpVersion);
 
 /**
@@ -65,8 +64,8 @@ export function encodeTbsVoucherRequest(request: TbsVoucherRequest): Uint8Array 
     ipv4 ? der.tlv(implicit(0), sized(ipv4, 4, 'ipv4')) : none,
     ipv6 ? der.tlv(implicit(1), sized(ipv6, 16, 'ipv6')) : none,
     der.integer(request.port),
-    der.tlv(tags.ia5String, text.encode(request.serverName)),
-    startTls ? der.tlv(implicit(2), text.encode(startTls)) : none,
+    der.tlv(tags.ia5String, der.utf8(request.serverName)),
+    startTls ? der.tlv(implicit(2), der.utf8(startTls)) : none,
     der.sequence(...chains.map((chain) => der.sequence(...chain.map(oneSequence)))),
     nonce ? der.tlv(implicit(3), nonce) : none,
     extensions && extensions.length > 0 ? encodeExtensions(extensions, constructed(4)) : none,
@@ -149,7 +148,7 @@ const encodeOutcome = ({ verdict, code }: Outcome, tag: number): Uint8Array =>
 
 function utf8(value: string, tag: number, most: number, what: string): Uint8Array {
   fits(value.isWellFormed(), `${what} with a lone surrogate`);
-  const encoded = text.encode(value);
+  const encoded = der.utf8(value);
   within(encoded.length, 1, most, `size of ${what}`);
   return der.tlv(tag, encoded);
 }
