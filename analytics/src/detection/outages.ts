@@ -23,6 +23,8 @@ export interface Failing {
 interface Unit {
   readonly place: Place;
   readonly cusum: Cusum;
+  readonly ofNetwork: Cusum;
+  readonly ofCountry: Cusum;
 }
 
 /** Agents not heard for this long are not counted. */
@@ -39,17 +41,24 @@ export class Outages {
   readonly #countries = new Map<string, Cusum>();
   #common = 0.01;
 
-  add(sighting: Sighting, failed: boolean, rules: Rules): void {
+  add(sighting: Place & Pick<Sighting, 'at'>, failed: boolean, rules: Rules): void {
     const { agent, country, rir, asn, at } = sighting;
-    let unit = this.#agents.get(agent);
-    if (!unit) {
-      if (this.#agents.size >= maxAgents) return;
-      unit = { place: { agent, country, rir, asn }, cusum: new Cusum() };
+    const known = this.#agents.get(agent);
+    if (!known && this.#agents.size >= maxAgents) return;
+    let unit = known;
+    // It may have moved.
+    if (!unit || unit.place.asn !== asn || unit.place.country !== country) {
+      unit = {
+        place: { agent, country, rir, asn },
+        cusum: known?.cusum ?? new Cusum(),
+        ofNetwork: of(this.#networks, `${country} ${asn}`),
+        ofCountry: of(this.#countries, country),
+      };
       this.#agents.set(agent, unit);
     }
-    unit.cusum.add(failed, at, this.#common, rules.outage);
-    of(this.#networks, `${country} ${asn}`).add(failed, at, this.#common, rules.outage);
-    of(this.#countries, country).add(failed, at, this.#common, rules.outage);
+    for (const cusum of [unit.cusum, unit.ofNetwork, unit.ofCountry]) {
+      cusum.add(failed, at, this.#common, rules.outage);
+    }
     this.#common += pace * ((failed ? 1 : 0) - this.#common);
   }
 
@@ -81,7 +90,7 @@ export class Outages {
 }
 
 function of(units: Map<string, Cusum>, name: string): Cusum {
-  const found = units.get(name) ?? new Cusum();
-  units.set(name, found);
+  let found = units.get(name);
+  if (!found) units.set(name, (found = new Cusum()));
   return found;
 }

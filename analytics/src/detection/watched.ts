@@ -9,26 +9,40 @@ export interface Watch {
 
 /** What belongs to an open incident, by endpoint and key; where an agent is named, only what that one sees. */
 export class Watched {
-  readonly #watches = new Map<string, Watch>();
+  /** By key first: most belong to no incident, and to find that out no text is put together. */
+  readonly #watches = new Map<string, Map<string, Watch>>();
 
   get(endpoint: Endpoint, spki: string, agent = ''): Watch | undefined {
-    return this.#watches.get(keyOf(endpoint, spki, agent));
+    return this.#watches.get(spki)?.get(whereOf(endpoint, agent));
   }
 
   add(endpoint: Endpoint, spki: string, watch: Watch, agent = ''): void {
-    this.#watches.set(keyOf(endpoint, spki, agent), watch);
+    let ofKey = this.#watches.get(spki);
+    if (!ofKey) this.#watches.set(spki, (ofKey = new Map()));
+    ofKey.set(whereOf(endpoint, agent), watch);
   }
 
   /** @returns whether nothing is left that differs */
   remove(endpoint: Endpoint, spki: string, incident: Incident): boolean {
-    this.#watches.delete(keyOf(endpoint, spki, ''));
-    return ![...this.#watches.values()].some((one) => one.incident === incident && one.role === 'differs');
+    this.#delete(spki, whereOf(endpoint, ''));
+    return !this.#all().some(([, , one]) => one.incident === incident && one.role === 'differs');
   }
 
   removeAll(incident: Incident): void {
-    for (const [key, watch] of this.#watches) if (watch.incident === incident) this.#watches.delete(key);
+    for (const [spki, where, one] of this.#all()) if (one.incident === incident) this.#delete(spki, where);
+  }
+
+  #all(): (readonly [spki: string, where: string, watch: Watch])[] {
+    return [...this.#watches].flatMap(([spki, ofKey]) =>
+      [...ofKey].map(([where, watch]) => [spki, where, watch] as const),
+    );
+  }
+
+  #delete(spki: string, where: string): void {
+    const ofKey = this.#watches.get(spki);
+    ofKey?.delete(where);
+    if (ofKey?.size === 0) this.#watches.delete(spki);
   }
 }
 
-const keyOf = (endpoint: Endpoint, spki: string, agent: string) =>
-  `${agent} ${endpointKey(endpoint.name)}\0${spki}`;
+const whereOf = (endpoint: Endpoint, agent: string) => `${agent} ${endpointKey(endpoint.name)}`;
