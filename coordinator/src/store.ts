@@ -85,11 +85,15 @@ export class Store {
       this.#there = there;
       this.#lookAgain(database);
     };
+    const look = () => database.query('select 1');
     this.#looking = setTimeout(() => {
-      database.query('select 1').then(
-        () => answered(true),
-        () => answered(false),
-      );
+      // One that was lost on its way tells of then, not of now.
+      look()
+        .catch(look)
+        .then(
+          () => answered(true),
+          () => answered(false),
+        );
     }, lookEveryMs);
   }
 }
