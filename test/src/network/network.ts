@@ -39,8 +39,6 @@ export interface NetworkOptions {
   readonly agentProcesses?: number;
   /** NATS over TLS, by a private CA. */
   readonly natsTls?: boolean;
-  /** Agents stop TLS 1.3 handshakes once the key is proven. */
-  readonly stopEarly?: boolean;
   /** What starts a process of this name, such as `env NAME=value`. */
   readonly command?: (name: string) => readonly string[];
   /** Called as each part comes up. */
@@ -228,7 +226,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
         geoip: { publicAddress: city.address, ...geoip },
         // All cities are on this machine, and light would have to wait.
         roundTrips: { everyMs: 0 },
-        probe: { bindIpv4: city.address, stopEarly: options.stopEarly ?? false },
+        probe: { bindIpv4: city.address },
         allowedTargets: testNetworks,
         ...options.agent,
       }),
