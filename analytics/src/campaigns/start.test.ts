@@ -162,6 +162,12 @@ it('name, nats.seedFile and timeoutMs: who asks, and how long an agent has', asy
   expect(tasks[0]).toMatchObject({ coordinator: 'again', timeoutMs: 2000 });
 });
 
+it('admin: where it tells how it is', async () => {
+  const { ready: told } = await start({ admin: '127.0.0.9:0' });
+  expect(told['admin']).toMatch(/^http:\/\/127\.0\.0\.9:\d+/);
+  expect(await status()).toMatchObject({ running: 0 });
+});
+
 it('nats.ca: whose servers are trusted', async () => {
   const tls = makeTls(directory);
   const user = nkeys.createUser();
