@@ -1,13 +1,6 @@
 import { inboxPrefix } from '@mecai/proto';
+import { type Stored, readStored } from '@mecai/runtime';
 import { type Msg, type NatsConnection, createInbox, headers } from '@nats-io/transport-node';
-
-/** What JetStream says of a message that is stored. */
-export interface Stored {
-  /** Its number in the stream. */
-  readonly seq: number;
-  /** It was there already. */
-  readonly duplicate: boolean;
-}
 
 interface Waiting {
   readonly resolve: (stored: Stored) => void;
@@ -64,28 +57,8 @@ export class StreamPublisher {
     if (!waiting) return;
     this.#waiting.delete(number);
     clearTimeout(waiting.late);
-    const said = readAcknowledgement(message);
+    const said = readStored(message);
     if (typeof said === 'string') waiting.reject(new Error(said));
     else waiting.resolve(said);
-  }
-}
-
-interface Acknowledgement {
-  readonly stream?: string;
-  readonly seq?: number;
-  readonly duplicate?: boolean;
-  readonly error?: { readonly description?: string };
-}
-
-/** Or why it is not stored. */
-function readAcknowledgement(message: Msg): Stored | string {
-  // From the server itself: nobody takes this subject.
-  if (message.headers?.code === 503) return 'no stream takes it';
-  try {
-    const { stream, seq, duplicate = false, error } = message.json<Acknowledgement>();
-    if (!error && stream && seq !== undefined) return { seq, duplicate };
-    return error?.description ?? 'an acknowledgement without a stream';
-  } catch {
-    return 'an acknowledgement that cannot be read';
   }
 }

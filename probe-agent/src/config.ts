@@ -1,7 +1,7 @@
 import { AddressError, parsePrefix } from '@mecai/addresses';
 import { rirs } from '@mecai/corroboration';
 import { isName } from '@mecai/proto';
-import { hostPort, logLevel, path, silentMs, telemetryConfig } from '@mecai/runtime';
+import { hostPort, keepStored, logLevel, path, silentMs, telemetryConfig } from '@mecai/runtime';
 import * as z from 'zod';
 
 const count = (min: number, max: number) => z.number().int().min(min).max(max);
@@ -32,6 +32,8 @@ export const agentConfig = z.strictObject({
     /** CA of the servers' certificates, PEM. With it a server without TLS is refused; without it any public CA will do. */
     ca: path().optional(),
     silentMs: silentMs(),
+    /** What JetStream has confirmed is kept, and offered once more when the stream has another leader. */
+    keepStored: keepStored(33_554_432),
     /** How often it is tried whether a server further up in the list works again; 0: never. */
     returnEveryMs: count(0, 3_600_000).default(15_000),
   }),

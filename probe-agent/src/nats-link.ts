@@ -29,7 +29,10 @@ export interface NatsLink {
 
 /** @throws what connect throws */
 export async function openNatsLink(
-  { name, nats: { servers, seedFile, ca, silentMs } }: Pick<AgentConfig, 'name' | 'nats'>,
+  {
+    name,
+    nats: { servers, seedFile, ca, silentMs },
+  }: { readonly name: string; readonly nats: Omit<AgentConfig['nats'], 'keepStored'> },
   log: Logger,
 ): Promise<NatsLink> {
   const options = {

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { verifyObservationSignature } from '@mecai/corroboration';
+import { ensureStreams, leaderElected, streams } from '@mecai/proto';
 import { describe, expect, it } from 'vitest';
 import {
   answerOf,
@@ -55,6 +56,29 @@ describe('configuration', () => {
     await told('NATS reached again');
     await stop();
     await way.close();
+  });
+
+  it.each([
+    [90_000, 1],
+    [0, 0],
+  ])('nats.keepStored.ms %i: what another leader of the stream is offered', async (ms, stored) => {
+    await start({
+      nats: { servers: [nats.server.url], seedFile: nats.seedFile('oslo'), keepStored: { ms } },
+    });
+    const { observation } = await answerOf();
+    const confirmed = async () => ((await status()) as { unconfirmed: number }).unconfirmed === 0;
+    await expect.poll(confirmed, { timeout: 60_000 }).toBe(true);
+    await nats.jsm.streams.delete(streams.observations.name);
+    await ensureStreams(nats.jsm);
+    const cluster = await nats.as('cluster');
+    cluster.publish(leaderElected(streams.observations.name));
+    await cluster.flush();
+    // Behind what was offered again.
+    const later = await answerOf();
+    const nonces = async () => (await nats.stored()).map(({ nonce }) => Buffer.from(nonce).toString('hex'));
+    const hex = (nonce: Uint8Array) => Buffer.from(nonce).toString('hex');
+    await expect.poll(nonces, { timeout: 60_000 }).toContain(hex(later.observation.nonce));
+    expect((await nonces()).filter((one) => one === hex(observation.nonce))).toHaveLength(stored);
   });
 
   it('keyFile: what signs, relative to the file', async () => {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { signObservation } from '@mecai/corroboration';
-import { Observation, SignedObservation, streams, subjects } from '@mecai/proto';
+import { Observation, SignedObservation, ensureStreams, streams, subjects } from '@mecai/proto';
 import { testKey } from '@mecai/voucher/testing';
 import type { Msg, Subscription, SubscriptionOptions } from '@nats-io/transport-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -31,15 +31,21 @@ const answer = (second = 0): Omit<Answer, 'observation'> => ({
   ),
 });
 
+const keepStored = { ms: 90_000, octets: 1_000_000 };
 let nats: TestNats;
 let outbox: Outbox;
 const { log, lines } = keptLog();
+/** Another leader, who has none of what was confirmed. */
+const forgetAll = async () => {
+  await nats.jsm.streams.delete(streams.observations.name);
+  await ensureStreams(nats.jsm);
+};
 const times = async () => (await nats.stored()).map(({ observedAt }) => observedAt).toSorted((a, b) => a - b);
 
 beforeEach(async () => {
   nats = await startTestNats();
   const connection = await nats.as('oslo');
-  outbox = new Outbox(connection, 'oslo', 50, log);
+  outbox = new Outbox(connection, 'oslo', log, { capacity: 50, keepStored });
   void (async () => {
     for await (const { type } of connection.status()) if (type === 'reconnect') outbox.offerAgain();
   })();
@@ -92,7 +98,7 @@ describe('observations', () => {
     };
     const connection = await nats.as('oslo');
     const subscribe = connection.subscribe.bind(connection);
-    const one = new Outbox({ publish, subscribe }, 'oslo', 50, log);
+    const one = new Outbox({ publish, subscribe }, 'oslo', log, { capacity: 50, keepStored });
     for (let second = 1; second <= 3; second++) {
       one.send(answer(second));
       await Promise.resolve();
@@ -165,7 +171,7 @@ describe('observations', () => {
         return {} as Subscription;
       },
     };
-    const one = new Outbox(connection, 'oslo', 50, log);
+    const one = new Outbox(connection, 'oslo', log, { capacity: 50, keepStored });
     const say = (subject: string, text: string) =>
       void answered!(null, { subject, json: () => JSON.parse(text) as unknown } as Msg);
     one.send(answer(1));
@@ -217,6 +223,57 @@ describe('observations', () => {
     await outbox.drain(50);
     expect(lines.at(-1)).toMatchObject({ level: 'error', members: { lost: 1 } });
     expect(outbox.unconfirmed).toBe(0);
+  });
+
+  it('are offered to another leader: all that it lacks, nothing twice, and they count as confirmed', async () => {
+    const all = Array.from({ length: 200 }, (_, i) => i + 1);
+    for (let next = 0; next < all.length; next += 50) {
+      for (const second of all.slice(next, next + 50)) outbox.send(answer(second));
+      await expect.poll(() => outbox.unconfirmed, { timeout: 60_000 }).toBe(0);
+    }
+    outbox.offerStored();
+    expect(outbox.unconfirmed).toBe(0);
+    outbox.send(answer(201));
+    await expect.poll(times, { timeout: 60_000 }).toEqual([...all, 201]);
+    await forgetAll();
+    outbox.offerStored();
+    await expect.poll(times, { timeout: 60_000 }).toEqual([...all, 201]);
+    expect(outbox.dropped).toBe(0);
+  });
+
+  it('are offered again when sequence numbers go back', async () => {
+    for (const second of [1, 2]) outbox.send(answer(second));
+    await expect.poll(() => outbox.unconfirmed, { timeout: 60_000 }).toBe(0);
+    await forgetAll();
+    outbox.send(answer(3));
+    await expect.poll(times, { timeout: 60_000 }).toEqual([1, 2, 3]);
+  });
+
+  it('are kept within so many octets, the newest', async () => {
+    const small = new Outbox(await nats.as('oslo'), 'oslo', log, {
+      capacity: 50,
+      keepStored: { ms: 90_000, octets: 5_000 },
+    });
+    for (const second of [1, 2, 3, 4]) {
+      small.send(answer(second));
+      await expect.poll(() => small.unconfirmed, { timeout: 60_000 }).toBe(0);
+    }
+    await forgetAll();
+    small.offerStored();
+    await expect.poll(times, { timeout: 60_000 }).toEqual([3, 4]);
+    await small.drain(60_000);
+  });
+
+  it('that are offered once more are not waited for at the end', async () => {
+    for (const second of [1, 2]) outbox.send(answer(second));
+    await expect.poll(() => outbox.unconfirmed, { timeout: 60_000 }).toBe(0);
+    nats.server.pause();
+    outbox.offerStored();
+    const since = performance.now();
+    await outbox.drain(60_000);
+    expect(performance.now() - since).toBeLessThan(30_000);
+    nats.server.resume();
+    expect(lines).toEqual([]);
   });
 
   it('decode to what was signed', async () => {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parsePrefix } from '@mecai/addresses';
 import { loadObservationKey } from '@mecai/corroboration';
-import { AgentStatus, subjects } from '@mecai/proto';
+import { AgentStatus, leaderElected, streams, subjects } from '@mecai/proto';
 import {
   type Running,
   Settings,
@@ -81,7 +81,13 @@ export async function startAgent({ log, fail, ...start }: Start): Promise<Runnin
   }, failUnlessEnding);
 
   function serve({ nats, beat, goBack, close }: NatsLink): Link {
-    const outbox = new Outbox(nats, config.name, config.outbox, log);
+    const outbox = new Outbox(nats, config.name, log, {
+      capacity: config.outbox,
+      keepStored: config.nats.keepStored,
+    });
+    nats.subscribe(leaderElected(streams.observations.name), {
+      callback: (error) => void (!error && outbox.offerStored()),
+    });
     const listen = (subject: string, campaign: boolean) =>
       nats.subscribe(subject, {
         callback: (error, message) => {
@@ -135,6 +141,7 @@ export async function startAgent({ log, fail, ...start }: Start): Promise<Runnin
           log.info({ server: status.server, unconfirmed: outbox.unconfirmed }, 'NATS reached again');
           sayAlive();
           outbox.offerAgain();
+          outbox.offerStored();
         } else if (status.type === 'error') {
           log.error({ reason: status.error.message }, 'NATS');
         }

@@ -46,6 +46,7 @@ export const natsPermissions = {
       subjects.campaignTask(name),
       subjects.echo('*'),
       subjects.echoed(name, '*'),
+      leaderElected(streams.observations.name),
       inbox(name),
     ],
   }),
@@ -54,8 +55,8 @@ export const natsPermissions = {
   leaf: (agents: readonly string[]): NatsPermissions => {
     const theirs = agents.map((name) => natsPermissions.agent(name));
     return {
-      publish: theirs.flatMap(({ publish }) => publish),
-      subscribe: theirs.flatMap(({ subscribe }) => subscribe),
+      publish: [...new Set(theirs.flatMap(({ publish }) => publish))],
+      subscribe: [...new Set(theirs.flatMap(({ subscribe }) => subscribe))],
     };
   },
 

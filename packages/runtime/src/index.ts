@@ -8,5 +8,6 @@ export * from './recently-stored.ts';
 export * from './retry.ts';
 export * from './settings.ts';
 export * from './spiffe.ts';
+export * from './stored.ts';
 export * from './svid.ts';
 export * from './telemetry.ts';

@@ -19,9 +19,18 @@ const roles = {
   va1: natsPermissions.coordinator('va1'),
   campaigns: natsPermissions.campaigns('campaigns'),
   operator: natsPermissions.operator,
+  /** Says what the servers of a cluster say. */
+  cluster: { publish: ['$JS.EVENT.ADVISORY.>'], subscribe: [] },
 };
 type Role = keyof typeof roles;
-const roleNames = ['oslo', 'lima', 'va1', 'campaigns', 'operator'] as const satisfies readonly Role[];
+const roleNames = [
+  'oslo',
+  'lima',
+  'va1',
+  'campaigns',
+  'operator',
+  'cluster',
+] as const satisfies readonly Role[];
 
 export interface TestNats {
   readonly server: NatsServer;
@@ -44,6 +53,7 @@ export async function startTestNats(): Promise<TestNats> {
     va1: nkeys.createUser(),
     campaigns: nkeys.createUser(),
     operator: nkeys.createUser(),
+    cluster: nkeys.createUser(),
   };
   const server = await startNatsServer({
     directory: join(directory, 'nats'),

@@ -138,7 +138,8 @@ const wildcards = [
 const expected: Readonly<Record<Role, { readonly publish: RegExp; readonly subscribe: RegExp }>> = {
   lima: {
     publish: /^mecai\.(observation\.lima\.(va\d|campaign\.\w+)|agent\.lima|echo\.lima|echoed\.\w+\.lima)$/,
-    subscribe: /^(mecai\.((task|campaign)\.lima|echo\.(\w+|\*)|echoed\.lima\.(\w+|\*))|_INBOX\.lima\.x)$/,
+    subscribe:
+      /^(mecai\.((task|campaign)\.lima|echo\.(\w+|\*)|echoed\.lima\.(\w+|\*))|\$JS\.EVENT\.ADVISORY\.STREAM\.LEADER_ELECTED\.OBSERVATIONS|_INBOX\.lima\.x)$/,
   },
   va1: {
     publish:
@@ -163,7 +164,7 @@ const expected: Readonly<Record<Role, { readonly publish: RegExp; readonly subsc
     publish:
       /^mecai\.(observation\.(lima|rome)\.(va\d|campaign\.\w+)|agent\.(lima|rome)|echo\.(lima|rome)|echoed\.\w+\.(lima|rome))$/,
     subscribe:
-      /^(mecai\.((task|campaign)\.(lima|rome)|echo\.(\w+|\*)|echoed\.(lima|rome)\.(\w+|\*))|_INBOX\.(lima|rome)\.x)$/,
+      /^(mecai\.((task|campaign)\.(lima|rome)|echo\.(\w+|\*)|echoed\.(lima|rome)\.(\w+|\*))|\$JS\.EVENT\.ADVISORY\.STREAM\.LEADER_ELECTED\.OBSERVATIONS|_INBOX\.(lima|rome)\.x)$/,
   },
 };
 

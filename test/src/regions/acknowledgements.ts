@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { inboxPrefix, streams } from '@mecai/proto';
+import { readStored } from '@mecai/runtime';
 import { type Msg, type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 
 /** Agents offer an observation every 5.5 s until it is acknowledged; on a busy machine somewhat later. */
@@ -14,6 +15,15 @@ const heardLateMs = 1_000;
 interface Offer {
   readonly agent: string;
   /** The last time, by `performance.now()`. */
+  readonly at: number;
+}
+
+interface Acknowledgement {
+  /** Number in the stream. */
+  readonly seq: number;
+  /** It was there already. */
+  readonly duplicate: boolean;
+  /** When it was heard first, by `performance.now()`. */
   readonly at: number;
 }
 
@@ -38,7 +48,8 @@ export class Acknowledgements {
   readonly #offers = new Map<string, Offer>();
   /** By where its acknowledgement goes, which may be heard before it, on another connection. */
   readonly #hashes = new Map<string, string>();
-  readonly #acknowledged = new Set<string>();
+  /** By where it went. */
+  readonly #acknowledged = new Map<string, Acknowledgement>();
   readonly #kills: { readonly agents: readonly string[]; readonly at: number }[] = [];
 
   static async open({ servers, ca, seedFile, agents }: Listener): Promise<Acknowledgements> {
@@ -83,9 +94,10 @@ export class Acknowledgements {
   }
 
   #answered(message: Msg): void {
-    if (message.headers?.code === 503) return;
-    const { stream, error } = message.json<{ stream?: string; error?: object }>();
-    if (stream === streams.observations.name && !error) this.#acknowledged.add(message.subject);
+    // Each node says it.
+    if (this.#acknowledged.has(message.subject)) return;
+    const said = readStored(message);
+    if (typeof said !== 'string') this.#acknowledged.set(message.subject, { ...said, at: performance.now() });
   }
 
   /** SIGKILL, just now. */
@@ -94,7 +106,23 @@ export class Acknowledgements {
   }
 
   get #acknowledgedHashes(): Set<string> {
-    return new Set(Array.from(this.#acknowledged, (reply) => this.#hashes.get(reply) ?? []).flat());
+    return new Set(Array.from(this.#acknowledged.keys(), (reply) => this.#hashes.get(reply) ?? []).flat());
+  }
+
+  /** How an observation was acknowledged, and when others got its number. */
+  #story(hash: string): string {
+    const all = [...this.#acknowledged];
+    const own = all.filter(([reply]) => this.#hashes.get(reply) === hash);
+    const numbers = new Set(own.map(([, { seq }]) => seq));
+    const others = all.filter(([reply, { seq }]) => numbers.has(seq) && this.#hashes.get(reply) !== hash);
+    const words = (some: typeof all) =>
+      some
+        .map(([, { seq, duplicate, at }]) => {
+          const number = `${seq} after ${(at / 1000).toFixed(1)} s`;
+          return duplicate ? `${number} once more` : number;
+        })
+        .join(', ');
+    return `as ${words(own)}${others.length > 0 ? `; others as ${words(others)}` : ''}`;
   }
 
   /** Observations. */
@@ -119,7 +147,9 @@ export class Acknowledgements {
       if (isStored(hash)) continue;
       const offer = this.#offers.get(hash);
       if (acknowledged.has(hash))
-        lost.push(`observation ${hash} of ${offer?.agent} was acknowledged, and is lost`);
+        lost.push(
+          `observation ${hash} of ${offer?.agent} was acknowledged ${this.#story(hash)}, and is lost`,
+        );
       else if (offer && this.#diedWith(offer)) unacknowledged++;
       else lost.push(`observation ${hash} of ${offer?.agent ?? 'an agent'} is lost, whom nobody killed then`);
     }
