@@ -58,6 +58,16 @@ describe('configuration', () => {
     await way.close();
   });
 
+  const hex = ({ nonce }: { readonly nonce: Uint8Array }) => Buffer.from(nonce).toString('hex');
+  const nonces = async () => (await nats.stored()).map(hex);
+  /** Of an observation that JetStream has confirmed. */
+  async function storedNonce(): Promise<string> {
+    const { observation } = await answerOf();
+    const unconfirmed = async () => ((await status()) as { unconfirmed: number }).unconfirmed;
+    await expect.poll(unconfirmed, { timeout: 60_000 }).toBe(0);
+    return hex(observation);
+  }
+
   it.each([
     [90_000, 1],
     [0, 0],
@@ -65,9 +75,7 @@ describe('configuration', () => {
     await start({
       nats: { servers: [nats.server.url], seedFile: nats.seedFile('oslo'), keepStored: { ms } },
     });
-    const { observation } = await answerOf();
-    const confirmed = async () => ((await status()) as { unconfirmed: number }).unconfirmed === 0;
-    await expect.poll(confirmed, { timeout: 60_000 }).toBe(true);
+    const nonce = await storedNonce();
     await nats.jsm.streams.delete(streams.observations.name);
     await ensureStreams(nats.jsm);
     const cluster = await nats.as('cluster');
@@ -75,10 +83,28 @@ describe('configuration', () => {
     await cluster.flush();
     // Behind what was offered again.
     const later = await answerOf();
-    const nonces = async () => (await nats.stored()).map(({ nonce }) => Buffer.from(nonce).toString('hex'));
-    const hex = (nonce: Uint8Array) => Buffer.from(nonce).toString('hex');
-    await expect.poll(nonces, { timeout: 60_000 }).toContain(hex(later.observation.nonce));
-    expect((await nonces()).filter((one) => one === hex(observation.nonce))).toHaveLength(stored);
+    await expect.poll(nonces, { timeout: 60_000 }).toContain(hex(later.observation));
+    expect((await nonces()).filter((one) => one === nonce)).toHaveLength(stored);
+  });
+
+  it('what was stored is offered once more when NATS is back: another may lead then', async () => {
+    await start();
+    const nonce = await storedNonce();
+    await nats.jsm.streams.delete(streams.observations.name);
+    nats.server.kill();
+    await told('NATS lost');
+    await nats.server.restart();
+    await expect
+      .poll(
+        () =>
+          ensureStreams(nats.jsm).then(
+            () => true,
+            () => false,
+          ),
+        { timeout: 60_000 },
+      )
+      .toBe(true);
+    await expect.poll(nonces, { timeout: 60_000 }).toEqual([nonce]);
   });
 
   it('keyFile: what signs, relative to the file', async () => {
