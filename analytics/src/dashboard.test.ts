@@ -315,6 +315,8 @@ it('asks for a token where one is needed, and takes it', async () => {
   const context = await browser.newContext();
   const page = await context.newPage();
   open.push(page);
+  // What is seeded is of one day.
+  await page.clock.setFixedTime(seededAt);
   await page.goto(closed.url);
   await page.getByText('Enter a token at the top of the page.').first().waitFor();
   await page.getByRole('button', { name: 'Token' }).click();
