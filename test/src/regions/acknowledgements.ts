@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { inboxPrefix, streams } from '@mecai/proto';
-import { readStored } from '@mecai/runtime';
+import { type Stored, readStored } from '@mecai/runtime';
 import { type Msg, type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 
 /** Agents offer an observation every 5.5 s until it is acknowledged; on a busy machine somewhat later. */
@@ -18,11 +18,7 @@ interface Offer {
   readonly at: number;
 }
 
-interface Acknowledgement {
-  /** Number in the stream. */
-  readonly seq: number;
-  /** It was there already. */
-  readonly duplicate: boolean;
+interface Acknowledgement extends Stored {
   /** When it was heard first, by `performance.now()`. */
   readonly at: number;
 }
