@@ -35,7 +35,8 @@ async function judge(name: string, leaf: boolean, leafFile = '') {
   writeFileSync(join(at, 'tls.key'), keyPem(certificate));
   writeFileSync(join(at, 'leaf.conf'), leafFile);
   writeFileSync(join(at, 'users.conf'), 'authorization { users: [{ user: nobody, password: none }] }\n');
-  writeFileSync(join(at, 'mecai.conf'), (outputs['config'] as string).replaceAll('/etc/nats/', `${at}/`));
+  const { '/etc/nats/mecai.conf': config } = outputs['files'] as Record<string, string>;
+  writeFileSync(join(at, 'mecai.conf'), config!.replaceAll('/etc/nats/', `${at}/`));
   const { status, stderr } = spawnSync('nats-server', ['-t', '-c', join(at, 'mecai.conf')], {
     encoding: 'utf8',
   });

@@ -43,6 +43,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 const regions = await startRegions({ directory, progress: tell });
 const theatre = await openTheatre(regions, { perSecond, deadlineMs: 60_000, outstanding: 100 });
 const failures: string[] = [];
+let restarts = 0;
 try {
   await theatre.untilUsual(60_000);
   const faults = allFaults(regions, Number(values.seed)).filter(({ part }) =>
@@ -53,6 +54,8 @@ try {
   for (const [i, fault] of faults.entries()) {
     const one = await suffered(fault);
     if (one) figures.push(one);
+    for (const restart of regions.natsRestarts.slice(restarts)) tell(restart);
+    restarts = regions.natsRestarts.length;
     tell(`${String(i + 1).padStart(2)} of ${faults.length}  ${one ? inWords(one) : failures.at(-1)}`);
   }
   await theatre.closeLoad();
@@ -73,6 +76,7 @@ try {
   report('observations whose agents were killed before an acknowledgement', accounts.unacknowledged, '');
   report('acknowledged records lost', accounts.wrong.length, '');
   report('requests without a clear answer', theatre.unclear.length, '');
+  report('NATS nodes that stayed behind and were restarted by their watch', restarts, '');
   report('seconds', (performance.now() - begun) / 1000, 's');
   for (const what of failures.slice(0, 50)) console.error(what);
   if (failures.length > 50) console.error(`and ${failures.length - 50} more`);

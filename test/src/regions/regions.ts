@@ -28,6 +28,7 @@ import { type Listener, listenerPermissions } from './acknowledgements.ts';
 import { startAgents } from './agents.ts';
 import { startNats } from './nats.ts';
 import { type Kind, type Part, ourProcess, postgresPart } from './part.ts';
+import { watchNodes } from './watch.ts';
 
 const repository = join(import.meta.dirname, '../../..');
 
@@ -79,6 +80,8 @@ export interface Regions {
   readonly sinks: readonly { readonly adminUrl: string; readonly apiUrl: string }[];
   readonly operator: { readonly servers: readonly string[]; readonly ca: string; readonly seedFile: string };
   readonly listener: Listener;
+  /** Nodes of NATS that stayed behind and were restarted for it, and what they had said. */
+  readonly natsRestarts: readonly string[];
   /** Status pages of all agents. */
   readonly agentUrls: readonly string[];
   /** The coordinators' database. */
@@ -200,7 +203,9 @@ async function layout(
     const all = [...nats.nodes, ...nats.leaves.values()];
     parts.push(...all);
     stops.push(() => Promise.all(all.map((part) => part.stop())));
-    return nats;
+    const watch = watchNodes(nats.nodes);
+    stops.push(() => watch.stop());
+    return { ...nats, restarts: watch.restarts };
   };
   const base = async () => {
     const postgres = await startPostgres({ place: { ...postgresPlace, clients: fabric.prefix } });
@@ -330,6 +335,7 @@ async function layout(
     })),
     operator: { ...cluster, seedFile: operatorSeed },
     listener: { ...cluster, seedFile: listenerSeed, agents: agentNames },
+    natsRestarts: nats.restarts,
     agentUrls,
     database,
     admin,

@@ -48,16 +48,14 @@ locals {
   }
   host    = "0.0.0.0"
   monitor = "127.0.0.1:8222"
-}
-
-output "install" {
-  description = "Command that installs it."
-  value       = ["/usr/local/sbin/mecai-install", var.server.url, var.server.sha256, "nats-server"]
-}
-
-output "config" {
-  description = "nats-server.conf. It includes users.conf, which `mecai-admin agents nats-users` writes; that of a leaf node also leaf.conf, one line: urls: [\"tls://<leaf>:<password>@<node>:7422\", …]."
-  value = var.leaf ? templatefile("${path.module}/leaf.conf.tftpl", {
+  # A leaf node has nothing that could stay behind.
+  watch = { for path, name in {
+    "/usr/local/sbin/mecai-nats-watch"             = "nats-watch.sh"
+    "/etc/systemd/system/mecai-nats-watch.service" = "mecai-nats-watch.service"
+  } : path => name if !var.leaf }
+  # It includes users.conf, which `mecai-admin agents nats-users` writes; that of a leaf node also leaf.conf, one line:
+  # urls: ["tls://<leaf>:<password>@<node>:7422", …].
+  config = var.leaf ? templatefile("${path.module}/leaf.conf.tftpl", {
     name    = var.name
     host    = local.host
     monitor = local.monitor
@@ -73,4 +71,30 @@ output "config" {
     routes         = jsonencode([for node in var.nodes : "tls://${node}:6222"])
     max_file_store = var.max_file_store
   })
+}
+
+output "install" {
+  description = "Command that installs it."
+  value       = ["/usr/local/sbin/mecai-install", var.server.url, var.server.sha256, "nats-server"]
+}
+
+output "files" {
+  description = "nats-server.conf, and for a node of the cluster what restarts it when it stays behind the others."
+  value = merge(
+    { "/etc/nats/mecai.conf" = local.config },
+    { for path, name in local.watch : path => file("${path.module}/${name}") },
+  )
+}
+
+output "enable" {
+  description = "Commands after the files are there: nats-server pulls its watch in."
+  value = concat(
+    [for path, name in local.watch : ["chmod", "0755", path] if endswith(name, ".sh")],
+    [for path, name in local.watch : ["systemctl", "enable", name] if endswith(name, ".service")],
+  )
+}
+
+output "drop_in" {
+  description = "For the unit of nats-server."
+  value       = file("${path.module}/nats-server.drop-in.conf")
 }

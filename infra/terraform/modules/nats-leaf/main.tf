@@ -59,16 +59,12 @@ module "machine" {
   packages     = ["nats-server"]
   secret_store = "aws"
   secrets      = module.instance.secrets
-  files        = { "/etc/nats/mecai.conf" = module.config.config }
+  files        = module.config.files
   commands = concat(
     [module.config.install],
     [for name in local.secrets : ["install", "-D", "-o", "nats", "-g", "nats", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/nats/${name}"]],
   )
-  drop_in = <<-EOT
-    [Service]
-    ExecStart=
-    ExecStart=/usr/local/bin/nats-server -c /etc/nats/mecai.conf
-  EOT
+  drop_in = module.config.drop_in
 }
 
 module "instance" {

@@ -29,20 +29,14 @@ module "machine" {
   packages     = ["nats-server"]
   secret_store = "aws"
   secrets      = module.instance[count.index].secrets
-  files        = { "/etc/nats/mecai.conf" = module.config[count.index].config }
+  files        = module.config[count.index].files
   commands = concat(
     [module.config[count.index].install],
     [for name in local.secrets : ["install", "-D", "-o", "nats", "-g", "nats", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/nats/${name}"]],
     [["install", "-d", "-o", "nats", "-g", "nats", "-m", "0700", "/var/lib/nats"]],
+    module.config[count.index].enable,
   )
-  drop_in = <<-EOT
-    [Service]
-    ExecStart=
-    ExecStart=/usr/local/bin/nats-server -c /etc/nats/mecai.conf
-    ReadWritePaths=/var/lib/nats
-    # Messages gather while others are at work: less CPU each.
-    CPUSchedulingPolicy=batch
-  EOT
+  drop_in = module.config[count.index].drop_in
 }
 
 module "instance" {

@@ -1,0 +1,51 @@
+/** What restarts a node of NATS that stays behind the others, as Terraform installs it on each. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Part } from './part.ts';
+
+const script = join(import.meta.dirname, '../../../infra/terraform/modules/nats-config/nats-watch.sh');
+const verdict = /^restart after /;
+
+export interface Watch {
+  /** Name of the node and what its health page said, for each restart. */
+  readonly restarts: readonly string[];
+  stop(): Promise<void>;
+}
+
+export function watchNodes(nodes: readonly Part[]): Watch {
+  const restarts: string[] = [];
+  const watches = nodes.map((node) => watchNode(node, (why) => restarts.push(`${node.name}: ${why}`)));
+  return {
+    restarts,
+    stop: async () => {
+      await Promise.all(watches.map((stop) => stop()));
+    },
+  };
+}
+
+function watchNode(node: Part, restarted: (why: string) => void): () => Promise<void> {
+  const { command, address } = node.place;
+  const [program, ...words] = [...command, 'sh', script, `http://${address}:8222`, 'true'] as const;
+  const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const gone = once(child, 'close');
+  const end = () => child.kill('SIGKILL');
+  process.once('exit', end);
+  const restart = async () => {
+    await node.kill();
+    await node.start();
+  };
+  let restarting = Promise.resolve();
+  createInterface(child.stdout).on('line', (line) => {
+    if (!verdict.test(line)) return;
+    restarted(line);
+    restarting = restart();
+  });
+  return async () => {
+    process.off('exit', end);
+    end();
+    await gone;
+    await restarting;
+  };
+}
