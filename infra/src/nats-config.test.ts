@@ -1,12 +1,13 @@
 /** The configuration of NATS nodes and leaf nodes, as Terraform writes it. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { keyPem, pem, rootCa, svid } from '@mecai/test/network';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { infra } from './testing/files.ts';
 import { HclModule } from './testing/hcl-module.ts';
+import { complaintsOf, exposure } from './testing/unit.ts';
 
 let directory: string;
 beforeAll(() => {
@@ -48,6 +49,58 @@ it('takes the configuration of a node, and that of a leaf', async () => {
   const remote = 'urls: ["tls://leaf-tokyo:secret@nats-1.example:7422"]\n';
   expect(await judge('leaf-tokyo', true, remote)).toEqual([0, expect.stringContaining('is valid')]);
   expect((await judge('broken', true, 'erls: ["tls://nats-1.example:7422"]\n'))[0]).toBe(1);
+});
+
+describe('units', () => {
+  /** As on a machine, but with programs that are here. */
+  const install = async () => {
+    const { outputs } = (await natsConfig()).plan({ name: 'nats-1', nodes, server });
+    const files = outputs['files'] as Record<string, string>;
+    const at = join(directory, 'units');
+    mkdirSync(join(at, 'nats-server.service.d'), { recursive: true });
+    cpSync('/usr/lib/systemd/system/nats-server.service', join(at, 'nats-server.service'));
+    const dropIn = (outputs['drop_in'] as string).replace('/usr/local/bin/', '/usr/sbin/');
+    writeFileSync(join(at, 'nats-server.service.d/site.conf'), dropIn);
+    const script = join(at, 'mecai-nats-watch');
+    writeFileSync(script, files['/usr/local/sbin/mecai-nats-watch']!, { mode: 0o755 });
+    const unit = files['/etc/systemd/system/mecai-nats-watch.service']!;
+    writeFileSync(
+      join(at, 'mecai-nats-watch.service'),
+      unit.replace('/usr/local/sbin/mecai-nats-watch', script),
+    );
+    return { at, unit, dropIn };
+  };
+
+  it('are understood by systemd, over that of Debian, and start again whatever ends', async () => {
+    const { at, unit, dropIn } = await install();
+    const both = ['nats-server.service', 'mecai-nats-watch.service'].map((name) => join(at, name));
+    expect(complaintsOf(...both)).toBe('');
+    for (const text of [unit, dropIn]) expect(text).toMatch(/^Restart=always$/m);
+    // It ends the server as the server's user, and no other of its name.
+    expect(unit).toMatch(/^ExecStart=\S+ http:\/\/127\.0\.0\.1:8222 pkill -KILL -u nats -x nats-server$/m);
+    expect(unit).toMatch(/^User=nats$/m);
+  });
+
+  it.each([
+    ['nats-server', 1.7],
+    ['mecai-nats-watch', 1.3],
+  ])('%s is exposed at %f of 10 at most', async (name, most) => {
+    const { at } = await install();
+    expect(exposure(join(at, `${name}.service`))).toBeLessThanOrEqual(most);
+  });
+
+  it('of a node pull in its watch; a leaf node has none', async () => {
+    const outputsOf = async (leaf: boolean) =>
+      (await natsConfig()).plan({ name: 'n', nodes, server, leaf }).outputs;
+    const node = await outputsOf(false);
+    expect(node['enable']).toEqual([
+      ['chmod', '0755', '/usr/local/sbin/mecai-nats-watch'],
+      ['systemctl', 'enable', 'mecai-nats-watch.service'],
+    ]);
+    const leaf = await outputsOf(true);
+    expect([leaf['enable'], Object.keys(leaf['files'] as object)]).toEqual([[], ['/etc/nats/mecai.conf']]);
+    expect(leaf['drop_in']).toBe(node['drop_in']);
+  });
 });
 
 it('takes no server that loses acknowledged records', async () => {

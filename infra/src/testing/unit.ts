@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadConfig } from '@mecai/runtime';
@@ -46,4 +47,22 @@ export async function readConfig(
   const [source, schema] = schemas[name];
   const module = (await import(join(repository, source))) as Record<string, z.ZodObject>;
   return loadConfig(module[schema]!, file, new Unit(`mecai-${name}`).environment(credentials));
+}
+
+/** What `systemd-analyze security` says of a unit file and its drop-ins: 0 best, 10 worst. */
+export function exposure(file: string): number {
+  const { stdout, stderr } = spawnSync('systemd-analyze', ['security', '--offline=yes', '--no-pager', file], {
+    encoding: 'utf8',
+  });
+  const [, figure] = /exposure level for \S+: ([\d.]+)/.exec(stdout) ?? [];
+  if (figure === undefined) throw new Error(`${file}: ${stdout}${stderr}`);
+  return Number(figure);
+}
+
+/** What `systemd-analyze verify` complains of; nothing. */
+export function complaintsOf(...files: readonly string[]): string {
+  const { status, stdout, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', ...files], {
+    encoding: 'utf8',
+  });
+  return status === 0 ? stdout + stderr : `exit ${status}: ${stdout}${stderr}`;
 }
