@@ -54,7 +54,7 @@ it('takes the configuration of a node, and that of a leaf', async () => {
 describe('units', () => {
   /** As on a machine, but with programs that are here. */
   const install = async () => {
-    const { outputs } = (await natsConfig()).plan({ name: 'nats-1', nodes, server });
+    const { outputs } = (await natsConfig()).plan({ name: 'nats-1', nodes, server, watch_looks: 18 });
     const files = outputs['files'] as Record<string, string>;
     const at = join(directory, 'units');
     mkdirSync(join(at, 'nats-server.service.d'), { recursive: true });
@@ -79,6 +79,7 @@ describe('units', () => {
     // It ends the server as the server's user, and no other of its name.
     expect(unit).toMatch(/^ExecStart=\S+ http:\/\/127\.0\.0\.1:8222 pkill -KILL -u nats -x nats-server$/m);
     expect(unit).toMatch(/^User=nats$/m);
+    expect(unit).toMatch(/^Environment=NATS_WATCH_LOOKS=18$/m);
   });
 
   it.each([
@@ -95,7 +96,7 @@ describe('units', () => {
     const node = await outputsOf(false);
     expect(node['enable']).toEqual([
       ['chmod', '0755', '/usr/local/sbin/mecai-nats-watch'],
-      ['systemctl', 'enable', 'mecai-nats-watch.service'],
+      ['systemctl', 'enable', 'mecai-nats-watch'],
     ]);
     const leaf = await outputsOf(true);
     expect([leaf['enable'], Object.keys(leaf['files'] as object)]).toEqual([[], ['/etc/nats/mecai.conf']]);
@@ -115,6 +116,16 @@ it('takes no server that loses acknowledged records', async () => {
       '0'.repeat(64),
       'nats-server',
     ]);
+});
+
+it('restarts no two nodes at once, and none before an election is over', async () => {
+  const cluster = await HclModule.read(join(infra, 'terraform/modules/nats'));
+  const looks = [0, 1, 2].map((index) =>
+    cluster.argument('config', 'watch_looks', {}, { 'count.index': index }),
+  );
+  expect(looks).toEqual([12, 16, 20]);
+  const planned = (await natsConfig()).plan({ name: 'n', nodes, server, watch_looks: 5 });
+  expect(planned.refused).toEqual([expect.stringMatching(/^watch_looks: 12 to 720/)]);
 });
 
 it('needs a majority that survives', async () => {

@@ -76,11 +76,11 @@ async function server(
 }
 
 /** Looks at it every hundredth of a second. */
-function watch(url: string) {
+function watch(url: string, more: Readonly<Record<string, string>> = {}) {
   const script = join(infra, 'terraform/modules/nats-config/nats-watch.sh');
   const child = spawn('sh', [script, url, 'echo', 'the', 'command'], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, NATS_WATCH_EVERY: '0.01' },
+    env: { ...process.env, NATS_WATCH_EVERY: '0.01', ...more },
   });
   started.push(child);
   const lines: string[] = [];
@@ -100,6 +100,8 @@ it('restarts a node that is not current and sees another, at the 12th look, the 
   const { lines, restarts } = watch(behind.url);
   await expect.poll(restarts, patient).toEqual(['12', '24']);
   expect(lines.slice(0, 2)).toEqual([expect.stringContaining('"status"'), 'the command']);
+  const later = watch(behind.url, { NATS_WATCH_LOOKS: '18' });
+  await expect.poll(later.restarts, patient).toEqual(['18', '36']);
 }, 60_000);
 
 it('leaves a node alone that sees nobody', async () => {

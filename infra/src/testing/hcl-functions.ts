@@ -62,7 +62,6 @@ export const functions: Readonly<Record<string, (...args: readonly Value[]) => V
   concat: (...lists) => lists.flatMap(list),
   contains: (values, value) => list(values).some((one) => equal(one, value)),
   distinct: (values) => unique(list(values)),
-  endswith: (subject, end) => text(subject).endsWith(text(end)),
   file: (path) => readFileSync(text(path), 'utf8'),
   flatten: (values) => list(values).flatMap((one) => (isList(one) ? [...one] : [one])),
   floor: (x) => Math.floor(number(x)),

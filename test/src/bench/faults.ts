@@ -24,7 +24,8 @@ const { values } = parseArgs({
 });
 const report = reporter('faults', values.json);
 const perSecond = 10;
-const recoveryMs = 120_000;
+/** What a node may need that stays behind and is restarted by its watch, and then catches up. */
+const recoveryMs = 180_000;
 /** Long enough for silence to be noticed, and for an election of streams' leaders, which takes up to 9 s. */
 const faultMs = (kind: Kind) => (kind === 'nats' || kind === 'leaf' ? 12_000 : 4_000);
 

@@ -16,7 +16,10 @@ export interface Watch {
 
 export function watchNodes(nodes: readonly Part[]): Watch {
   const restarts: string[] = [];
-  const watches = nodes.map((node) => watchNode(node, (why) => restarts.push(`${node.name}: ${why}`)));
+  // As Terraform has it: one after the other.
+  const watches = nodes.map((node, i) =>
+    watchNode(node, 12 + 4 * i, (why) => restarts.push(`${node.name}: ${why}`)),
+  );
   return {
     restarts,
     stop: async () => {
@@ -25,10 +28,13 @@ export function watchNodes(nodes: readonly Part[]): Watch {
   };
 }
 
-function watchNode(node: Part, restarted: (why: string) => void): () => Promise<void> {
+function watchNode(node: Part, looks: number, restarted: (why: string) => void): () => Promise<void> {
   const { command, address } = node.place;
   const [program, ...words] = [...command, 'sh', script, `http://${address}:8222`, 'true'] as const;
-  const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(program, words, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, NATS_WATCH_LOOKS: String(looks) },
+  });
   const gone = once(child, 'close');
   const end = () => child.kill('SIGKILL');
   process.once('exit', end);

@@ -24,6 +24,17 @@ variable "leaf" {
   default     = false
 }
 
+variable "watch_looks" {
+  description = "Looks, five seconds apart, at which the node was not current before it is restarted: for each node of the cluster another number, or all would go at once. Leaf nodes are not watched."
+  type        = number
+  default     = 12
+
+  validation {
+    condition     = var.watch_looks >= 12 && var.watch_looks <= 720
+    error_message = "watch_looks: 12 to 720, since an election and catching up take up to half a minute."
+  }
+}
+
 variable "max_file_store" {
   description = "Octets that JetStream may take on the disk; more than its streams reserve together."
   type        = number
@@ -48,11 +59,6 @@ locals {
   }
   host    = "0.0.0.0"
   monitor = "127.0.0.1:8222"
-  # A leaf node has nothing that could stay behind.
-  watch = { for path, name in {
-    "/usr/local/sbin/mecai-nats-watch"             = "nats-watch.sh"
-    "/etc/systemd/system/mecai-nats-watch.service" = "mecai-nats-watch.service"
-  } : path => name if !var.leaf }
   # It includes users.conf, which `mecai-admin agents nats-users` writes; that of a leaf node also leaf.conf, one line:
   # urls: ["tls://<leaf>:<password>@<node>:7422", …].
   config = var.leaf ? templatefile("${path.module}/leaf.conf.tftpl", {
@@ -82,16 +88,23 @@ output "files" {
   description = "nats-server.conf, and for a node of the cluster what restarts it when it stays behind the others."
   value = merge(
     { "/etc/nats/mecai.conf" = local.config },
-    { for path, name in local.watch : path => file("${path.module}/${name}") },
+    {
+      for path, content in {
+        "/usr/local/sbin/mecai-nats-watch"             = file("${path.module}/nats-watch.sh")
+        "/etc/systemd/system/mecai-nats-watch.service" = templatefile("${path.module}/mecai-nats-watch.service.tftpl", { looks = var.watch_looks })
+      } : path => content if !var.leaf
+    },
   )
 }
 
 output "enable" {
   description = "Commands after the files are there: nats-server pulls its watch in."
-  value = concat(
-    [for path, name in local.watch : ["chmod", "0755", path] if endswith(name, ".sh")],
-    [for path, name in local.watch : ["systemctl", "enable", name] if endswith(name, ".service")],
-  )
+  value = [
+    for command in [
+      ["chmod", "0755", "/usr/local/sbin/mecai-nats-watch"],
+      ["systemctl", "enable", "mecai-nats-watch"],
+    ] : command if !var.leaf
+  ]
 }
 
 output "drop_in" {

@@ -19,6 +19,8 @@ module "config" {
   nodes          = local.nodes
   server         = var.server
   max_file_store = var.max_file_store
+  # One after the other, with time to come back.
+  watch_looks = 12 + 4 * count.index
 }
 
 module "machine" {
