@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { natsServerDirectory } from './nats-server.mjs';
 import { setUp } from './setup.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
@@ -45,13 +46,16 @@ switch (command) {
   case 'setup':
     await setUp(root, { forTests: true });
     break;
-  case 'demo':
+  case 'demo': {
+    const cluster = args.some((arg) => arg.startsWith('--regions'));
     await setUp(root, {
       quiet: quiet || args.includes('--help'),
-      also: args.some((arg) => arg.startsWith('--regions')) ? ['postgresql', 'iproute2'] : [],
+      also: cluster ? ['postgresql', 'iproute2'] : [],
+      cluster,
     });
     await run(node, [...plain, join(root, 'demo/src/main.ts'), ...args]);
     break;
+  }
   case 'test':
     await setUp(root, { forTests: true });
     await run(node, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...args]);
@@ -117,7 +121,7 @@ function run(file, parameters) {
       // Every network is a dozen processes: compiled once, each starts with half the work.
       NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/node'),
       ...process.env,
-      PATH: [dirname(node), bin, process.env.PATH].join(delimiter),
+      PATH: [dirname(node), bin, natsServerDirectory(root), process.env.PATH].join(delimiter),
     },
   });
   // The terminal sends Ctrl-C to the child as well, which ends in its own order.

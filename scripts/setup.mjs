@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { fetchNatsServer, isForClusters, natsServerDirectory } from './nats-server.mjs';
 
 /** What a program is for, how to see that it is there, and the Debian package that brings it. */
 const compiler = [
@@ -29,8 +30,9 @@ const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
 /**
  * @param quiet only errors; nothing on standard output, ever
  * @param also Debian packages of test servers that are wanted without tests
+ * @param cluster wants a nats-server that several nodes may run; without one it goes on with what there is
  */
-export async function setUp(root, { forTests = false, quiet = false, also = [] }) {
+export async function setUp(root, { forTests = false, quiet = false, also = [], cluster = forTests }) {
   const say = (text) => quiet || console.error(text);
   const [major] = process.versions.node.split('.').map(Number);
   if (major < 20) fail(`Node ${process.versions.node} is too old: 20 or later is needed to start`);
@@ -58,6 +60,18 @@ export async function setUp(root, { forTests = false, quiet = false, also = [] }
       ['the pinned Node', () => npm(root, ['rebuild', 'node'], say)],
       ['the PKCS #11 binding, compiled', () => npm(root, ['rebuild', 'pkcs11js'], say, headers(root))],
     );
+  }
+  const own = join(natsServerDirectory(root), 'nats-server');
+  if (cluster && !isForClusters(own) && !isForClusters()) {
+    steps.push([
+      'nats-server 2.15 or later for clusters, from Debian testing (20 MB)',
+      () =>
+        fetchNatsServer(root).catch((error) =>
+          say(
+            `  not to be had: ${error.message}\n  An older one loses what it acknowledged when a leader is cut off.`,
+          ),
+        ),
+    ]);
   }
   for (const [i, [what, action]] of steps.entries()) {
     const since = Date.now();

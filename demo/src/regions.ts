@@ -182,7 +182,8 @@ async function sceneAccounts(
 ): Promise<boolean> {
   print.scene('In the end', 'What requesters hold, held against decisions, audit logs, streams and rows.');
   const accounts = await settle(regions, theatre, { withinMs: 120_000 });
-  const { vouchers, decisions, auditLines, observations, rows, wrong } = accounts;
+  const { vouchers, decisions, auditLines, observations, rows } = accounts;
+  const wrong = [...accounts.wrong, ...accounts.unsettled.map((what) => `still on its way: ${what}`)];
   print.step(
     { step: 'accounts', ok: wrong.length === 0, ...accounts },
     `${vouchers} vouchers handed out; ${decisions} decisions, ${auditLines} audit lines, ${observations} observations acknowledged, ` +

@@ -61,7 +61,8 @@ try {
   }
   await theatre.closeLoad();
   const accounts = await settle(regions, theatre, { withinMs: 120_000 });
-  failures.push(...accounts.wrong, ...theatre.unclear);
+  const restless = accounts.unsettled.map((what) => `after two minutes there is still ${what}`);
+  failures.push(...accounts.wrong, ...restless, ...theatre.unclear);
 
   for (const kind of kinds) {
     for (const deed of deeds) reportAll(figures.filter((one) => one.kind === kind && one.deed === deed));
@@ -76,6 +77,7 @@ try {
   report('rows stored by the sinks', accounts.rows ?? 0, '');
   report('observations whose agents were killed before an acknowledgement', accounts.unacknowledged, '');
   report('acknowledged records lost', accounts.wrong.length, '');
+  report('what had not come to rest after two minutes', restless.length, '');
   report('requests without a clear answer', theatre.unclear.length, '');
   report('NATS nodes that stayed behind and were restarted by their watch', restarts, '');
   report('seconds', (performance.now() - begun) / 1000, 's');

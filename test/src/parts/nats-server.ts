@@ -51,7 +51,7 @@ export interface NatsServer {
  * @throws Error when nats-server is not installed, or does not come up, with the end of its log
  */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
-  const syncs = syncsAlways(version());
+  const syncs = syncsAlways(natsServerVersion());
   mkdirSync(options.directory, { recursive: true });
   let port = options.port ?? 0;
   let running = await start(options, port, syncs);
@@ -149,9 +149,14 @@ function ready(child: ChildProcess): Promise<number> {
   });
 }
 
-function version(): string {
+/**
+ * As it says: `nats-server: v2.15.1`.
+ *
+ * @throws Error when nats-server is not installed
+ */
+export function natsServerVersion(): string {
   try {
-    return execFileSync('nats-server', ['--version'], { encoding: 'utf8' });
+    return execFileSync('nats-server', ['--version'], { encoding: 'utf8' }).trim();
   } catch (error) {
     throw missing(error);
   }

@@ -148,7 +148,7 @@ describe('under load', () => {
     expect(theatre.unclear).toEqual([]);
     expect(new Set(theatre.endings.map(({ status }) => status))).not.toContain('mismatch');
     const accounts = await settle(regions, theatre, { withinMs: 200_000 });
-    expect(accounts).toMatchObject({ vouchers: vouchers.length, wrong: [] });
+    expect(accounts).toMatchObject({ vouchers: vouchers.length, unsettled: [], wrong: [] });
     expect(accounts.vouchers).toBeGreaterThan(5 * 5);
     // Four at least of each voucher, but for what nobody could hear from a node that was killed.
     expect(accounts.observations).toBeGreaterThan(vouchers.length);

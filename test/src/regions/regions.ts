@@ -25,6 +25,7 @@ import {
 } from '../network/index.ts';
 import { type Fabric, type Place, openFabric } from './fabric.ts';
 import { type Listener, listenerPermissions } from './acknowledgements.ts';
+import { natsServerVersion } from '../parts/nats-server.ts';
 import { startAgents } from './agents.ts';
 import { startNats } from './nats.ts';
 import { type Kind, type Part, ourProcess, postgresPart } from './part.ts';
@@ -236,7 +237,10 @@ async function layout(
     return { id, address: `${place.address}:7443`, auditLog, ...token };
   };
   const [nats, database, signers] = await Promise.all([
-    started(`three NATS nodes, and leaf nodes for ${[...regions.keys()].join(', ')}`, startBus()),
+    started(
+      `three NATS nodes, and leaf nodes for ${[...regions.keys()].join(', ')} (${natsServerVersion()})`,
+      startBus(),
+    ),
     started('Postgres', base()),
     started(
       `${signerPlaces.length} signers, each with a SoftHSM token and a certified VA key of its own`,
