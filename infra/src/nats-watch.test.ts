@@ -96,7 +96,7 @@ it('restarts a node that is not current and sees another, at the 12th look, the 
   const other = await server('other', { jetstream: false });
   // Two more would have to be there for a leader.
   const behind = await server('behind', { route: other.routes! });
-  await expect.poll(() => behind.asks('/routez'), patient).toMatchObject({ num_routes: 1 });
+  await expect.poll(async () => (await behind.asks('/routez'))['num_routes'], patient).toBeGreaterThan(0);
   const { lines, restarts } = watch(behind.url);
   await expect.poll(restarts, patient).toEqual(['12', '24']);
   expect(lines.slice(0, 2)).toEqual([expect.stringContaining('"status"'), 'the command']);

@@ -20,24 +20,28 @@ export function watchNodes(nodes: readonly Part[]): Watch {
   const watches = nodes.map((node, i) =>
     watchNode(node, 12 + 4 * i, (why) => restarts.push(`${node.name}: ${why}`)),
   );
+  const end = () => {
+    for (const { child } of watches) child.kill('SIGKILL');
+  };
+  process.once('exit', end);
   return {
     restarts,
     stop: async () => {
-      await Promise.all(watches.map((stop) => stop()));
+      process.off('exit', end);
+      end();
+      await Promise.all(watches.map(({ ended }) => ended()));
     },
   };
 }
 
-function watchNode(node: Part, looks: number, restarted: (why: string) => void): () => Promise<void> {
+function watchNode(node: Part, looks: number, restarted: (why: string) => void) {
   const { command, address } = node.place;
   const [program, ...words] = [...command, 'sh', script, `http://${address}:8222`, 'true'] as const;
   const child = spawn(program, words, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, NATS_WATCH_LOOKS: String(looks) },
   });
-  const gone = once(child, 'close');
-  const end = () => child.kill('SIGKILL');
-  process.once('exit', end);
+  const gone = once(child, 'exit');
   const restart = async () => {
     await node.kill();
     await node.start();
@@ -48,10 +52,12 @@ function watchNode(node: Part, looks: number, restarted: (why: string) => void):
     restarted(line);
     restarting = restart();
   });
-  return async () => {
-    process.off('exit', end);
-    end();
-    await gone;
-    await restarting;
+  return {
+    child,
+    /** It, and a restart that it began. */
+    ended: async () => {
+      await gone;
+      await restarting;
+    },
   };
 }
