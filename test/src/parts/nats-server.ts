@@ -51,7 +51,7 @@ export interface NatsServer {
  * @throws Error when nats-server is not installed, or does not come up, with the end of its log
  */
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
-  const syncs = syncsAlways(natsServerVersion());
+  const syncs = natsServerSyncs();
   mkdirSync(options.directory, { recursive: true });
   let port = options.port ?? 0;
   let running = await start(options, port, syncs);
@@ -162,9 +162,9 @@ export function natsServerVersion(): string {
   }
 }
 
-/** `nats-server: v2.9.10` → false. */
-function syncsAlways(text: string): boolean {
-  const [, major, minor] = /v?(\d+)\.(\d+)\./.exec(text) ?? [];
+/** Whether it knows `sync_interval: always`. */
+export function natsServerSyncs(): boolean {
+  const [, major, minor] = /v?(\d+)\.(\d+)\./.exec(natsServerVersion()) ?? [];
   return Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 10);
 }
 

@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { natsPermissions } from '@mecai/proto';
 import { keyPem, pem, svid, type Workshop } from '../network/index.ts';
+import { natsServerSyncs } from '../parts/nats-server.ts';
 import type { Fabric } from './fabric.ts';
 import { type Part, natsPart } from './part.ts';
 
@@ -106,7 +107,9 @@ export async function startNats(
         routes: JSON.stringify(routes),
         max_file_store: 2 ** 34,
       });
-      return start('nats', name, at, text, place);
+      // An older one would not start.
+      const taken = natsServerSyncs() ? text : text.replace(/^ *sync_interval: .*\n/m, '');
+      return start('nats', name, at, taken, place);
     }),
   );
   const startedLeaves = await Promise.all(
