@@ -21,6 +21,27 @@ export const token = {
     value === '' ? sessionStorage.removeItem(tokenKey) : sessionStorage.setItem(tokenKey, value),
 };
 
+let aheadMs: number | undefined;
+
+/**
+ * The server's time, milliseconds since 1970, as it said with its latest answer: a reader's clock may be days off.
+ * Undefined before the first answer.
+ */
+export const serverNow = (): number | undefined => (aheadMs === undefined ? undefined : Date.now() + aheadMs);
+
+/** So many milliseconds before now, where now is cut to whole grains, so that the same grain asks the same. */
+export function since(agoMs: number, grainMs: number): string | undefined {
+  const now = serverNow();
+  if (now === undefined) return undefined;
+  return new Date(Math.floor(now / grainMs) * grainMs - agoMs).toISOString();
+}
+
+function hearTime({ headers }: Response): void {
+  const said = Date.parse(headers.get('date') ?? '');
+  // To the second; what is less is the way.
+  if (!Number.isNaN(said)) aheadMs = Math.abs(said - Date.now()) < 2_000 ? 0 : said - Date.now();
+}
+
 export async function call(path: string, body?: unknown): Promise<Response> {
   const headers: Record<string, string> = {};
   if (token.get() !== '') headers['authorization'] = `Bearer ${token.get()}`;
@@ -34,6 +55,7 @@ export async function call(path: string, body?: unknown): Promise<Response> {
   } catch {
     throw new ApiError('offline', 0, 'The server does not answer.');
   }
+  hearTime(response);
   if (response.ok) return response;
   const problem = (await response.json().catch(() => ({}))) as {
     code?: string;

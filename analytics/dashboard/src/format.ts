@@ -1,3 +1,4 @@
+import { serverNow } from './api.ts';
 const number = new Intl.NumberFormat('en');
 const date = new Intl.DateTimeFormat('en-GB', {
   year: 'numeric',
@@ -29,7 +30,7 @@ export const sure = (confidence: number): string => `${Math.round(100 * confiden
 /** Longest text in a cell; all of it is where it leads to. */
 const longest = 120;
 
-export function ago(iso: string | null | undefined, now = Date.now()): string {
+export function ago(iso: string | null | undefined, now = serverNow() ?? Date.now()): string {
   if (iso === null || iso === undefined) return 'never';
   const seconds = Math.max(0, Math.round((now - Date.parse(iso)) / 1000));
   const [value, unit] =

@@ -69,6 +69,8 @@ export function createApp(parts: ApiParts): Api {
 function authenticate(app: Api, { tokens, limits, now }: ApiParts): void {
   const limit = new RateLimit();
   app.use('/api/v1/*', async (context, next) => {
+    // What the dashboard takes for now.
+    context.header('date', new Date(now()).toUTCString());
     const header = context.req.header('authorization');
     const given = header === undefined ? undefined : /^Bearer (\S{1,200})$/i.exec(header)?.[1];
     const token = given === undefined ? undefined : tokens.find(given);

@@ -1,5 +1,5 @@
 import { useMemo } from 'preact/hooks';
-import { useApi } from '../api.ts';
+import { since, useApi } from '../api.ts';
 import { Chart, plainTooltip, useColours } from '../chart.tsx';
 import { count, counted, percent, plain, words } from '../format.ts';
 import { type Route, pathTo, setQuery } from '../route.ts';
@@ -41,8 +41,8 @@ export function Clients({ query }: Route) {
     listPath('client-reports', query, ['code', 'server_name']),
     everyMs,
   );
-  const since = new Date(Math.floor(Date.now() / dayMs) * dayMs - (days - 1) * dayMs).toISOString();
-  const sums = useApi<Page<Sum>>(`client-statistics?since=${since}&limit=1000`, 60_000);
+  const from = since((days - 1) * dayMs, dayMs);
+  const sums = useApi<Page<Sum>>(from && `client-statistics?since=${from}&limit=1000`, 60_000);
   return (
     <>
       <Heading title="Clients">Clients</Heading>

@@ -1,5 +1,5 @@
 import { useMemo } from 'preact/hooks';
-import { useApi } from '../api.ts';
+import { since, useApi } from '../api.ts';
 import { Chart, plainTooltip, useColours } from '../chart.tsx';
 import { ago, count, country, percent, plain, sure } from '../format.ts';
 import { type Route, setQuery } from '../route.ts';
@@ -32,9 +32,12 @@ export function Overview({ query }: Route) {
   const totals = useApi<Totals>('totals', everyMs);
   const perspectives = useApi<{ items: Perspective[] }>('perspectives', everyMs);
   const incidents = useApi<Page<Incident>>('incidents?state=open&limit=8', everyMs);
-  // To the minute, so that the same minute asks the same.
-  const since = new Date(Math.floor(Date.now() / 60_000) * 60_000 - Number(range) * hour).toISOString();
-  const rates = useApi<Rates>(`rates?by=${encodeURIComponent(by)}&since=${since}`, everyMs, `${by} ${range}`);
+  const from = since(Number(range) * hour, 60_000);
+  const rates = useApi<Rates>(
+    from && `rates?by=${encodeURIComponent(by)}&since=${from}`,
+    everyMs,
+    `${by} ${range}`,
+  );
   const alive = perspectives.data?.items.filter(({ state }) => state === 'alive').length;
   return (
     <>
