@@ -66,6 +66,11 @@ export class Messaging {
     return this.#reached?.records;
   }
 
+  /** Nodes that lack what a stream has, by stream. */
+  get replicasBehind(): ReadonlyMap<string, number> {
+    return this.#reached?.link.replicas.behind ?? new Map();
+  }
+
   /** @throws CoordinatorError `nats-unavailable` until NATS has been reached once */
   expectReached(): Reached {
     if (this.#reached) return this.#reached;

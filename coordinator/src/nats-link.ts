@@ -3,11 +3,13 @@ import { ensureStreams, inboxPrefix, leaderElected, streams as bus } from '@meca
 import { type Logger, natsPatience, readText, reasonOf } from '@mecai/runtime';
 import { type NatsConnection, connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import type { CoordinatorConfig } from './config.ts';
+import { StreamReplicas } from './stream-replicas.ts';
 
 const drainWithinMs = 2_000;
 
 export interface NatsLink {
   readonly nats: NatsConnection;
+  readonly replicas: StreamReplicas;
   /** Calls whenever the stream of records has another leader, or may have had one. */
   onLeader(call: () => void): void;
   /** Flushes what is pending and closes; just closes when NATS is away. */
@@ -37,8 +39,9 @@ export async function openNatsLink(
     inboxPrefix: inboxPrefix(name),
     ...natsPatience(silentMs),
   });
+  const manager = await jetstreamManager(nats, { checkAPI: false });
   const streams = async () => {
-    const shortfalls = await ensureStreams(await jetstreamManager(nats), {
+    const shortfalls = await ensureStreams(manager, {
       limits: { replicas: streamReplicas },
     });
     if (shortfalls.length > 0) log.warn({ shortfalls }, 'streams have less than is configured');
@@ -55,7 +58,8 @@ export async function openNatsLink(
   };
   nats.subscribe(leaderElected(bus.records.name), { callback: (error) => void (!error && newLeader()) });
   void watch();
-  return { nats, onLeader: (call) => void leaderCalls.push(call), close };
+  const replicas = new StreamReplicas(manager, [bus.observations.name, bus.records.name]);
+  return { nats, replicas, onLeader: (call) => void leaderCalls.push(call), close };
 
   async function watch(): Promise<void> {
     for await (const status of nats.status()) {
@@ -74,6 +78,7 @@ export async function openNatsLink(
   }
 
   async function close(): Promise<void> {
+    replicas.close();
     const timer = setTimeout(() => void nats.close(), drainWithinMs);
     try {
       await nats.drain();

@@ -32,6 +32,11 @@ export function gauges(telemetry: Telemetry, told: Told): void {
   telemetry.gauge('part.there', 'Whether a part that is needed can be reached.', () =>
     parts(told).map(({ label, there }) => [there ? 1 : 0, { part: label }] as const),
   );
+  telemetry.gauge(
+    'stream.replicas.behind',
+    'Nodes of NATS that lack what the stream has, or are gone, as its leader sees it.',
+    () => Array.from(messaging.replicasBehind, ([stream, nodes]) => [nodes, { stream }] as const),
+  );
   telemetry.gauge('signers.there', 'Signers that can be reached.', () => signerLinks.there);
   telemetry.gauge('vrp.in.flight', 'Requests being decided.', () => server.inFlight);
   telemetry.gauge('records.unconfirmed', 'Records not stored yet.', () => messaging.records?.unconfirmed);
