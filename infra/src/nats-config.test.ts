@@ -106,10 +106,10 @@ describe('units', () => {
   });
 });
 
-it('of a node: what is acknowledged is on disk', async () => {
+it('of a node: what is acknowledged is on disk a second later', async () => {
   const { outputs } = (await natsConfig()).plan({ name: 'nats-1', nodes, server });
   const { '/etc/nats/mecai.conf': config } = outputs['files'] as Record<string, string>;
-  expect(config).toMatch(/^jetstream: \{[^}]*^ {2}sync_interval: "always"$/m);
+  expect(config).toMatch(/^jetstream: \{[^}]*^ {2}sync_interval: "1s"$/m);
 });
 
 it('takes no server that loses acknowledged records', async () => {

@@ -9,7 +9,7 @@
  *
  * An acknowledged message lies in the files of a majority of the replicas: it outlives SIGKILL and the loss of any one
  * node of three. It outlives a power cut of them all once synced, which servers before 2.10 do every two minutes and
- * later ones at once with `sync_interval: always`.
+ * later ones as often as `sync_interval` says.
  */
 import type { JetStreamManager, StreamConfig } from '@nats-io/jetstream';
 import { streams } from './subjects.ts';

@@ -45,8 +45,8 @@ export interface NatsServer {
  * server ends with this process.
  *
  * What an acknowledgement of JetStream means: the message is in the server's file and outlives SIGKILL. From
- * 2.10 on the file is synced before (`sync_interval: always`); 2.9 knows no such setting and syncs every two
- * minutes, so a power cut can take that much.
+ * 2.10 on the file is synced every second (`sync_interval`); 2.9 knows no such setting and syncs every two minutes.
+ * A power cut can take that much.
  *
  * @throws Error when nats-server is not installed, or does not come up, with the end of its log
  */
@@ -120,7 +120,7 @@ function configuration(
     jetstream: {
       store_dir: join(directory, 'store'),
       max_file_store: jetstream?.maxFile ?? 16 * 2 ** 30,
-      ...(syncs && { sync_interval: 'always' }),
+      ...(syncs && { sync_interval: '1s' }),
     },
     ...(tls && { tls: { cert_file: tls.certificate, key_file: tls.key } }),
     ...(users && {
@@ -162,7 +162,7 @@ export function natsServerVersion(): string {
   }
 }
 
-/** Whether it knows `sync_interval: always`. */
+/** Whether it knows `sync_interval`. */
 export function natsServerSyncs(): boolean {
   const [, major, minor] = /v?(\d+)\.(\d+)\./.exec(natsServerVersion()) ?? [];
   return Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 10);
