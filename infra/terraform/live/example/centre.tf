@@ -1,15 +1,22 @@
 # Network, bus, databases, coordinators, signers, analytics, monitoring.
 
+locals {
+  ssh = { public_key = var.operators_key, cidrs = var.operator_cidrs }
+}
+
 module "network" {
   source = "../../modules/network-aws"
   name   = "mecai"
   cidr   = "10.10.0.0/16"
   zones  = 3
+  # For signers and databases.
+  private = true
 }
 
 module "nats" {
   source     = "../../modules/nats"
   server     = var.nats_server
+  ssh        = local.ssh
   vpc_id     = module.network.vpc_id
   vpc_cidr   = module.network.cidr
   subnet_ids = module.network.public_subnets
@@ -25,17 +32,20 @@ module "postgres" {
 }
 
 module "clickhouse" {
-  source     = "../../modules/clickhouse"
-  vpc_id     = module.network.vpc_id
-  vpc_cidr   = module.network.cidr
-  subnet_ids = module.network.public_subnets
-  zone_id    = var.zone_id
-  zone_name  = var.zone_name
+  source           = "../../modules/clickhouse"
+  install_commands = var.clickhouse_commands
+  ssh              = local.ssh
+  vpc_id           = module.network.vpc_id
+  vpc_cidr         = module.network.cidr
+  subnet_ids       = module.network.public_subnets
+  zone_id          = var.zone_id
+  zone_name        = var.zone_name
 }
 
 module "signer" {
   source            = "../../modules/signer"
   archive           = var.archives["signer"]
+  ssh               = local.ssh
   vpc_id            = module.network.vpc_id
   subnet_ids        = slice(module.network.private_subnets, 0, 2)
   id                = "spiffe://${var.zone_name}/signer"
@@ -46,6 +56,8 @@ module "signer" {
   monitoring_cidrs  = [module.network.cidr]
   hsm_cidrs         = [module.network.cidr]
   setup_cidrs       = var.setup_cidrs
+  hsms              = var.hsms
+  hsm_commands      = var.hsm_commands
   registry          = module.geography.registry
   quorum            = module.geography.quorum
   registry_key      = var.registry_key
@@ -55,6 +67,7 @@ module "signer" {
 module "coordinator" {
   source            = "../../modules/coordinator"
   archive           = var.archives["coordinator"]
+  ssh               = local.ssh
   vpc_id            = module.network.vpc_id
   vpc_cidr          = module.network.cidr
   subnet_ids        = module.network.public_subnets
@@ -74,6 +87,7 @@ module "analytics" {
   source          = "../../modules/analytics"
   archive         = var.archives["analytics"]
   signed_registry = var.signed_registry == null ? null : merge(var.signed_registry, { key = var.registry_key })
+  ssh             = local.ssh
   vpc_id          = module.network.vpc_id
   vpc_cidr        = module.network.cidr
   subnet_ids      = module.network.public_subnets
@@ -103,6 +117,7 @@ module "campaigns" {
   source        = "../../modules/instance-aws"
   count         = var.campaigns ? 1 : 0
   name          = "mecai-campaigns"
+  ssh           = local.ssh
   vpc_id        = module.network.vpc_id
   subnet_id     = module.network.public_subnets[0]
   instance_type = "t3.small"
@@ -112,9 +127,12 @@ module "campaigns" {
 }
 
 module "monitoring" {
-  source    = "../../modules/monitoring"
-  vpc_id    = module.network.vpc_id
-  subnet_id = module.network.public_subnets[0]
+  source        = "../../modules/monitoring"
+  ssh           = local.ssh
+  vpc_id        = module.network.vpc_id
+  subnet_id     = module.network.public_subnets[0]
+  alertmanagers = var.alertmanagers
+  viewer_cidrs  = var.operator_cidrs
   targets = {
     coordinator = [for address in module.coordinator.addresses : "${address}:9101"]
     signer      = [for signer in module.signer.signers : replace(signer.address, ":7443", ":9103")]

@@ -13,6 +13,16 @@ output "signers" {
   value       = module.signer.signers
 }
 
+output "public_name" {
+  description = "What the record of the public name leads to (CNAME)."
+  value       = module.coordinator.dns_name
+}
+
+output "coordinators" {
+  description = "For the configuration of mecai-admin: port 7444."
+  value       = module.coordinator.addresses
+}
+
 output "analytics_url" {
   description = "For the configuration of mecai-admin."
   value       = module.analytics.url

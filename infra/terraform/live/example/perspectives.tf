@@ -5,17 +5,25 @@ locals {
   google_asn = 396982
 }
 
+# A network of its own, as those elsewhere: what is in the centre's trusts who else is there.
+module "network_frankfurt" {
+  source = "../../modules/network-aws"
+  name   = "mecai-perspective"
+  cidr   = "10.12.0.0/16"
+}
+
 module "frankfurt" {
   source           = "../../modules/perspective-aws"
   name             = "frankfurt"
   place            = { city = "Frankfurt", region = "DE-HE", country = "DE", latitude = 50.11, longitude = 8.68, rir = "ripencc", asn = local.aws_asn }
   nats_servers     = module.nats.servers
+  ssh              = local.ssh
   archive          = var.archives["probe-agent"]
-  vpc_id           = module.network.vpc_id
-  subnet_id        = module.network.public_subnets[0]
+  vpc_id           = module.network_frankfurt.vpc_id
+  subnet_id        = module.network_frankfurt.public_subnets[0]
   coordinator_url  = var.public_url
   nats_ca          = var.nats_ca
-  monitoring_cidrs = [module.network.cidr]
+  monitoring_cidrs = ["${module.monitoring.address}/32"]
 }
 
 module "network_tokyo" {
@@ -29,6 +37,9 @@ module "leaf_tokyo" {
   source      = "../../modules/nats-leaf"
   providers   = { aws = aws.tokyo }
   region_name = "tokyo"
+  zone_id     = var.zone_id
+  zone_name   = var.zone_name
+  ssh         = local.ssh
   server      = var.nats_server
   nodes       = module.nats.nodes
   vpc_id      = module.network_tokyo.vpc_id
@@ -42,6 +53,7 @@ module "tokyo" {
   name             = "tokyo"
   place            = { city = "Tokyo", region = "JP-13", country = "JP", latitude = 35.68, longitude = 139.69, rir = "apnic", asn = local.aws_asn }
   nats_servers     = concat([module.leaf_tokyo.server], module.nats.servers)
+  ssh              = local.ssh
   archive          = var.archives["probe-agent"]
   vpc_id           = module.network_tokyo.vpc_id
   subnet_id        = module.network_tokyo.public_subnets[0]
@@ -57,6 +69,7 @@ module "johannesburg" {
   project          = var.google_project
   zone             = "africa-south1-a"
   nats_servers     = module.nats.servers
+  ssh              = local.ssh
   archive          = var.archives["probe-agent"]
   coordinator_url  = var.public_url
   nats_ca          = var.nats_ca
@@ -70,6 +83,7 @@ module "santiago" {
   project          = var.google_project
   zone             = "southamerica-west1-a"
   nats_servers     = module.nats.servers
+  ssh              = local.ssh
   archive          = var.archives["probe-agent"]
   coordinator_url  = var.public_url
   nats_ca          = var.nats_ca

@@ -109,7 +109,31 @@ variable "operator_cidrs" {
 }
 
 variable "setup_cidrs" {
-  description = "Where signers may connect to; see module signer."
+  description = "Where signers may connect to: [\"0.0.0.0/0\"] until they are set up, [\"10.10.0.0/16\"] afterwards."
   type        = list(string)
-  default     = ["10.10.0.0/16"]
+}
+
+variable "operators_key" {
+  description = "Public key of the operators, OpenSSH: for ssh to every machine from `operator_cidrs`."
+  type        = string
+}
+
+variable "alertmanagers" {
+  description = "Whom Prometheus sends alerts to, host:port."
+  type        = list(string)
+}
+
+variable "hsms" {
+  description = "1 until the HSM cluster is activated (docs/operate/key-ceremony.md), then 2."
+  type        = number
+}
+
+variable "hsm_commands" {
+  description = "Programs and arguments that install the client of the HSM on a signer, and the cluster's certificate."
+  type        = list(list(string))
+}
+
+variable "clickhouse_commands" {
+  description = "Programs and arguments that install ClickHouse; see module clickhouse."
+  type        = list(list(string))
 }

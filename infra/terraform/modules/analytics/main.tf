@@ -45,6 +45,7 @@ module "instance" {
   source        = "../instance-aws"
   count         = var.machines
   name          = "mecai-analytics-${count.index + 1}"
+  ssh           = var.ssh
   vpc_id        = var.vpc_id
   subnet_id     = var.subnet_ids[count.index % length(var.subnet_ids)]
   instance_type = var.instance_type

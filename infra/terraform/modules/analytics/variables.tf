@@ -76,3 +76,8 @@ variable "config" {
   type        = any
   default     = {}
 }
+
+variable "ssh" {
+  description = "Public key of the operators, OpenSSH, and where they come from."
+  type        = object({ public_key = string, cidrs = list(string) })
+}

@@ -9,14 +9,14 @@ terraform {
 
 locals {
   nodes = [for i in range(3) : "clickhouse-${i + 1}.${var.zone_name}"]
-  ports = [8443, 9000, 9009, 9181, 9234]
+  # Queries of others, replication, Keeper: among the nodes.
+  own_ports = [9000, 9009, 9181, 9234]
 }
 
 module "machine" {
   source       = "../machine"
   count        = 3
   process      = "clickhouse-server"
-  packages     = ["clickhouse-server", "clickhouse-client"]
   secret_store = "aws"
   secrets      = module.instance[count.index].secrets
   files = {
@@ -44,14 +44,30 @@ module "instance" {
   source           = "../instance-aws"
   count            = 3
   name             = "mecai-clickhouse-${count.index + 1}"
+  ssh              = var.ssh
   vpc_id           = var.vpc_id
   subnet_id        = var.subnet_ids[count.index]
   instance_type    = var.instance_type
   user_data        = module.machine[count.index].user_data
-  replaceable      = false
   secrets          = ["tls.pem", "tls.key", "users.yaml", "cluster.env"]
   volume_gigabytes = var.volume_gigabytes
-  ingress          = [for port in local.ports : { port = port, cidr = var.vpc_cidr }]
+  security_groups  = [aws_security_group.nodes.id]
+  ingress          = [{ port = 8443, cidr = var.vpc_cidr }]
+}
+
+resource "aws_security_group" "nodes" {
+  name_prefix = "mecai-clickhouse-"
+  description = "Nodes of ClickHouse"
+  vpc_id      = var.vpc_id
+}
+
+resource "aws_vpc_security_group_ingress_rule" "nodes" {
+  count                        = length(local.own_ports)
+  security_group_id            = aws_security_group.nodes.id
+  referenced_security_group_id = aws_security_group.nodes.id
+  ip_protocol                  = "tcp"
+  from_port                    = local.own_ports[count.index]
+  to_port                      = local.own_ports[count.index]
 }
 
 resource "aws_route53_record" "node" {

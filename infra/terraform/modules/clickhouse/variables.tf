@@ -26,9 +26,13 @@ variable "zone_name" {
 }
 
 variable "install_commands" {
-  description = "Programs and arguments that set up the package repository and install ClickHouse."
+  description = "Programs and arguments that set up a package repository and install ClickHouse with its unit and user, no older than the engine of the npm package chdb: Debian's is too old."
   type        = list(list(string))
-  default     = []
+
+  validation {
+    condition     = length(var.install_commands) > 0
+    error_message = "install_commands: without any there is no ClickHouse."
+  }
 }
 
 variable "instance_type" {
@@ -39,4 +43,9 @@ variable "instance_type" {
 variable "volume_gigabytes" {
   type    = number
   default = 1000
+}
+
+variable "ssh" {
+  description = "Public key of the operators, OpenSSH, and where they come from."
+  type        = object({ public_key = string, cidrs = list(string) })
 }

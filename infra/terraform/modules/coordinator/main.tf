@@ -56,6 +56,7 @@ module "instance" {
   source        = "../instance-aws"
   count         = var.machines
   name          = "mecai-coordinator-${count.index + 1}"
+  ssh           = var.ssh
   vpc_id        = var.vpc_id
   subnet_id     = var.subnet_ids[count.index % length(var.subnet_ids)]
   instance_type = var.instance_type

@@ -53,13 +53,17 @@ resource "aws_security_group" "own" {
   vpc_id      = var.vpc_id
 }
 
+locals {
+  ingress = concat(var.ingress, [for cidr in var.ssh.cidrs : { port = 22, cidr = cidr }])
+}
+
 resource "aws_vpc_security_group_ingress_rule" "own" {
-  count             = length(var.ingress)
+  count             = length(local.ingress)
   security_group_id = aws_security_group.own.id
   ip_protocol       = "tcp"
-  from_port         = var.ingress[count.index].port
-  to_port           = var.ingress[count.index].port
-  cidr_ipv4         = var.ingress[count.index].cidr
+  from_port         = local.ingress[count.index].port
+  to_port           = local.ingress[count.index].port
+  cidr_ipv4         = local.ingress[count.index].cidr
 }
 
 resource "aws_vpc_security_group_egress_rule" "own" {
@@ -78,15 +82,20 @@ data "aws_ami" "debian" {
   }
 }
 
+resource "aws_key_pair" "operators" {
+  key_name_prefix = "${var.name}-"
+  public_key      = var.ssh.public_key
+}
+
 resource "aws_instance" "own" {
   ami                    = data.aws_ami.debian.id
   instance_type          = var.instance_type
   subnet_id              = var.subnet_id
   vpc_security_group_ids = concat([aws_security_group.own.id], var.security_groups)
   iam_instance_profile   = aws_iam_instance_profile.own.name
+  key_name               = aws_key_pair.operators.key_name
   # 16 KB at most; cloud-init takes it compressed.
-  user_data_base64            = base64gzip(var.user_data)
-  user_data_replace_on_change = var.replaceable
+  user_data_base64 = base64gzip(var.user_data)
 
   metadata_options {
     http_tokens                 = "required"
@@ -98,8 +107,9 @@ resource "aws_instance" "own" {
     volume_type = "gp3"
   }
   lifecycle {
-    # A newer image is a reason to replace it on a day of the operator's choice.
-    ignore_changes = [ami]
+    # A newer image, another archive, registry or certificate: reasons to replace it on a day of the operator's choice, one
+    # machine of a kind after the other, with -replace. Done by itself it would be all of them at once.
+    ignore_changes = [ami, user_data_base64]
   }
   tags = { Name = var.name }
 }
@@ -120,6 +130,11 @@ output "private_address" {
 
 output "public_address" {
   value = var.fixed_public_address ? aws_eip.own[0].public_ip : null
+}
+
+output "public_name" {
+  description = "Of its fixed address: the private one for who asks within the network, the public one for all others."
+  value       = var.fixed_public_address ? aws_eip.own[0].public_dns : null
 }
 
 output "secrets" {

@@ -19,12 +19,6 @@ variable "user_data" {
   type        = string
 }
 
-variable "replaceable" {
-  description = "Whether a change of user data makes a new machine; not where data lies on it."
-  type        = bool
-  default     = true
-}
-
 variable "secrets" {
   description = "Names of secrets to make room for."
   type        = list(string)
@@ -63,4 +57,9 @@ variable "volume_gigabytes" {
 variable "fixed_public_address" {
   type    = bool
   default = false
+}
+
+variable "ssh" {
+  description = "Public key of the operators, OpenSSH, and where they come from."
+  type        = object({ public_key = string, cidrs = list(string) })
 }

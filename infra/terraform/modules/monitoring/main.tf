@@ -21,14 +21,28 @@ variable "instance_type" {
 }
 
 variable "targets" {
-  description = "Admin addresses, host:port, by job: coordinator, signer, probe-agent, analytics, nats."
+  description = "Admin addresses, host:port, by job: coordinator, signer, probe-agent, analytics, campaigns."
   type        = map(list(string))
 }
 
 variable "alertmanagers" {
-  description = "host:port."
+  description = "host:port. Whom alerts reach, they decide."
   type        = list(string)
-  default     = []
+
+  validation {
+    condition     = length(var.alertmanagers) > 0
+    error_message = "alertmanagers: without any nobody hears of an alert."
+  }
+}
+
+variable "viewer_cidrs" {
+  description = "Who may ask Prometheus: Grafana, operators."
+  type        = list(string)
+}
+
+variable "ssh" {
+  description = "Public key of the operators, OpenSSH, and where they come from."
+  type        = object({ public_key = string, cidrs = list(string) })
 }
 
 locals {
@@ -54,12 +68,14 @@ module "machine" {
 module "instance" {
   source               = "../instance-aws"
   name                 = "mecai-monitoring"
+  ssh                  = var.ssh
   vpc_id               = var.vpc_id
   subnet_id            = var.subnet_id
   instance_type        = var.instance_type
   user_data            = module.machine.user_data
   volume_gigabytes     = 100
   fixed_public_address = true
+  ingress              = [for cidr in var.viewer_cidrs : { port = 9090, cidr = cidr }]
 }
 
 output "address" {

@@ -57,8 +57,9 @@ locals {
     key_file  = "/etc/nats/tls.key"
     ca_file   = "/etc/nats/ca.pem"
   }
-  host    = "0.0.0.0"
-  monitor = "127.0.0.1:8222"
+  host = "0.0.0.0"
+  # Read-only; the security group lets in operators and who is in the network.
+  monitor = "${var.leaf ? "127.0.0.1" : local.host}:8222"
   # It includes users.conf, which `mecai-admin agents nats-users` writes; that of a leaf node also leaf.conf, one line:
   # urls: ["tls://<leaf>:<password>@<node>:7422", …].
   config = var.leaf ? templatefile("${path.module}/leaf.conf.tftpl", {

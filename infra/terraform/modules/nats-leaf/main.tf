@@ -25,6 +25,15 @@ variable "subnet_id" {
   type = string
 }
 
+variable "zone_id" {
+  description = "Route 53 zone of internal names."
+  type        = string
+}
+
+variable "zone_name" {
+  type = string
+}
+
 variable "agent_cidrs" {
   description = "Where the agents of this region are."
   type        = list(string)
@@ -40,7 +49,13 @@ variable "server" {
   type        = object({ url = string, sha256 = string })
 }
 
+variable "ssh" {
+  description = "Public key of the operators, OpenSSH, and where they come from."
+  type        = object({ public_key = string, cidrs = list(string) })
+}
+
 locals {
+  node    = "leaf-${var.region_name}.${var.zone_name}"
   secrets = ["tls.pem", "tls.key", "ca.pem", "users.conf", "leaf.conf"]
 }
 
@@ -70,6 +85,7 @@ module "machine" {
 module "instance" {
   source        = "../instance-aws"
   name          = "mecai-nats-leaf-${var.region_name}"
+  ssh           = var.ssh
   vpc_id        = var.vpc_id
   subnet_id     = var.subnet_id
   instance_type = var.instance_type
@@ -78,9 +94,18 @@ module "instance" {
   ingress       = [for cidr in var.agent_cidrs : { port = 4222, cidr = cidr }]
 }
 
+# Its certificate has this name: clients hold a server against a name, never against an address.
+resource "aws_route53_record" "own" {
+  zone_id = var.zone_id
+  name    = local.node
+  type    = "A"
+  ttl     = 60
+  records = [module.instance.private_address]
+}
+
 output "server" {
   description = "First of the NATS servers of this region's agents."
-  value       = "nats://${module.instance.private_address}:4222"
+  value       = "nats://${local.node}:4222"
 }
 
 output "secrets" {

@@ -45,18 +45,19 @@ module "instance" {
   source               = "../instance-aws"
   count                = 3
   name                 = "mecai-nats-${count.index + 1}"
+  ssh                  = var.ssh
   vpc_id               = var.vpc_id
   subnet_id            = var.subnet_ids[count.index]
   instance_type        = var.instance_type
   user_data            = module.machine[count.index].user_data
-  replaceable          = false
   secrets              = local.secrets
   volume_gigabytes     = 20 + ceil(var.max_file_store / pow(1024, 3))
   fixed_public_address = true
   # Agents come from everywhere, and are who their nkeys say; routes are between the nodes.
   ingress = concat(
     [for port in [4222, 7422] : { port = port, cidr = "0.0.0.0/0" }],
-    [{ port = 6222, cidr = var.vpc_cidr }],
+    [for port in [6222, 8222] : { port = port, cidr = var.vpc_cidr }],
+    [for cidr in var.ssh.cidrs : { port = 8222, cidr = cidr }],
   )
 }
 
@@ -64,9 +65,10 @@ resource "aws_route53_record" "node" {
   count   = 3
   zone_id = var.zone_id
   name    = local.nodes[count.index]
-  type    = "A"
+  # Within the network it leads to the private address, from which routes come; elsewhere to the public one.
+  type    = "CNAME"
   ttl     = 60
-  records = [module.instance[count.index].public_address]
+  records = [module.instance[count.index].public_name]
 }
 
 output "nodes" {

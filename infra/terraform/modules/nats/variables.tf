@@ -40,3 +40,8 @@ variable "server" {
   description = "As module nats-config wants it."
   type        = object({ url = string, sha256 = string })
 }
+
+variable "ssh" {
+  description = "Public key of the operators, OpenSSH, and where they come from."
+  type        = object({ public_key = string, cidrs = list(string) })
+}

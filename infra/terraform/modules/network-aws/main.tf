@@ -1,4 +1,5 @@
-# A network in one region: public subnets, one for each availability zone, and private ones without a way out.
+# A network in one region: public subnets, one for each availability zone, and, if wanted, private ones that nobody reaches
+# from outside. Their way out is a NAT gateway, and to the secret store an endpoint; who may take it, security groups say.
 
 terraform {
   required_version = ">= 1.6.0"
@@ -20,6 +21,16 @@ variable "zones" {
   description = "How many availability zones."
   type        = number
   default     = 1
+}
+
+variable "private" {
+  description = "Whether it has private subnets, with the NAT gateway and the endpoint that they need."
+  type        = bool
+  default     = false
+}
+
+locals {
+  private = var.private ? 1 : 0
 }
 
 data "aws_availability_zones" "available" {
@@ -46,7 +57,7 @@ resource "aws_subnet" "public" {
 }
 
 resource "aws_subnet" "private" {
-  count             = var.zones
+  count             = var.private ? var.zones : 0
   vpc_id            = aws_vpc.own.id
   cidr_block        = cidrsubnet(var.cidr, 8, 128 + count.index)
   availability_zone = data.aws_availability_zones.available.names[count.index]
@@ -65,6 +76,59 @@ resource "aws_route_table_association" "public" {
   count          = var.zones
   subnet_id      = aws_subnet.public[count.index].id
   route_table_id = aws_route_table.public.id
+}
+
+resource "aws_eip" "nat" {
+  count  = local.private
+  domain = "vpc"
+}
+
+resource "aws_nat_gateway" "own" {
+  count         = local.private
+  allocation_id = aws_eip.nat[0].allocation_id
+  subnet_id     = aws_subnet.public[0].id
+  depends_on    = [aws_internet_gateway.own]
+}
+
+resource "aws_route_table" "private" {
+  count  = local.private
+  vpc_id = aws_vpc.own.id
+  route {
+    cidr_block     = "0.0.0.0/0"
+    nat_gateway_id = aws_nat_gateway.own[0].id
+  }
+}
+
+resource "aws_route_table_association" "private" {
+  count          = var.private ? var.zones : 0
+  subnet_id      = aws_subnet.private[count.index].id
+  route_table_id = aws_route_table.private[0].id
+}
+
+resource "aws_security_group" "secrets" {
+  count       = local.private
+  name_prefix = "${var.name}-secrets-"
+  description = "Endpoint of the secret store"
+  vpc_id      = aws_vpc.own.id
+}
+
+resource "aws_vpc_security_group_ingress_rule" "secrets" {
+  count             = local.private
+  security_group_id = aws_security_group.secrets[0].id
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+  cidr_ipv4         = var.cidr
+}
+
+resource "aws_vpc_endpoint" "secrets" {
+  count               = local.private
+  vpc_id              = aws_vpc.own.id
+  service_name        = "com.amazonaws.${aws_vpc.own.region}.secretsmanager"
+  vpc_endpoint_type   = "Interface"
+  subnet_ids          = aws_subnet.private[*].id
+  security_group_ids  = [aws_security_group.secrets[0].id]
+  private_dns_enabled = true
 }
 
 output "vpc_id" {

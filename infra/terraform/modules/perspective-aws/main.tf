@@ -25,6 +25,7 @@ module "host" {
 module "instance" {
   source               = "../instance-aws"
   name                 = "mecai-${var.name}"
+  ssh                  = var.ssh
   vpc_id               = var.vpc_id
   subnet_id            = var.subnet_id
   instance_type        = var.instance_type

@@ -73,3 +73,8 @@ variable "monitoring_cidrs" {
   type        = list(string)
   default     = []
 }
+
+variable "ssh" {
+  description = "Public key of the operators, OpenSSH, and where they come from."
+  type        = object({ public_key = string, cidrs = list(string) })
+}

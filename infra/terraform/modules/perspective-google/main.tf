@@ -67,6 +67,19 @@ resource "google_compute_firewall" "metrics" {
   }
 }
 
+resource "google_compute_firewall" "ssh" {
+  count         = length(var.ssh.cidrs) > 0 ? 1 : 0
+  project       = var.project
+  name          = "mecai-${var.name}-ssh"
+  network       = var.network
+  source_ranges = var.ssh.cidrs
+  target_tags   = ["mecai-${var.name}"]
+  allow {
+    protocol = "tcp"
+    ports    = ["22"]
+  }
+}
+
 resource "google_compute_instance" "machine" {
   project      = var.project
   name         = "mecai-${var.name}"
@@ -96,6 +109,7 @@ resource "google_compute_instance" "machine" {
   metadata = {
     user-data              = module.host.user_data
     block-project-ssh-keys = "TRUE"
+    ssh-keys               = "operator:${var.ssh.public_key}"
   }
   allow_stopping_for_update = true
 }

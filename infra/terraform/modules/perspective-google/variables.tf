@@ -85,3 +85,8 @@ variable "image" {
   type        = string
   default     = "ubuntu-os-cloud/ubuntu-2404-lts-amd64"
 }
+
+variable "ssh" {
+  description = "Public key of the operators, OpenSSH, and where they come from."
+  type        = object({ public_key = string, cidrs = list(string) })
+}

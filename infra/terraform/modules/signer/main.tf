@@ -44,7 +44,7 @@ resource "aws_cloudhsm_v2_cluster" "own" {
 }
 
 resource "aws_cloudhsm_v2_hsm" "own" {
-  count      = length(var.subnet_ids)
+  count      = var.hsms
   cluster_id = aws_cloudhsm_v2_cluster.own.cluster_id
   subnet_id  = var.subnet_ids[count.index]
 }
@@ -77,11 +77,11 @@ module "instance" {
   source          = "../instance-aws"
   count           = var.machines
   name            = "mecai-signer-${count.index + 1}"
+  ssh             = var.ssh
   vpc_id          = var.vpc_id
   subnet_id       = var.subnet_ids[count.index % length(var.subnet_ids)]
   instance_type   = var.instance_type
   user_data       = module.machine[count.index].user_data
-  replaceable     = false
   secrets         = ["hsm-pin", "svid.pem", "svid.key", "bundle.pem"]
   security_groups = [aws_cloudhsm_v2_cluster.own.security_group_id]
   egress_cidrs    = var.setup_cidrs

@@ -69,7 +69,7 @@ variable "hsm_cidrs" {
 }
 
 variable "setup_cidrs" {
-  description = "Where a signer may connect to while it is set up: endpoints of the secret store and of the archives, the HSMs. Afterwards: the HSMs."
+  description = "Where a signer may connect to: everywhere (0.0.0.0/0) while packages and the archive are fetched, afterwards the network of the HSMs and of the secret store's endpoint."
   type        = list(string)
 }
 
@@ -109,4 +109,19 @@ variable "config" {
   description = "Members laid over the configuration."
   type        = any
   default     = {}
+}
+
+variable "ssh" {
+  description = "Public key of the operators, OpenSSH, and where they come from."
+  type        = object({ public_key = string, cidrs = list(string) })
+}
+
+variable "hsms" {
+  description = "HSMs in the cluster: 1 until it is initialized and activated (AWS refuses a second one before), then one for each subnet."
+  type        = number
+
+  validation {
+    condition     = var.hsms >= 1 && var.hsms <= length(var.subnet_ids)
+    error_message = "hsms: from 1 to the number of subnets."
+  }
 }
