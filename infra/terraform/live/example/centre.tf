@@ -123,7 +123,7 @@ module "campaigns" {
   instance_type = "t3.small"
   user_data     = module.campaigns_machine[0].user_data
   secrets       = ["nats-seed", "analytics-token"]
-  ingress       = [{ port = 9104, cidr = module.network.cidr }]
+  ingress       = [for cidr in concat([module.network.cidr], var.operator_cidrs) : { port = 9104, cidr = cidr }]
 }
 
 module "monitoring" {

@@ -51,7 +51,7 @@ module "instance" {
   instance_type = var.instance_type
   user_data     = module.machine[count.index].user_data
   secrets       = ["nats-seed", "clickhouse-password"]
-  ingress       = [for port in [7480, 7481] : { port = port, cidr = var.vpc_cidr }]
+  ingress       = flatten([for cidr in concat([var.vpc_cidr], var.ssh.cidrs) : [for port in [7480, 7481] : { port = port, cidr = cidr }]])
 }
 
 # Ready is the one that has the store.

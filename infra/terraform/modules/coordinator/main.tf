@@ -62,7 +62,10 @@ module "instance" {
   instance_type = var.instance_type
   user_data     = module.machine[count.index].user_data
   secrets       = ["nats-seed", "https-key", "database-password", "svid.pem", "svid.key", "bundle.pem"]
-  ingress       = concat([{ port = 8443, cidr = "0.0.0.0/0" }, { port = 9101, cidr = var.vpc_cidr }], [for cidr in var.operator_cidrs : { port = 7444, cidr = cidr }])
+  ingress = concat(
+    [{ port = 8443, cidr = "0.0.0.0/0" }, { port = 9101, cidr = var.vpc_cidr }],
+    flatten([for cidr in var.operator_cidrs : [for port in [7444, 9101] : { port = port, cidr = cidr }]]),
+  )
 }
 
 module "load_balancer" {
