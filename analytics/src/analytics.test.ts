@@ -166,6 +166,7 @@ it('ends with exit code 2 and the reason when it is misconfigured', async () => 
     [{ nats: { servers: [bed.network.nats.url], seedFile: 'none' } }, 'cannot read'],
     [{ batch: { rows: 0 } }, 'batch.rows'],
     [{ store: { kind: 'server', url: 'http://127.0.0.1:1', passwordFile: 'none' } }, 'cannot read'],
+    [{ store: { kind: 'server', url: 'https://127.0.0.1:1', ca: 'none' } }, 'store.ca: cannot read'],
     [{ retentionDay: 1 }, 'retentionDay'],
   ] as const) {
     await expect(bed.start(options)).rejects.toThrow(message);

@@ -29,6 +29,7 @@ import { Perspectives } from './perspectives.ts';
 import { startHttp } from './http.ts';
 import { readObservation } from './read-observation.ts';
 import { readRecord } from './read-record.ts';
+import { trustIn } from './store-trust.ts';
 import { Writer } from './writer.ts';
 
 export interface Context {
@@ -48,7 +49,7 @@ const drainMs = 10_000;
  * Moves observations and records from JetStream into ClickHouse. NATS and the store may be absent, at the start
  * or later: it waits for them, and says so on `/readyz`.
  *
- * @throws RuntimeError when seed, registry or password cannot be read
+ * @throws RuntimeError when seed, registry, password or CA cannot be read
  */
 export async function startAnalytics(
   settings: Settings<AnalyticsConfig>,
@@ -58,8 +59,10 @@ export async function startAnalytics(
   const { name } = config.nats;
   const seed = new TextEncoder().encode(readText(config.nats.seedFile));
   // Opening the store is tried again and again; what will not heal is told now.
-  if (config.store.kind === 'server' && config.store.passwordFile !== undefined)
-    readText(config.store.passwordFile);
+  if (config.store.kind === 'server') {
+    if (config.store.passwordFile !== undefined) readText(config.store.passwordFile);
+    trustIn(config.store.ca);
+  }
   const agents = new Agents(config.registry, log, registryKeysOf(config));
   const certificates = new CertificateCache();
   const stopping = new AbortController();

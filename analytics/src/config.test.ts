@@ -44,13 +44,15 @@ it('fills in defaults, and takes paths from the directory of the file', () => {
     alerts: { kinds: ['regional-interception', 'local-outage'] },
   });
   expect(
-    load({ store: { kind: 'server', url: 'https://ch.example:8443', passwordFile: 'pw' } }).store,
+    load({ store: { kind: 'server', url: 'https://ch.example:8443', passwordFile: 'pw', ca: 'ca.pem' } })
+      .store,
   ).toEqual({
     kind: 'server',
     leaseMs: 10_000,
     url: 'https://ch.example:8443',
     user: 'default',
     passwordFile: join(directory, 'pw'),
+    ca: join(directory, 'ca.pem'),
     database: 'mecai',
   });
 });
@@ -81,6 +83,8 @@ it.each<[string, object]>([
   ['nats.name', { nats: { ...least.nats, name: 'a.b' } }],
   ['store', { store: { kind: 'file', directory: 'x' } }],
   ['store.url', { store: { kind: 'server', url: 'ftp://x' } }],
+  ['store.ca', { store: { kind: 'server', url: 'http://x', ca: 'ca.pem' } }],
+  ['store.url', { store: { kind: 'server', url: 'x', ca: 'ca.pem' } }],
   ['store.database', { store: { kind: 'server', url: 'http://x', database: 'a b' } }],
   ['store.leaseMs', { store: { kind: 'server', url: 'http://x', leaseMs: 1 } }],
   ['batch.rows', { batch: { rows: 100_001 } }],

@@ -27,23 +27,30 @@ export const configSchema = z.strictObject({
   store: z.discriminatedUnion('kind', [
     /** ClickHouse inside this process; one process per directory. */
     z.strictObject({ kind: z.literal('embedded'), directory: path() }),
-    z.strictObject({
-      kind: z.literal('server'),
-      url: z.url({ protocol: /^https?$/ }),
-      user: z.string().min(1).default('default'),
-      passwordFile: path().optional(),
-      /** Created if absent. */
-      database: z
-        .string()
-        .regex(/^[a-z][a-z0-9_]{0,62}$/, 'lower-case letters, digits and _')
-        .default('mecai'),
-      /** Of several processes with one database one writes; silent for this long, in milliseconds, it is replaced. */
-      leaseMs: z.int().min(500).max(600_000).default(10_000),
-      /** Tables are replicated over this cluster (one shard); absent: one server. */
-      cluster: z
-        .strictObject({ name: z.string().regex(/^[A-Za-z0-9_.-]{1,63}$/, 'letters, digits, _ . -') })
-        .optional(),
-    }),
+    z
+      .strictObject({
+        kind: z.literal('server'),
+        url: z.url({ protocol: /^https?$/ }),
+        /** CA of the server's certificate, PEM. With it `url` is https and no other CA is trusted; without it any public CA will do. */
+        ca: path().optional(),
+        user: z.string().min(1).default('default'),
+        passwordFile: path().optional(),
+        /** Created if absent. */
+        database: z
+          .string()
+          .regex(/^[a-z][a-z0-9_]{0,62}$/, 'lower-case letters, digits and _')
+          .default('mecai'),
+        /** Of several processes with one database one writes; silent for this long, in milliseconds, it is replaced. */
+        leaseMs: z.int().min(500).max(600_000).default(10_000),
+        /** Tables are replicated over this cluster (one shard); absent: one server. */
+        cluster: z
+          .strictObject({ name: z.string().regex(/^[A-Za-z0-9_.-]{1,63}$/, 'letters, digits, _ . -') })
+          .optional(),
+      })
+      .refine(({ url, ca }) => ca === undefined || URL.parse(url)?.protocol !== 'http:', {
+        path: ['ca'],
+        error: 'expected a URL with https beside it',
+      }),
   ]),
   batch: z
     .strictObject({

@@ -23,7 +23,7 @@ interface Parts {
 /**
  * API and dashboard as the configuration has them; undefined: not served.
  *
- * @throws RuntimeError when tokens or password cannot be read
+ * @throws RuntimeError when tokens, password or CA cannot be read
  */
 export async function openApi(
   settings: Pick<Settings<AnalyticsConfig>, 'current'>,
@@ -57,9 +57,9 @@ function openReader(
 ): SqlReader {
   if (store.kind === 'embedded') return new Sandbox(open, sql, log);
   if (sql.user === undefined) return noReader;
-  const { url, database } = store;
+  const { url, ca, database } = store;
   const password = sql.passwordFile === undefined ? '' : readText(sql.passwordFile);
-  return new ServerReader({ url, database, user: sql.user, password }, sql);
+  return new ServerReader({ url, ca, database, user: sql.user, password }, sql);
 }
 
 const noReader: SqlReader = {

@@ -10,6 +10,7 @@ import { SMTPServer } from 'smtp-server';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { Bed } from './testing/bed.ts';
 import { type AnalyticsProcess, startClickHouse } from './testing/process.ts';
+import { TlsFront, issueTls, makeCa } from './testing/tls.ts';
 
 const bed = new Bed();
 const patience = { timeout: 100_000, interval: 50 };
@@ -169,6 +170,29 @@ describe('api.sql', () => {
       expect(await ask('SELECT count() FROM observations')).toMatch(answer);
       await analytics.stop();
     }
+    child.kill('SIGKILL');
+  });
+
+  it('ca, of the store: whose server is written and asked', async () => {
+    const { child, port } = await startClickHouse(join(bed.directory, 'server'));
+    const [ca, other] = [makeCa(bed.directory, 'ca'), makeCa(bed.directory, 'other')];
+    const front = new TlsFront(port, issueTls(bed.directory, 'server-tls', ca));
+    const store = { kind: 'server', url: await front.open() };
+    const { analytics, ask } = await start({ user: 'default' }, { store: { ...store, ca: ca.certificate } });
+    expect(await ask('SELECT count() FROM observations')).toBe('answered');
+    await analytics.stop();
+    for (const [trusted, told] of [
+      [{ ca: other.certificate }, 'is by no CA in'],
+      [{}, 'is by no public CA, and there is no store.ca'],
+    ] as const) {
+      const wary = await bed.start({ store: { ...store, ...trusted } });
+      await vi.waitUntil(() => wary.log().includes(told), patience);
+      expect(await wary.get('/readyz')).toMatchObject({
+        missing: expect.arrayContaining(['store']) as string[],
+      });
+      await wary.kill();
+    }
+    front.close();
     child.kill('SIGKILL');
   });
 });

@@ -9,6 +9,7 @@ import { type ChdbConnection, createChdbConnection } from 'chdb/connection';
 import type { StoreConfig } from './config.ts';
 import { AnalyticsError } from './error.ts';
 import { rendered } from './schema/cluster.ts';
+import { distrust, trustIn } from './store-trust.ts';
 
 type Connection = NonNullable<ClickHouseClientConfigOptions['connection']>;
 
@@ -24,7 +25,7 @@ export interface Connected {
 /**
  * To a directory, or to a server, where the database is created if absent.
  *
- * @throws AnalyticsError `store-absent`; `store-held`
+ * @throws AnalyticsError `store-absent`; `store-held`; RuntimeError for a file that cannot be read
  */
 export async function connect(config: StoreConfig): Promise<Connected> {
   if (config.kind === 'embedded') {
@@ -41,7 +42,7 @@ export async function connect(config: StoreConfig): Promise<Connected> {
       );
     }
   }
-  const { url, user, passwordFile, database, cluster } = config;
+  const { url, user, passwordFile, ca, database, cluster } = config;
   const login = {
     url,
     username: user,
@@ -49,21 +50,23 @@ export async function connect(config: StoreConfig): Promise<Connected> {
     log,
     ...(passwordFile !== undefined && { password: readText(passwordFile) }),
   };
-  const bootstrap = createClient(login);
+  // With an agent of its own, since a client that is closed closes its agent.
+  const bootstrap = createClient({ ...login, ...trustIn(ca) });
   try {
     await bootstrap.command({
       query: rendered('CREATE DATABASE IF NOT EXISTS {database:Identifier} @cluster', cluster),
       query_params: { database },
     });
   } catch (error) {
-    throw absent(error);
+    throw absent(error, distrust(error, config));
   } finally {
     await bootstrap.close();
   }
-  return { client: createClient({ ...login, database }) };
+  return { client: createClient({ ...login, ...trustIn(ca), database }) };
 }
 
-export const absent = (cause: unknown) => new AnalyticsError('store-absent', reason(cause), { cause });
+export const absent = (cause: unknown, message = reason(cause)) =>
+  new AnalyticsError('store-absent', message, { cause });
 
 /** Some errors of the HTTP client have a code and no message. */
 const reason = (cause: unknown) => (cause instanceof Error ? cause.message || cause.name : 'unknown');

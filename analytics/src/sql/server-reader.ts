@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client';
 import { AnalyticsError } from '../error.ts';
+import { trustIn } from '../store-trust.ts';
 import { type Catalogue, type Engine, checkQuery, readCatalogue } from './check.ts';
 import { engineFault } from './faults.ts';
 import { type SqlLimits, limitSettings, outputSettings } from './limits.ts';
@@ -10,6 +11,8 @@ import { readableTables } from './tables.ts';
 
 export interface ServerReaderOptions {
   readonly url: string;
+  /** File of the CA of its certificate; absent: any public CA. */
+  readonly ca?: string | undefined;
   /** A user of its own, who may only read; docs/analytics.md has the SQL that makes one. */
   readonly user: string;
   readonly password: string;
@@ -36,13 +39,14 @@ export class ServerReader implements SqlReader {
     },
   };
 
-  constructor({ url, user, password, database }: ServerReaderOptions, limits: SqlLimits) {
+  constructor({ url, ca, user, password, database }: ServerReaderOptions, limits: SqlLimits) {
     this.#database = database;
     this.#client = createClient({
       url,
       username: user,
       password,
       database,
+      ...trustIn(ca),
       request_timeout: limits.seconds * 1000 + 5000,
       log: { level: ClickHouseLogLevel.OFF },
       // The profile of the user has the same and keeps them from being raised; these hold if it was forgotten.
