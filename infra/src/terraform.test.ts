@@ -251,6 +251,7 @@ describe('cloud-init', () => {
       ...common,
       nats_servers: ['nats://nats-1:4222'],
       clickhouse_url: 'https://clickhouse-1.example:8443',
+      clickhouse_ca: 'the CA',
       api_tokens: [{ name: 'operator', sha256: '0'.repeat(64), scopes: ['read', 'sql', 'operate'] }],
     };
     const analytics = await module('analytics');
@@ -261,10 +262,11 @@ describe('cloud-init', () => {
     const config = await configOf('analytics', JSON.stringify(first));
     expect(config).toMatchObject({
       nats: { name: 'analytics', seedFile: '/run/credentials/x/nats-seed' },
-      store: { kind: 'server', cluster: { name: 'mecai' } },
+      store: { kind: 'server', ca: '/etc/mecai/clickhouse-ca.pem', cluster: { name: 'mecai' } },
       api: { tokens: '/etc/mecai/tokens.json' },
     });
     const files = analytics.argument('machine', 'files', { ...given, nats_ca: 'pem' }, names);
+    expect(files).toHaveProperty(['/etc/mecai/clickhouse-ca.pem'], 'the CA');
     // As `mecai-admin token` prints entries, in the file that analytics reads.
     const [, entry = ''] = adminSays('token', '--name', 'operator', '--scopes', 'read,sql,operate').split(
       '\n',
@@ -285,6 +287,7 @@ describe('cloud-init', () => {
       nats_servers: ['nats://nats-1:4222'],
       nats_ca: 'pem',
       clickhouse_url: 'https://clickhouse-1.example:8443',
+      clickhouse_ca: 'the CA',
       api_tokens: [],
       signed_registry: { registry: text, signature, key, ...more },
     });

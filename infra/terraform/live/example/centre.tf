@@ -95,6 +95,7 @@ module "analytics" {
   nats_ca         = var.nats_ca
   registry        = module.geography.registry
   clickhouse_url  = module.clickhouse.url
+  clickhouse_ca   = var.clickhouse_ca
   api_tokens      = var.api_tokens
 }
 

@@ -44,6 +44,11 @@ variable "nats_ca" {
   type        = string
 }
 
+variable "clickhouse_ca" {
+  description = "Certificate of the CA of the ClickHouse servers, PEM."
+  type        = string
+}
+
 variable "database_ca" {
   description = "Certificate of the CA of Postgres, PEM: https://truststore.pki.rds.amazonaws.com/<region>/<region>-bundle.pem."
   type        = string

@@ -16,9 +16,10 @@ module "machine" {
   secrets      = module.instance[count.index].secrets
   files = merge(
     {
-      "/etc/mecai/nats-ca.pem"   = var.nats_ca
-      "/etc/mecai/registry.json" = var.registry
-      "/etc/mecai/tokens.json"   = jsonencode(var.api_tokens)
+      "/etc/mecai/nats-ca.pem"       = var.nats_ca
+      "/etc/mecai/clickhouse-ca.pem" = var.clickhouse_ca
+      "/etc/mecai/registry.json"     = var.registry
+      "/etc/mecai/tokens.json"       = jsonencode(var.api_tokens)
     },
     var.signed_registry == null ? {} : {
       "/etc/mecai/registry.json"     = var.signed_registry.registry
@@ -33,7 +34,7 @@ module "machine" {
       registry = "/etc/mecai/registry.json"
       # With a key sinks do not start with a registry that nobody has signed.
       registryKeys = var.signed_registry == null ? [] : ["/etc/mecai/registry-key.pem"]
-      store        = { kind = "server", url = var.clickhouse_url, user = "mecai", passwordFile = "by the unit", cluster = { name = "mecai" } }
+      store        = { kind = "server", url = var.clickhouse_url, ca = "/etc/mecai/clickhouse-ca.pem", user = "mecai", passwordFile = "by the unit", cluster = { name = "mecai" } }
       admin        = "0.0.0.0:7480"
       api          = { listen = "0.0.0.0:7481", tokens = "/etc/mecai/tokens.json" }
     },

@@ -55,6 +55,11 @@ variable "signed_registry" {
   }
 }
 
+variable "clickhouse_ca" {
+  description = "Certificate of the CA of the ClickHouse servers, PEM."
+  type        = string
+}
+
 variable "clickhouse_url" {
   description = "Output of module clickhouse."
   type        = string

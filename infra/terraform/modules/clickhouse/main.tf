@@ -1,4 +1,5 @@
-# Three ClickHouse nodes, each a replica with Keeper inside: one may be lost.
+# Three ClickHouse nodes, each a replica with Keeper inside. Analytics asks the first; when that is lost, an operator names
+# another one (docs/operate/databases-down.md): by itself it would store twice.
 
 terraform {
   required_version = ">= 1.6.0"

@@ -34,6 +34,7 @@ variables {
   own_ca              = "-----BEGIN CERTIFICATE-----"
   registry_key        = "-----BEGIN PUBLIC KEY-----"
   nats_ca             = "-----BEGIN CERTIFICATE-----"
+  clickhouse_ca       = "-----BEGIN CERTIFICATE-----"
   database_ca         = "-----BEGIN CERTIFICATE-----"
   nats_server = {
     url    = "https://releases.example/nats-server-v2.15.1-linux-amd64.tar.gz"
