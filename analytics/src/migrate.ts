@@ -9,7 +9,7 @@ import type { Store } from './store.ts';
  * @throws AnalyticsError `newer-schema`
  */
 export async function migrate(store: Store, log: Logger): Promise<void> {
-  await store.change(migrationTable);
+  await store.makeTable('migrations', migrationTable);
   const [done] = await store.query<{ last: number }>('SELECT max(number) AS last FROM migrations');
   const last = done?.last ?? 0;
   const newest = migrations.at(-1)?.number ?? 0;

@@ -53,10 +53,18 @@ export async function connect(config: StoreConfig): Promise<Connected> {
   // With an agent of its own, since a client that is closed closes its agent.
   const bootstrap = createClient({ ...login, ...trustIn(ca) });
   try {
-    await bootstrap.command({
-      query: rendered('CREATE DATABASE IF NOT EXISTS {database:Identifier} @cluster', cluster),
+    const found = await bootstrap.query({
+      query: 'SELECT name FROM system.databases WHERE name = {database:String}',
       query_params: { database },
+      format: 'JSONEachRow',
     });
+    // Made only once: on a cluster it would wait for a node that is lost.
+    if ((await found.json()).length === 0) {
+      await bootstrap.command({
+        query: rendered('CREATE DATABASE IF NOT EXISTS {database:Identifier} @cluster', cluster),
+        query_params: { database },
+      });
+    }
   } catch (error) {
     throw absent(error, distrust(error, config));
   } finally {

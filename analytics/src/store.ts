@@ -85,7 +85,7 @@ export class Store {
   static async open(options: StoreOptions, log: Logger): Promise<Store> {
     const store = new Store(await connect(options.store), options);
     try {
-      await store.change(leaseTable);
+      await store.makeTable('leases', leaseTable);
       await store.#lease?.take();
       await migrate(store, log);
       if (!store.#embedded) store.#types = await store.#columnTypes();
@@ -124,6 +124,15 @@ export class Store {
   /** A statement without rows to give back. */
   command(query: string, parameters: Readonly<Record<string, unknown>> = {}): Promise<void> {
     return this.#ask(async () => void (await this.#client.command({ query, query_params: parameters })));
+  }
+
+  /** Makes a table that is not there; on a cluster to make it again would wait for a node that is lost. */
+  async makeTable(name: string, statement: string): Promise<void> {
+    const there = await this.query(
+      'SELECT 1 FROM system.tables WHERE database = currentDatabase() AND name = {name:String}',
+      { name },
+    );
+    if (there.length === 0) await this.change(statement);
   }
 
   /** A statement of the schema, run on the whole cluster. */
