@@ -151,8 +151,10 @@ it('the signer reaches nobody unless a drop-in names them', () => {
   expect(unit.all('IPAddressAllow')).toEqual(['localhost']);
 });
 
-it('the example of mecai-admin is one', async () => {
+it('the example of mecai-admin is one, and reaches every signer of the coordinator’s', async () => {
   const file = join(repository, 'admin/src/config.ts');
   const { adminConfig } = (await import(file)) as { adminConfig: z.ZodObject };
-  expect(loadConfig(adminConfig, join(infra, 'examples/admin.json'), {})).toHaveProperty('signers.length', 1);
+  const { signers } = loadConfig(adminConfig, join(infra, 'examples/admin.json'), {});
+  const coordinator = await readConfig('coordinator', join(infra, 'examples/coordinator.json'), '/run/x');
+  expect(signers).toEqual(coordinator['signers']);
 });
