@@ -91,6 +91,15 @@ describe.each(units)('mecai-%s.service', (name) => {
     expect(unit.all('SocketBindAllow').toSorted()).toEqual(ports.toSorted());
   });
 
+  it('is where the example of Prometheus looks for it', () => {
+    const example = readFileSync(join(infra, `examples/${name}.json`), 'utf8');
+    const [, port] = /"admin": "[^"]*:(\d+)"/.exec(example)!;
+    const prometheus = readFileSync(join(infra, 'monitoring/prometheus.yaml'), 'utf8');
+    const [, targets = ''] = new RegExp(`job_name: ${name}\n.*\n +- targets: (.*)`).exec(prometheus)!;
+    const ports = [...targets.matchAll(/:(\d+)"/g)].map(([, found]) => found);
+    expect(new Set(ports)).toEqual(new Set([port]));
+  });
+
   it('user and directories are made as systemd reads it', () => {
     const root = join(directory, `root-${name}`);
     mkdirSync(join(root, 'etc'), { recursive: true });
