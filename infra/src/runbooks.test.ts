@@ -265,5 +265,7 @@ it('CA compromised: distrusted, hinted, looked for, followed to zero', async () 
   await network.campaigns!.stop();
   const stuck = await run(follow?.replace('" 1', '" 1 3'), issuer);
   expect([stuck.code, stuck.out]).toEqual([1, '']);
-  expect(stuck.err).toMatch(/^campaign \w+: 1 wait, and none was looked at for 3 s; does mecai-campaigns run\?/);
+  expect(stuck.err).toMatch(
+    /^campaign \w+: 1 wait, and none was looked at for 3 s; does mecai-campaigns run\?/,
+  );
 }, 90_000);
