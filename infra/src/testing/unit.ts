@@ -10,7 +10,7 @@ export class Unit {
   readonly text: string;
 
   constructor(name: string, dropIn = '') {
-    this.text = `${readFileSync(join(infra, 'systemd', `${name}.service`), 'utf8')}\n${dropIn}`;
+    this.text = readFileSync(join(infra, 'systemd', `${name}.service`), 'utf8') + dropIn;
   }
 
   all(setting: string): readonly string[] {
