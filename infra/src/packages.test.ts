@@ -10,6 +10,7 @@ import {
   readlinkSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -67,15 +68,23 @@ describe('probe agent', () => {
     expect(readFileSync(join(here, 'THIRD-PARTY-LICENSES'), 'utf8')).toMatch(
       /^== @nats-io\/nats-core .*Apache-2\.0$/m,
     );
-    const install = () =>
-      execFileSync('sh', [join(here, 'install.sh')], { env: { ...process.env, DESTDIR: at('root') } });
-    install();
-    install();
+    const install = (from: string) =>
+      execFileSync('sh', [join(from, 'install.sh')], { env: { ...process.env, DESTDIR: at('root') } });
+    install(here);
+    install(here);
     const installed = at('root/opt/mecai/probe-agent');
-    expect(readlinkSync(installed)).toBe('probe-agent-0.1.0');
-    expect(readFileSync(at('root/etc/systemd/system/mecai-probe-agent.service'), 'utf8')).toBe(
-      new Unit('mecai-probe-agent').text,
-    );
+    const unit = at('root/etc/systemd/system/mecai-probe-agent.service');
+    const expectCurrent = () => {
+      expect(readlinkSync(installed)).toBe('probe-agent-0.1.0');
+      expect(readFileSync(unit, 'utf8')).toBe(new Unit('mecai-probe-agent').text);
+    };
+    expectCurrent();
+    // A newer one, and the way back from it.
+    rmSync(installed);
+    symlinkSync('probe-agent-0.2.0', installed);
+    writeFileSync(unit, 'newer');
+    install(at('root/opt/mecai/probe-agent-0.1.0'));
+    expectCurrent();
 
     mkdirSync(at('credentials'), { recursive: true });
     writeFileSync(at('credentials/nats-seed'), agentUser.getSeed(), { mode: 0o600 });

@@ -260,4 +260,12 @@ it('CA compromised: distrusted, hinted, looked for, followed to zero', async () 
   );
   const blind = await run(follow?.replace(network.files.admin, at('nowhere.json')), issuer);
   expect([blind.code, blind.out]).toEqual([1, '']);
+
+  // Nor is what nobody looks at waited for for ever.
+  await network.campaigns!.stop();
+  const stuck = await run(follow?.replace('" 1', '" 1 3'), issuer);
+  expect([stuck.code, stuck.out]).toEqual([1, '']);
+  expect(stuck.err).toMatch(
+    /^campaign \w+: 1 wait, and none was looked at for 3 s; does mecai-campaigns run\?/,
+  );
 }, 90_000);

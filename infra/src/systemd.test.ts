@@ -91,6 +91,15 @@ describe.each(units)('mecai-%s.service', (name) => {
     expect(unit.all('SocketBindAllow').toSorted()).toEqual(ports.toSorted());
   });
 
+  it('is where the example of Prometheus looks for it', () => {
+    const example = readFileSync(join(infra, `examples/${name}.json`), 'utf8');
+    const [, port] = /"admin": "[^"]*:(\d+)"/.exec(example)!;
+    const prometheus = readFileSync(join(infra, 'monitoring/prometheus.yaml'), 'utf8');
+    const [, targets = ''] = new RegExp(`job_name: ${name}\n.*\n +- targets: (.*)`).exec(prometheus)!;
+    const ports = [...targets.matchAll(/:(\d+)"/g)].map(([, found]) => found);
+    expect(new Set(ports)).toEqual(new Set([port]));
+  });
+
   it('user and directories are made as systemd reads it', () => {
     const root = join(directory, `root-${name}`);
     mkdirSync(join(root, 'etc'), { recursive: true });
@@ -139,6 +148,67 @@ describe('mecai-probe-agent-join.service', () => {
   });
 });
 
+describe('drop-ins of the README', () => {
+  const dropIns = new Map(
+    Array.from(
+      readFileSync(join(infra, 'README.md'), 'utf8').matchAll(/```ini\n# (\S+)\n([\s\S]*?)```/g),
+      ([, path = '', text = '']) => [path.split('/').slice(-2).join('/'), text] as const,
+    ),
+  );
+  const notice = {
+    identity: { certificate: '/etc/mecai/notice.pem', key: 'x' },
+    from: 'notices@va.example',
+    bounces: 'bounces@va.example',
+    secretFile: 'x',
+    smtp: { server: 'mail.va.example:587', user: 'va', passwordFile: 'x' },
+  };
+  const sqlite = { engine: 'sqlite', file: '/var/lib/mecai-coordinator/coordinator.sqlite' };
+  const embedded = { kind: 'embedded', directory: '/var/lib/mecai-analytics/store' };
+
+  it('are those that are tried here, and the signer’s', () => {
+    expect([...dropIns.keys()].map((path) => path.split('/')[1])).toEqual([
+      'site.conf',
+      'database.conf',
+      'embedded.conf',
+      'notices.conf',
+    ]);
+  });
+
+  it.each([
+    ['coordinator', 'database', { database: sqlite }],
+    ['analytics', 'embedded', { store: embedded }],
+    ['coordinator', 'notices', { notice }],
+  ] as const)('mecai-%s, %s', async (name, kind, members) => {
+    const place = `mecai-${name}.service.d/${kind}.conf`;
+    const text = dropIns.get(place)!;
+    const example = JSON.parse(readFileSync(join(infra, `examples/${name}.json`), 'utf8')) as object;
+    const file = join(directory, `${kind}.json`);
+    writeFileSync(file, JSON.stringify({ ...example, ...members }));
+    if (kind !== 'notices')
+      await expect(readConfig(name, file, '/run/credentials/x')).rejects.toThrow('passwordFile');
+    const config = JSON.stringify(await readConfig(name, file, '/run/credentials/x', text));
+    expect(config).not.toContain('by the unit');
+    // An empty one takes back those before it.
+    const given = new Unit(`mecai-${name}`, text).all('LoadCredential');
+    const credentials = given.slice(given.lastIndexOf('') + 1).map((line) => line.split(':')[0]);
+    const used = [...config.matchAll(/"\/run\/credentials\/x\/([^"]+)"/g)].map(
+      ([, credential]) => credential,
+    );
+    expect(new Set(used)).toEqual(new Set(credentials));
+
+    const root = join(directory, `drop-in-${kind}`);
+    mkdirSync(join(root, `mecai-${name}.service.d`), { recursive: true });
+    cpSync('/bin/true', join(root, name));
+    const unit = new Unit(`mecai-${name}`).text.replaceAll(
+      `/opt/mecai/${name}/bin/mecai-${name}`,
+      join(root, name),
+    );
+    writeFileSync(join(root, `mecai-${name}.service`), unit);
+    writeFileSync(join(root, place), text);
+    expect(complaintsOf(join(root, `mecai-${name}.service`))).toBe('');
+  });
+});
+
 it('commands of the key ceremony, which no unit starts, find the PIN where the unit has it from', () => {
   const [place] = new Unit('mecai-signer').all('LoadCredential').map((line) => line.replace(/^hsm-pin:/, ''));
   for (const file of ['examples/signer.json', 'terraform/modules/signer/main.tf'])
@@ -151,8 +221,10 @@ it('the signer reaches nobody unless a drop-in names them', () => {
   expect(unit.all('IPAddressAllow')).toEqual(['localhost']);
 });
 
-it('the example of mecai-admin is one', async () => {
+it('the example of mecai-admin is one, and reaches every signer of the coordinator’s', async () => {
   const file = join(repository, 'admin/src/config.ts');
   const { adminConfig } = (await import(file)) as { adminConfig: z.ZodObject };
-  expect(loadConfig(adminConfig, join(infra, 'examples/admin.json'), {})).toHaveProperty('signers.length', 1);
+  const { signers } = loadConfig(adminConfig, join(infra, 'examples/admin.json'), {});
+  const coordinator = await readConfig('coordinator', join(infra, 'examples/coordinator.json'), '/run/x');
+  expect(signers).toEqual(coordinator['signers']);
 });

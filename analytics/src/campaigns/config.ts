@@ -1,5 +1,5 @@
 import { isName } from '@mecai/proto';
-import { hostPort, logLevel, path, silentMs } from '@mecai/runtime';
+import { hostPort, logLevel, path, silentMs, telemetryConfig } from '@mecai/runtime';
 import * as z from 'zod';
 
 export const campaignsConfig = z.strictObject({
@@ -25,6 +25,7 @@ export const campaignsConfig = z.strictObject({
   maxPerMinute: z.int().min(1).max(600_000).default(600),
   /** Milliseconds an agent has for one probe. */
   timeoutMs: z.int().min(1000).max(60_000).default(10_000),
+  telemetry: telemetryConfig(),
 });
 
 /** What may change while it runs. */

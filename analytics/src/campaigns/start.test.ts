@@ -1,7 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { AgentStatus, Task, inboxPrefix, natsPermissions, subjects } from '@mecai/proto';
 import { type Running, createLogger } from '@mecai/runtime';
 import { type NatsConnection, connect, nkeyAuthenticator, nkeys } from '@nats-io/transport-node';
@@ -166,6 +170,34 @@ it('admin: where it tells how it is', async () => {
   const { ready: told } = await start({ admin: '127.0.0.9:0' });
   expect(told['admin']).toMatch(/^http:\/\/127\.0\.0\.9:\d+/);
   expect(await status()).toMatchObject({ running: 0 });
+});
+
+it('tells Prometheus what it does', async () => {
+  await start();
+  await order(6000);
+  await heard(3);
+  const metrics = async () => (await fetch(`${String(running!.ready['admin'])}/metrics`)).text();
+  await expect.poll(metrics).toMatch(/^mecai_campaigns_sent 3$/m);
+  expect(await metrics()).toMatch(/^mecai_campaigns_agents 1$/m);
+  expect(await metrics()).toMatch(/^mecai_campaigns_running [01]$/m);
+});
+
+it('telemetry: metrics go to a collector', async () => {
+  const asked = Promise.withResolvers<string>();
+  const collector = createServer((request, response) => {
+    void text(request).then((body) => {
+      if (request.url === '/v1/metrics') asked.resolve(body);
+      return response.end('{}');
+    });
+  });
+  collector.listen(0, '127.0.0.1');
+  await once(collector, 'listening');
+  const url = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
+  await start({ telemetry: { collector: url, metricsEveryMs: 100 } });
+  expect(await asked.promise).toContain('mecai.campaigns.running');
+  await running!.stop();
+  running = undefined;
+  collector.close();
 });
 
 it('nats.ca: whose servers are trusted', async () => {

@@ -4,6 +4,7 @@ import {
   type Running,
   Settings,
   type Start,
+  Telemetry,
   natsPatience,
   readText,
   reasonOf,
@@ -136,7 +137,12 @@ export async function startCampaigns({
     }
   })();
 
+  const telemetry = new Telemetry('campaigns', name, config.telemetry);
+  telemetry.gauge('campaigns.running', 'Campaigns under way.', () => runner.running);
+  telemetry.gauge('campaigns.sent', 'Tasks sent since the start.', () => sent);
+  telemetry.gauge('campaigns.agents', 'Agents that can be asked.', () => alive().length);
   const admin = await startAdminServer(splitHostPort(config.admin), {
+    metrics: () => telemetry.metrics(),
     missing: () => [
       ...(signal.aborted ? ['stopping'] : []),
       ...(connected ? [] : ['NATS']),
@@ -159,6 +165,7 @@ export async function startCampaigns({
       await Promise.race([flushed, delay(flushMs, undefined, { ref: false })]);
       await nats?.close();
       await admin.close();
+      await telemetry.stop();
     },
   };
 }

@@ -9,8 +9,8 @@ import { infra, repository } from './files.ts';
 export class Unit {
   readonly text: string;
 
-  constructor(name: string) {
-    this.text = readFileSync(join(infra, 'systemd', `${name}.service`), 'utf8');
+  constructor(name: string, dropIn = '') {
+    this.text = readFileSync(join(infra, 'systemd', `${name}.service`), 'utf8') + dropIn;
   }
 
   all(setting: string): readonly string[] {
@@ -22,8 +22,11 @@ export class Unit {
 
   /** As the process gets it, with its credentials in this directory. */
   environment(credentials: string): Readonly<Record<string, string>> {
+    const taken = new Set(this.all('UnsetEnvironment'));
     return Object.fromEntries(
-      this.all('Environment').map((line) => line.replace('%d', credentials).split('=') as [string, string]),
+      this.all('Environment')
+        .map((line) => line.replace('%d', credentials).split('=') as [string, string])
+        .filter(([variable]) => !taken.has(variable)),
     );
   }
 }
@@ -43,10 +46,11 @@ export async function readConfig(
   name: (typeof units)[number],
   file: string,
   credentials: string,
+  dropIn = '',
 ): Promise<Record<string, unknown>> {
   const [source, schema] = schemas[name];
   const module = (await import(join(repository, source))) as Record<string, z.ZodObject>;
-  return loadConfig(module[schema]!, file, new Unit(`mecai-${name}`).environment(credentials));
+  return loadConfig(module[schema]!, file, new Unit(`mecai-${name}`, dropIn).environment(credentials));
 }
 
 /** What `systemd-analyze security` says of a unit file and its drop-ins: 0 best, 10 worst. */
