@@ -8,9 +8,8 @@ import { format } from '@cdktf/hcl-tools';
 import { parse } from '@cdktf/hcl2json';
 import { signRegistry, updatedRegistry } from '@mecai/corroboration';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parse as parseYaml } from 'yaml';
+import { cloudConfig, fileOf } from './testing/cloud-config.ts';
 import { filesBelow, infra, repository } from './testing/files.ts';
-import type { Value } from './testing/hcl-functions.ts';
 import { HclModule } from './testing/hcl-module.ts';
 import { complaints } from './testing/provider-schema.ts';
 import { readConfig, type units } from './testing/unit.ts';
@@ -117,17 +116,7 @@ describe('scripts for machines', () => {
   });
 });
 
-interface CloudConfig {
-  readonly write_files: readonly { readonly path: string; readonly content: string }[];
-  readonly runcmd: readonly (readonly string[])[];
-}
 const archive = { url: 'https://releases.example/a.tar.gz', sha256: '0'.repeat(64) };
-const cloudConfig = (userData: Value | undefined): CloudConfig => {
-  expect(userData).toMatch(/^#cloud-config\n/);
-  return parseYaml(userData as string) as CloudConfig;
-};
-const fileOf = ({ write_files }: CloudConfig, path: string) =>
-  write_files.find((one) => one.path === path)!.content;
 
 const adminSays = (...args: string[]) =>
   execFileSync(process.execPath, [join(repository, 'admin/src/main.ts'), ...args], { encoding: 'utf8' });
@@ -162,13 +151,19 @@ describe('cloud-init', () => {
     expect(outputs['perspective']).toEqual({ sydney: place });
     const config = cloudConfig(outputs['user_data']);
     expect(config.runcmd).toEqual([
-      ['/usr/local/sbin/mecai-install', archive.url, archive.sha256],
-      ['/usr/local/sbin/mecai-fetch-secret', 'join-token', '/etc/mecai/secrets/join-token'],
-      ['systemctl', 'enable', 'mecai-probe-agent-join'],
-      ['systemctl', 'start', '--no-block', 'mecai-probe-agent-join'],
+      ['rm', '-rf', '/var/lib/mecai-first-boot'],
       ['systemctl', 'daemon-reload'],
-      ['systemctl', 'enable', 'mecai-probe-agent'],
-      ['systemctl', 'restart', 'mecai-probe-agent'],
+      ['systemctl', 'enable', 'mecai-first-boot'],
+      ['systemctl', 'start', '--no-block', 'mecai-first-boot'],
+    ]);
+    expect(fileOf(config, '/usr/local/sbin/mecai-first-boot').match(/^step .*$/gm)).toEqual([
+      `step 1 '/usr/local/sbin/mecai-install' '${archive.url}' '${archive.sha256}'`,
+      "step 2 '/usr/local/sbin/mecai-fetch-secret' 'join-token' '/etc/mecai/secrets/join-token'",
+      "step 3 'systemctl' 'enable' 'mecai-probe-agent-join'",
+      "step 4 'systemctl' 'start' '--no-block' 'mecai-probe-agent-join'",
+      "step 5 'systemctl' 'daemon-reload'",
+      "step 6 'systemctl' 'enable' 'mecai-probe-agent'",
+      "step 7 'systemctl' 'restart' 'mecai-probe-agent'",
     ]);
     expect(fileOf(config, '/etc/mecai/nats-ca.pem')).toBe('it\'s a "certificate"\n${not} a template');
     const agent = await configOf('probe-agent', fileOf(config, '/etc/mecai/probe-agent.json'));

@@ -172,7 +172,8 @@ class Parser {
     if (this.#take('{')) return this.#object();
     const word = this.#next();
     if (/^\d/.test(word)) return () => Number(word);
-    if (word.startsWith('"')) return template(word.slice(1, -1).replaceAll('\\"', '"'));
+    if (word.startsWith('"'))
+      return template(word.slice(1, -1).replaceAll(/\\(["\\n])/g, (_, c) => (c === 'n' ? '\n' : c)));
     if (word === 'true' || word === 'false') return () => word === 'true';
     if (word === 'null') return () => null;
     if (!/^[A-Za-z_]/.test(word)) throw this.#unexpected();

@@ -79,6 +79,10 @@ export const functions: Readonly<Record<string, (...args: readonly Value[]) => V
     if (found === undefined) throw new TypeError('no match');
     return found;
   },
+  replace(subject, from, to) {
+    if (/^\/.*\/$/s.test(text(from))) throw new TypeError('a regular expression');
+    return text(subject).replaceAll(text(from), () => text(to));
+  },
   setsubtract: (a, b) => list(a).filter((one) => !list(b).some((other) => equal(one, other))),
   slice: (values, from, to) => list(values).slice(number(from), number(to)),
   sort: (values) => list(values).map(print).toSorted(),

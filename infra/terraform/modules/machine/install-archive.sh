@@ -5,7 +5,7 @@ set -eu
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 curl --fail --silent --show-error --location --proto '=https' --retry 10 --retry-all-errors \
-  --output "$directory/archive.tar.gz" "$1"
+  --connect-timeout 30 --speed-time 60 --output "$directory/archive.tar.gz" "$1"
 echo "$2  $directory/archive.tar.gz" | sha256sum --check --quiet
 tar -xzf "$directory/archive.tar.gz" -C "$directory"
 if [ $# -eq 2 ]; then

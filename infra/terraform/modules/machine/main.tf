@@ -6,21 +6,52 @@ terraform {
 }
 
 locals {
-  unit = var.archive == null ? var.process : "mecai-${var.process}"
+  unit      = var.archive == null ? var.process : "mecai-${var.process}"
+  refreshes = var.secret_store != "host" && length(var.secrets) > 0
+  secrets   = [for name, id in var.secrets : [id, "/etc/mecai/secrets/${name}"]]
+  commands = concat(
+    var.archive == null ? [] : [["/usr/local/sbin/mecai-install", var.archive.url, var.archive.sha256]],
+    [for secret in local.secrets : concat(["/usr/local/sbin/mecai-fetch-secret"], secret)],
+    # Before the process starts: with a wrong secret it may not.
+    local.refreshes ? [["systemctl", "enable", "--now", "mecai-refresh-secrets.timer"]] : [],
+    var.commands,
+    [["systemctl", "daemon-reload"], ["systemctl", "enable", local.unit], ["systemctl", "restart", local.unit]],
+  )
+  # Each word as the shell takes it unchanged: between single quotes, and those between double ones.
+  shell = { for name, lists in { steps = local.commands, secrets = local.secrets, refreshed = var.refreshed } : name => [
+    for words in lists : join(" ", [for word in words : join("", ["'", replace(word, "'", "'\"'\"'"), "'"])])
+  ] }
+
+  programs = merge(
+    {
+      "mecai-install" = file("${path.module}/install-archive.sh")
+      # cloud-init runs its commands once, and goes on after one that failed.
+      "mecai-first-boot" = templatefile("${path.module}/first-boot.sh.tftpl", {
+        steps = join("\n", [for i, step in local.shell.steps : "step ${i + 1} ${step}"])
+      })
+    },
+    var.secret_store == "host" ? { "mecai-fetch-secret" = file("${path.module}/fetch-secret-host.sh") } : {
+      "mecai-fetch-secret"                              = file("${path.module}/fetch-secret.sh")
+      "mecai-read-secret"                               = file("${path.module}/read-secret-${var.secret_store}.sh")
+      "mecai-refresh-secrets" = templatefile("${path.module}/refresh-secrets.sh.tftpl", {
+        secrets   = join("\n", [for secret in local.shell.secrets : "refresh ${secret}"])
+        refreshed = join("\n", local.shell.refreshed)
+      })
+    },
+  )
+  units = merge(
+    { "mecai-first-boot.service" = file("${path.module}/first-boot.service") },
+    {
+      for suffix in ["service", "timer"] :
+      "mecai-refresh-secrets.${suffix}" => file("${path.module}/refresh-secrets.${suffix}") if local.refreshes
+    },
+  )
   files = concat(
-    [
-      { path = "/usr/local/sbin/mecai-install", permissions = "0755", content = file("${path.module}/install-archive.sh") },
-      { path = "/usr/local/sbin/mecai-fetch-secret", permissions = "0755", content = file("${path.module}/fetch-secret-${var.secret_store}.sh") },
-    ],
+    [for name, content in local.programs : { path = "/usr/local/sbin/${name}", permissions = "0755", content = content }],
+    [for name, content in local.units : { path = "/etc/systemd/system/${name}", permissions = "0644", content = content }],
     var.config == null ? [] : [{ path = "/etc/mecai/${var.process}.json", permissions = "0644", content = jsonencode(var.config) }],
     var.drop_in == "" ? [] : [{ path = "/etc/systemd/system/${local.unit}.service.d/site.conf", permissions = "0644", content = var.drop_in }],
     [for file_path, content in var.files : { path = file_path, permissions = "0644", content = content }],
-  )
-  commands = concat(
-    var.archive == null ? [] : [["/usr/local/sbin/mecai-install", var.archive.url, var.archive.sha256]],
-    [for name, id in var.secrets : ["/usr/local/sbin/mecai-fetch-secret", id, "/etc/mecai/secrets/${name}"]],
-    var.commands,
-    [["systemctl", "daemon-reload"], ["systemctl", "enable", local.unit], ["systemctl", "restart", local.unit]],
   )
 }
 
@@ -30,6 +61,12 @@ output "user_data" {
     # Node in the archives takes libatomic from the system; without libbpf systemd passes over SocketBindDeny= in silence.
     packages = concat(["ca-certificates", "chrony", "curl", "jq", "libatomic1", "libbpf1"], var.packages)
     files    = local.files
-    commands = local.commands
+    commands = [
+      # Of another machine, when this one's disk is a copy.
+      ["rm", "-rf", "/var/lib/mecai-first-boot"],
+      ["systemctl", "daemon-reload"],
+      ["systemctl", "enable", "mecai-first-boot"],
+      ["systemctl", "start", "--no-block", "mecai-first-boot"],
+    ]
   })
 }

@@ -40,7 +40,7 @@ variable "files" {
 }
 
 variable "secrets" {
-  description = "Secrets to fetch: name of the unit's credential, and what the store calls it."
+  description = "Secrets to fetch: name of the unit's credential, and what the store calls it. Of aws and google, new values are put in place within an hour; one whose file is gone stays away: a join token is used up."
   type        = map(string)
   default     = {}
 }
@@ -56,7 +56,13 @@ variable "secret_store" {
 }
 
 variable "commands" {
-  description = "Programs and their arguments, run before the process starts."
+  description = "Programs and their arguments, run before the process starts, in this order. One that fails is run again after half a minute, and the next ones wait for it."
+  type        = list(list(string))
+  default     = []
+}
+
+variable "refreshed" {
+  description = "Programs and their arguments, run after a secret has another value: `install` to where the process reads it, reload. By default nothing: what systemd hands over (LoadCredential: PIN, seeds, keys, passwords) a process has after its next restart, and that is the operator's."
   type        = list(list(string))
   default     = []
 }
