@@ -9,6 +9,11 @@ terraform {
 }
 
 locals {
+  # ClickHouse looks at these files itself.
+  placed = [for name in ["tls.pem", "tls.key", "users.yaml"] : [
+    "install", "-D", "-o", "clickhouse", "-g", "clickhouse", "-m", "0400", "/etc/mecai/secrets/${name}",
+    name == "users.yaml" ? "/etc/clickhouse-server/users.d/mecai.yaml" : "/etc/clickhouse-server/${name}",
+  ]]
   nodes = [for i in range(3) : "clickhouse-${i + 1}.${var.zone_name}"]
   # Queries of others, replication, Keeper: among the nodes.
   own_ports = [9000, 9009, 9181, 9234]
@@ -30,12 +35,10 @@ module "machine" {
   commands = concat(
     # Debian has no ClickHouse that is new enough: the repository is yours to choose.
     var.install_commands,
-    [for name in ["tls.pem", "tls.key", "users.yaml"] : [
-      "install", "-D", "-o", "clickhouse", "-g", "clickhouse", "-m", "0400", "/etc/mecai/secrets/${name}",
-      name == "users.yaml" ? "/etc/clickhouse-server/users.d/mecai.yaml" : "/etc/clickhouse-server/${name}",
-    ]],
+    local.placed,
   )
-  drop_in = <<-EOT
+  refreshed = local.placed
+  drop_in   = <<-EOT
     [Service]
     EnvironmentFile=/etc/mecai/secrets/cluster.env
   EOT

@@ -8,7 +8,9 @@ terraform {
 }
 
 locals {
-  svid = { certificate = "/etc/mecai/svid/svid.pem", key = "/etc/mecai/svid/svid.key", ca = "/etc/mecai/svid/bundle.pem" }
+  # The process watches these files.
+  placed = [for name in ["svid.pem", "svid.key", "bundle.pem"] : ["install", "-D", "-o", "mecai-coordinator", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/mecai/svid/${name}"]]
+  svid   = { certificate = "/etc/mecai/svid/svid.pem", key = "/etc/mecai/svid/svid.key", ca = "/etc/mecai/svid/bundle.pem" }
 }
 
 module "machine" {
@@ -19,7 +21,8 @@ module "machine" {
   secret_store = "aws"
   secrets      = module.instance[count.index].secrets
   files        = merge(var.files, { "/etc/mecai/registry.json" = var.registry, "/etc/mecai/https.pem" = var.https_certificate, "/etc/mecai/nats-ca.pem" = var.nats_ca, "/etc/mecai/database-ca.pem" = var.database_ca })
-  commands     = [for name in ["svid.pem", "svid.key", "bundle.pem"] : ["install", "-D", "-o", "mecai-coordinator", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/mecai/svid/${name}"]]
+  commands     = local.placed
+  refreshed    = local.placed
   config = merge(
     {
       name      = "coordinator-${count.index + 1}"

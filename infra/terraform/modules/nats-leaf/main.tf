@@ -55,6 +55,8 @@ variable "ssh" {
 }
 
 locals {
+  # Where the server has them from; a reload takes certificates and users.
+  placed  = [for name in local.secrets : ["install", "-D", "-o", "nats", "-g", "nats", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/nats/${name}"]]
   node    = "leaf-${var.region_name}.${var.zone_name}"
   secrets = ["tls.pem", "tls.key", "ca.pem", "users.conf", "leaf.conf"]
 }
@@ -77,9 +79,10 @@ module "machine" {
   files        = module.config.files
   commands = concat(
     [module.config.install],
-    [for name in local.secrets : ["install", "-D", "-o", "nats", "-g", "nats", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/nats/${name}"]],
+    local.placed,
   )
-  drop_in = module.config.drop_in
+  refreshed = concat(local.placed, [["systemctl", "reload", "nats-server"]])
+  drop_in   = module.config.drop_in
 }
 
 module "instance" {

@@ -8,6 +8,8 @@ terraform {
 }
 
 locals {
+  # Where the server has them from; a reload takes certificates and users.
+  placed  = [for name in local.secrets : ["install", "-D", "-o", "nats", "-g", "nats", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/nats/${name}"]]
   nodes   = [for i in range(3) : "nats-${i + 1}.${var.zone_name}"]
   secrets = ["tls.pem", "tls.key", "ca.pem", "users.conf"]
 }
@@ -34,11 +36,12 @@ module "machine" {
   files        = module.config[count.index].files
   commands = concat(
     [module.config[count.index].install],
-    [for name in local.secrets : ["install", "-D", "-o", "nats", "-g", "nats", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/nats/${name}"]],
+    local.placed,
     [["install", "-d", "-o", "nats", "-g", "nats", "-m", "0700", "/var/lib/nats"]],
     module.config[count.index].enable,
   )
-  drop_in = module.config[count.index].drop_in
+  refreshed = concat(local.placed, [["systemctl", "reload", "nats-server"]])
+  drop_in   = module.config[count.index].drop_in
 }
 
 module "instance" {

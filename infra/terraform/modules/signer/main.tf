@@ -10,6 +10,8 @@ terraform {
 }
 
 locals {
+  # The process watches these files.
+  placed = [for name in ["svid.pem", "svid.key", "bundle.pem"] : ["install", "-D", "-o", "mecai-signer", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/mecai/svid/${name}"]]
   hsm = {
     module = "/opt/cloudhsm/lib/libcloudhsm_pkcs11.so"
     token  = "hsm1"
@@ -63,11 +65,12 @@ module "machine" {
     "/etc/mecai/registry-key.pem" = var.registry_key
   }
   commands = concat(
-    [for name in ["svid.pem", "svid.key", "bundle.pem"] : ["install", "-D", "-o", "mecai-signer", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/mecai/svid/${name}"]],
+    local.placed,
     # The client of the HSM, and the cluster's certificate.
     var.hsm_commands,
   )
-  drop_in = <<-EOT
+  refreshed = local.placed
+  drop_in   = <<-EOT
     [Service]
     IPAddressAllow=${join(" ", concat(var.coordinator_cidrs, var.operator_cidrs, var.monitoring_cidrs, var.hsm_cidrs))}
   EOT
