@@ -6,7 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 import { openDatabase } from '@mecai/database';
 import { type PostgresServer, startPostgres } from '@mecai/database/postgres-server';
 import { inboxPrefix, streams } from '@mecai/proto';
-import { freePort } from '@mecai/test/free-port';
+import { freePort } from '@mecai/addresses/testing';
 import { type Network, startNetwork } from '@mecai/test/network';
 import { parseSignedVoucher } from '@mecai/voucher';
 import { jetstream } from '@nats-io/jetstream';

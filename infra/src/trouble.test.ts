@@ -6,7 +6,7 @@ import { startClickHouse } from '@mecai/analytics/clickhouse-server';
 import { openDatabase } from '@mecai/database';
 import { type PostgresServer, startPostgres } from '@mecai/database/postgres-server';
 import { inboxPrefix, streams } from '@mecai/proto';
-import { freePort } from '@mecai/test/free-port';
+import { freePort } from '@mecai/addresses/testing';
 import { type Network, startNetwork, vaCertificate } from '@mecai/test/network';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect, nkeyAuthenticator } from '@nats-io/transport-node';

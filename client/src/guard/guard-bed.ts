@@ -1,11 +1,10 @@
 /** Guards, servers and vouchers for the tests of guarded connections. */
 import { bundleMediaType, encodeVoucherBundle, type Voucher } from '@mecai/voucher';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { createServer as createTcpServer } from 'node:net';
 import { afterEach } from 'vitest';
 import { type ServerFailure } from '../checker.ts';
 import { ClientError } from '../error.ts';
-import { pem, portOf } from '../test-va-server.ts';
+import { pem } from '../test-va-server.ts';
 import { startServer, type TestServer, type TestServerOptions } from '../testing/tls-server.ts';
 import {
   chainOf,
@@ -61,13 +60,6 @@ export function guardOf(policy: Partial<ClientPolicy> = {}, options: Partial<Gua
     ...options,
   });
   return { guard, outcomes };
-}
-export async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const port = portOf(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 export const place = (port: number) => ({ host: '127.0.0.1', port, servername: 'www.example.org', ca });
 

@@ -1,3 +1,4 @@
+import { freePort } from '@mecai/addresses/testing';
 import { encodeVoucherBundle } from '@mecai/voucher';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,7 +19,6 @@ import {
   connected,
   ecdsaLeaf,
   failures,
-  freePort,
   guardOf,
   list,
   one,

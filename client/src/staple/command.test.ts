@@ -1,5 +1,6 @@
 /** `mecai staple` as operators run it, before a real nginx. */
-import { freePort, Processes, program } from '@mecai/tls-probe/testing';
+import { freePort } from '@mecai/addresses/testing';
+import { Processes, program } from '@mecai/tls-probe/testing';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';

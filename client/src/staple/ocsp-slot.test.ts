@@ -1,7 +1,8 @@
 /** Vouchers in the OCSP slot of stock servers: nginx from a file, nginx and Apache from the stapler's responder. */
 import { constructed, implicit, der, parseCertificate, verifyOcsp } from '@mecai/pki';
 import { probe } from '@mecai/tls-probe';
-import { freePort, Processes, program } from '@mecai/tls-probe/testing';
+import { freePort } from '@mecai/addresses/testing';
+import { Processes, program } from '@mecai/tls-probe/testing';
 import { vouchersInOcspResponse } from '@mecai/voucher';
 import {
   type TestCertificate,

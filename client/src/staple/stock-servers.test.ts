@@ -1,6 +1,7 @@
 /** The routes of a voucher through the servers that Debian ships, traps included. */
 import { probe, type ProbeOptions } from '@mecai/tls-probe';
-import { freePort, Processes, program } from '@mecai/tls-probe/testing';
+import { freePort } from '@mecai/addresses/testing';
+import { Processes, program } from '@mecai/tls-probe/testing';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from '@mecai/addresses/testing';
 import { keyPem, pem, type TestCertificate } from '@mecai/test/network';
 import { type Stage, serverName } from '../story.ts';
 import { mecai, writeVaList } from './vendor.ts';
@@ -32,7 +32,7 @@ export async function sceneStapling(stage: Stage): Promise<boolean> {
     if (content !== undefined) writeFileSync(join(directory, name), content);
     return join(directory, name);
   };
-  const port = await freePort();
+  const port = await freePort(shopAddress);
   const configure = (name: string, address: string, chain: Chain, serverInfo?: string) =>
     file(`${name}.conf`, nginxConfiguration(file, name, `${address}:${port}`, chain, serverInfo));
   const list = writeVaList(stage, file);
@@ -133,12 +133,4 @@ async function ended(child: ChildProcess): Promise<void> {
   const gone = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGTERM');
   await gone;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, shopAddress, resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

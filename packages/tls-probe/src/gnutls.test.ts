@@ -1,7 +1,8 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { type Issued, TestCertificates, TestHierarchy } from './testing/certificates.ts';
 import { at, chainOf, expectProven } from './testing/observed.ts';
-import { freePort, Processes, program } from './testing/processes.ts';
+import { freePort } from '@mecai/addresses/testing';
+import { Processes, program } from './testing/processes.ts';
 
 const certificates = new TestCertificates();
 const processes = new Processes();

@@ -6,7 +6,8 @@ import { cipherSuites } from './cipher-suites.ts';
 import { probe } from './index.ts';
 import { type Issued, keyKinds, TestCertificates, TestHierarchy } from './testing/certificates.ts';
 import { at, chainOf, expectProven, shownByOpenssl } from './testing/observed.ts';
-import { freePort, Processes, program } from './testing/processes.ts';
+import { freePort } from '@mecai/addresses/testing';
+import { Processes, program } from './testing/processes.ts';
 import { serverInfo } from './testing/server-info.ts';
 
 const certificates = new TestCertificates();

@@ -5,7 +5,8 @@ import { probe } from './index.ts';
 import { Observation } from './observation.ts';
 import { sctListsOf } from './sct-lists.ts';
 import { TestCertificates } from './testing/certificates.ts';
-import { freePort, Processes, program } from './testing/processes.ts';
+import { freePort } from '@mecai/addresses/testing';
+import { Processes, program } from './testing/processes.ts';
 import { serverInfo } from './testing/server-info.ts';
 
 const files = new TestCertificates();

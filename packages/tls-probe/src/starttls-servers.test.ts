@@ -4,7 +4,8 @@ import { chmodSync, chownSync, copyFileSync, mkdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { probe, type StartTlsProtocol } from './index.ts';
 import { type Issued, TestCertificates } from './testing/certificates.ts';
-import { freePort, Processes, program } from './testing/processes.ts';
+import { freePort } from '@mecai/addresses/testing';
+import { Processes, program } from './testing/processes.ts';
 
 // Real servers, each with its configuration in a directory of its own. They are started as root, as their
 // packages do it, where they change to a user of their own.

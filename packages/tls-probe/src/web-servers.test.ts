@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestCertificates, TestHierarchy } from './testing/certificates.ts';
 import { at, chainOf, expectProven, shownByOpenssl } from './testing/observed.ts';
-import { freePort, Processes, program } from './testing/processes.ts';
+import { freePort } from '@mecai/addresses/testing';
+import { Processes, program } from './testing/processes.ts';
 
 const certificates = new TestCertificates();
 const processes = new Processes();

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { type AddressInfo, type Server, type Socket, connect as dial, createServer } from 'node:net';
+import { type Server, type Socket, connect as dial, createServer } from 'node:net';
+import { freePort } from '@mecai/addresses/testing';
 
 /** Another way to a server, that can be closed, and opened again where it was. */
 export class Way {
@@ -28,9 +29,9 @@ export class Way {
         one.on('error', () => undefined).once('close', () => other.destroy());
       }
     });
+    this.port ||= await freePort();
     server.listen(this.port, '127.0.0.1');
     await once(server, 'listening');
-    this.port = (server.address() as AddressInfo).port;
     this.#server = server;
   }
 

@@ -2,10 +2,11 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect as connectTcp, createServer } from 'node:net';
+import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
+import { freePort } from '@mecai/addresses/testing';
 import { probe, type ProbeOptions } from '@mecai/tls-probe';
 import { inTurns, median, reporter } from './figures.ts';
 
@@ -41,16 +42,6 @@ function certificates(): void {
     const chain = ['', '-ca'].map((part) => execFileSync('cat', [join(directory, `${name}${part}.pem`)]));
     writeFileSync(join(directory, `${name}-chain.pem`), Buffer.concat(chain));
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 async function reachable(port: number): Promise<void> {

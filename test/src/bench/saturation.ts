@@ -4,13 +4,12 @@
  * its checks, has one core, and everything else the other: who asks the signer is a driver that does no more than the
  * protocol takes, and what the coordinator talks to, but for NATS, are stand-ins that look at nothing.
  */
-import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:https';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAddress } from '@mecai/addresses';
+import { freePort } from '@mecai/addresses/testing';
 import { encodeVoucherRequest } from '@mecai/voucher';
 import { type Network, serverCertificate, startNetwork } from '../network/index.ts';
 import { canPin, pin } from './scheduling.ts';
@@ -178,13 +177,4 @@ async function untilReady({ coordinator }: Network): Promise<void> {
   while (!(await fetch(`${coordinator.ready['admin']}/readyz`)).ok) {
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0);
-  await once(server, 'listening');
-  const { port: free } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return free;
 }

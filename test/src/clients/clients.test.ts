@@ -13,7 +13,7 @@ import {
 } from '@mecai/client';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { eightCities, serverCertificate } from '../network/index.ts';
-import { freePort } from '../parts/free-port.ts';
+import { freePort } from '@mecai/addresses/testing';
 import { Asker, serverName } from '../trust/asker.ts';
 
 // Processes start and restart, on machines of any load.

@@ -11,7 +11,7 @@ import {
   startNetwork,
   tlsServer,
 } from '../network/index.ts';
-import { freePort } from '../parts/free-port.ts';
+import { freePort } from '@mecai/addresses/testing';
 
 export const serverName = 'www.example.test';
 const host = '127.0.0.80';

@@ -2,6 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { freePort } from '@mecai/addresses/testing';
 
 export interface NatsUser {
   readonly name: string;
@@ -19,7 +20,7 @@ export interface NatsServerOptions {
   readonly users?: readonly NatsUser[];
   /** PEM files; with it everything is over TLS. */
   readonly tls?: { readonly certificate: string; readonly key: string };
-  /** 0, the default: a free one, kept over restarts. */
+  /** Absent: a free one, kept over restarts. */
   readonly port?: number;
   /** Bytes the streams may reserve on disk, 16 GiB by default; nothing is allocated ahead. */
   readonly jetstream?: { readonly maxFile?: number };
@@ -53,9 +54,8 @@ export interface NatsServer {
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServer> {
   const syncs = natsServerSyncs();
   mkdirSync(options.directory, { recursive: true });
-  let port = options.port ?? 0;
+  const port = options.port ?? (await freePort());
   let running = await start(options, port, syncs);
-  port = running.port;
   return {
     url: `nats://${options.tls ? 'localhost' : '127.0.0.1'}:${port}`,
     port,
@@ -78,7 +78,6 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
 
 interface RunningServer {
   readonly child: ChildProcess;
-  readonly port: number;
   end(signal: NodeJS.Signals): Promise<void>;
 }
 
@@ -93,10 +92,9 @@ async function start(options: NatsServerOptions, port: number, syncs: boolean): 
   const killed = () => void child.kill('SIGKILL');
   process.once('exit', killed);
   void ended.then(() => process.off('exit', killed));
-  const listening = await ready(child);
+  await ready(child);
   return {
     child,
-    port: listening,
     async end(signal) {
       if (child.exitCode !== null || child.signalCode !== null) return;
       child.kill(signal);
@@ -116,7 +114,7 @@ function configuration(
 ) {
   return {
     host: '127.0.0.1',
-    port: port === 0 ? -1 : port,
+    port,
     jetstream: {
       store_dir: join(directory, 'store'),
       max_file_store: jetstream?.maxFile ?? 16 * 2 ** 30,
@@ -134,15 +132,13 @@ function configuration(
   };
 }
 
-/** The port, once the server says that it serves. */
-function ready(child: ChildProcess): Promise<number> {
+/** Once the server says that it serves. */
+function ready(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     const log: string[] = [];
-    let port: number | undefined;
     createInterface(child.stderr!).on('line', (line) => {
       if (log.push(line) > 20) log.shift();
-      port ??= Number(/Listening for client connections on .*:(\d+)$/.exec(line)?.[1]) || undefined;
-      if (port !== undefined && line.endsWith('Server is ready')) resolve(port);
+      if (line.endsWith('Server is ready')) resolve();
     });
     child.once('error', (error) => reject(missing(error)));
     child.once('exit', () => reject(new Error(`nats-server did not come up:\n${log.join('\n')}`)));

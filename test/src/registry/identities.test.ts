@@ -7,7 +7,7 @@ import { OperatorServiceClient, SignerServiceClient } from '@mecai/proto/signer'
 import { Svid } from '@mecai/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type TestCertificate, keyPem, pem, rootCa, serverCertificate, svid } from '../network/index.ts';
-import { freePort } from '../parts/free-port.ts';
+import { freePort } from '@mecai/addresses/testing';
 import { Asker, serverName } from '../trust/asker.ts';
 
 const patience = { timeout: 90_000 };

@@ -16,7 +16,7 @@ import {
   startProcess,
   testNetworks,
 } from '../network/index.ts';
-import { freePort } from '../parts/free-port.ts';
+import { freePort } from '@mecai/addresses/testing';
 import { Asker, serverName, until } from '../trust/asker.ts';
 
 const script = (path: string) => join(import.meta.dirname, '../../..', path);

@@ -9,7 +9,7 @@ import { subjects } from '@mecai/proto';
 import { createUser } from '@nats-io/nkeys';
 import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { eightCities, serverCertificate } from '../network/index.ts';
-import { freePort } from '../parts/free-port.ts';
+import { freePort } from '@mecai/addresses/testing';
 import { Asker, serverName, until } from '../trust/asker.ts';
 
 const patience = { timeout: 180_000 };

@@ -1,7 +1,8 @@
 /** nginx and Apache as Debian ships them, with what the tests put into their configuration. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { freePort, Processes, program } from '@mecai/tls-probe/testing';
+import { freePort } from '@mecai/addresses/testing';
+import { Processes, program } from '@mecai/tls-probe/testing';
 import { vi } from 'vitest';
 import { type TestCertificate, keyPem, pem } from '../network/index.ts';
 import type { World } from './world.ts';

@@ -10,7 +10,7 @@ import { identity, noticeOf, startRegistry } from '../log/owners.ts';
 import { serverCertificate } from '../network/index.ts';
 import { Asker, serverName } from '../trust/asker.ts';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { freePort } from '../parts/free-port.ts';
+import { freePort } from '@mecai/addresses/testing';
 
 const monitoring = join(import.meta.dirname, '../../../infra/monitoring');
 /** All that they might ever say. */

@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ChainResult } from '@mecai/voucher';
 import { serverCertificate } from '../network/index.ts';
 import { Asker, serverName, until } from './asker.ts';
-import { freePort } from '../parts/free-port.ts';
+import { freePort } from '@mecai/addresses/testing';
 
 const script = join(import.meta.dirname, '../../../admin/src/main.ts');
 let asker: Asker;
