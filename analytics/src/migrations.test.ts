@@ -18,6 +18,8 @@ const released = [
   '333eb583b5032b6efe8269f26a9e0cfca1412c73060b84421da020d7a893b34c',
   '11fec582ae81e648a43dd269eec8519a0ec290e41cbf7baa1a41f48870406fdd',
   'ba0ce366b9f725ef46ae32adf64a592342b091c3c574e64627b569409cf413e3',
+  'c06028af3f2a35c46441354a8f7736fe4c9e0c575c455258093eebe14febfe40',
+  '7ff2efd43a9cc5d7860e08a1897b5668122d067f397f8572ed10c1f1ec745ba1',
 ];
 const checksum = (statements: readonly string[]) => hash('sha256', statements.join(';\n'), 'hex');
 const root = mkdtempSync(join(tmpdir(), 'mecai-migrations-'));
@@ -29,8 +31,8 @@ it('released steps read as they did', () => {
   );
 });
 
-// From before the views that count what is stored, and from the release before.
-const stages = [migrations[1]!, migrations[released.length - 1]!];
+// From before the views that count what is stored, from before campaigns, and from the release before.
+const stages = [migrations[1]!, migrations[4]!, migrations[released.length - 1]!];
 
 it.each(stages.map(({ number, name }) => [number, name] as const))(
   'tables of step %i (%s) are brought forward with all their rows',

@@ -3,7 +3,7 @@ import { hash } from 'node:crypto';
 import { DatabaseError } from '@mecai/database';
 import type { Decision, SignedObservation } from '@mecai/proto';
 import { type Drawn, type Issued, RefusalCode, type Refused, type Subject } from '@mecai/proto/signer';
-import { type Context, type Logger, SpanKind, type Telemetry, within } from '@mecai/runtime';
+import { type Context, type Logger, SpanKind, type Telemetry, traced, within } from '@mecai/runtime';
 import { type ChainResult, type RefusalReason, vrpLimits } from '@mecai/voucher';
 import type { Answers, Heard } from './answers.ts';
 import type { CoordinatorConfig } from './config.ts';
@@ -66,7 +66,8 @@ const freshDrawsForAbsent = 2;
 export const retryAfter = { unavailable: 10, inconclusive: 60, rateLimited: 60 } as const;
 
 /** @throws CoordinatorError when a part is away before any perspective has been asked */
-export async function decide(parts: DecideParts, question: Question): Promise<Decided> {
+export async function decide(all: DecideParts, question: Question): Promise<Decided> {
+  const parts = question.trace ? { ...all, log: traced(all.log, question.trace) } : all;
   const leaf = question.digests[0]!;
   const distrusted = parts.distrust.refusal(question.subject.chain, parts.now());
   if (distrusted !== undefined) {
@@ -116,7 +117,7 @@ export async function decide(parts: DecideParts, question: Question): Promise<De
     }
     inquiry.ask();
     // While the perspectives look.
-    const revocation = signer.revocation.bring(drawn);
+    const revocation = signer.revocation.bring(drawn, question.trace && parts.log);
     const { unregistered } = inquiry.answers;
     if (unregistered.length > 0) parts.log.warn({ agents: unregistered }, 'drawn, but not in this registry');
     try {

@@ -30,7 +30,16 @@ import {
   maxRequestOctets,
   mediaTypes,
 } from '@mecai/voucher';
-import { type Context, type Logger, SpanKind, type Telemetry, below, parentOf, within } from '@mecai/runtime';
+import {
+  type Context,
+  type Logger,
+  SpanKind,
+  type Telemetry,
+  below,
+  parentOf,
+  traced,
+  within,
+} from '@mecai/runtime';
 import { problems, sendAnswer, sendProblem } from './http-answers.ts';
 import { isCoded, mediaType, prefersJson, readBody, requesterOf } from './http-requests.ts';
 import type { PathServer } from './http-routes.ts';
@@ -133,7 +142,11 @@ export async function startVrpServer(options: {
       const { traceparent } = request.headers;
       const parent = typeof traceparent === 'string' ? parentOf(traceparent) : undefined;
       const span = telemetry.span('POST /vrp', parent, SpanKind.SERVER);
-      const answer = await within(span, () => answerTo(request, body, type === mediaTypes.json, below(span)));
+      const trace = below(span);
+      const answer = await within(span, () => answerTo(request, body, type === mediaTypes.json, trace)).catch(
+        (error: unknown) => traced(log, trace).error({ err: error }, 'request failed'),
+      );
+      if (!answer) return sendProblem(response, problems.internal);
       if (closing) response.shouldKeepAlive = false;
       sendAnswer(response, answer, prefersJson(request.headers.accept, type === mediaTypes.json));
     } finally {

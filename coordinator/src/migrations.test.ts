@@ -16,6 +16,8 @@ const released: Readonly<Record<string, readonly string[]>> = {
   notice: ['6609cd7ceb73d21a78adc94d69cfdca4b4edf5a7cac67417fcdbfcd81901eede'],
   approval: ['bddadc6345df99b94e121577bfdf1435eefa60b231ea7bca79a37d8f13d52577'],
   distrust: ['84013de2b4a87257de5ad4132a67e2abb061ad12aa4e0099ef2e33b64d004a36'],
+  enrolment: ['faeecaf4be041f27ba124efec775f7d7d75519ba6cf5faf9828c2b6eb10d8c4d'],
+  nonce: ['6201f1254bac0c9303ffe75dd718ad7258d2dd5b8f1ae5c4206b0f0115f28694'],
 };
 
 it.each(Object.entries(released))('released steps of %s read as they did', (component, steps) => {

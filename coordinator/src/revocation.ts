@@ -67,7 +67,7 @@ export class Revocation {
    * Finds out about every certificate of the draw, and hands the signer what it has not got yet. Never rejects;
    * what has not come at the deadline is left out, and arrives in the cache for the next question.
    */
-  async bring({ nonce, links }: Pick<Drawn, 'nonce' | 'links'>): Promise<void> {
+  async bring({ nonce, links }: Pick<Drawn, 'nonce' | 'links'>, log = this.#parts.log): Promise<void> {
     const now = performance.now();
     const ids = links.map(
       ({ certificate, issuer }) => `${about(nonce)} ${hash(certificate)} ${hash(issuer)}`,
@@ -77,7 +77,7 @@ export class Revocation {
     const known = this.#known;
     const bringing = Promise.all(
       links.map(async (link, at) => {
-        if (await this.#bringOne(nonce, link, at, signal)) {
+        if (await this.#bringOne(nonce, link, at, signal, log)) {
           remember(known, ids[at]!, performance.now() + this.#parts.lookAgainMs);
         }
       }),
@@ -109,8 +109,14 @@ export class Revocation {
   }
 
   /** @returns whether nothing was left open */
-  async #bringOne(nonce: Uint8Array, link: Link, at: number, signal: AbortSignal): Promise<boolean> {
-    const { source, log } = this.#parts;
+  async #bringOne(
+    nonce: Uint8Array,
+    link: Link,
+    at: number,
+    signal: AbortSignal,
+    log: Logger,
+  ): Promise<boolean> {
+    const { source } = this.#parts;
     try {
       const path = [parseCertificate(link.certificate), parseCertificate(link.issuer)];
       const statuses = await source.check({ path, signal });
@@ -119,7 +125,7 @@ export class Revocation {
           const certificate = nameText(status.certificate.subject);
           log.warn({ certificate, source: kind, url, code: error.code, err: error }, 'revocation source');
         }
-        for (const document of documentsOf(status, link)) await this.#supply(nonce, at, document);
+        for (const document of documentsOf(status, link)) await this.#supply(nonce, at, document, log);
       }
       return statuses.every(({ problems }) => problems.length === 0);
     } catch (error) {
@@ -129,7 +135,7 @@ export class Revocation {
     }
   }
 
-  async #supply(nonce: Uint8Array, link: number, document: Document): Promise<void> {
+  async #supply(nonce: Uint8Array, link: number, document: Document, log: Logger): Promise<void> {
     const id = `${about(nonce)} ${document.id}`;
     for (;;) {
       if (performance.now() - (this.#settled.get(id) ?? Number.NEGATIVE_INFINITY) < settledMs) return;
@@ -138,17 +144,23 @@ export class Revocation {
       // It went in the name of another draw, maybe to a signer that is gone: this one's own turn comes after it.
       await underWay.catch(() => undefined);
     }
-    const supplying = this.#inTurn(() => this.#send(nonce, link, document, id)).finally(() =>
+    const supplying = this.#inTurn(() => this.#send(nonce, link, document, id, log)).finally(() =>
       this.#supplying.delete(id),
     );
     this.#supplying.set(id, supplying);
     await supplying;
   }
 
-  async #send(nonce: Uint8Array, link: number, { kind, der }: Document, id: string): Promise<void> {
+  async #send(
+    nonce: Uint8Array,
+    link: number,
+    { kind, der }: Document,
+    id: string,
+    log: Logger,
+  ): Promise<void> {
     const settled = this.#settled;
     const { accepted, detail } = await this.#parts.signer.supply(nonce, link, kind, der);
-    if (!accepted) this.#parts.log.warn({ detail }, 'the signer refuses revocation evidence');
+    if (!accepted) log.warn({ detail }, 'the signer refuses revocation evidence');
     // What it refuses, it refuses again. If it is gone meanwhile, this is nobody's memory any more.
     remember(settled, id, performance.now());
   }

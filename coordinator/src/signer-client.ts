@@ -28,6 +28,7 @@ import {
   SpanKind,
   type Telemetry,
   below,
+  traceparentOf,
   within,
 } from '@mecai/runtime';
 import { CoordinatorError } from './error.ts';
@@ -213,7 +214,8 @@ export class SignerClient {
         this.#lost?.();
       }, withinMs);
       this.#waiting.set(id, { resolve, reject, timer, span });
-      this.#open().write({ id, step, ...(span.isRecording() && { timed: true }) });
+      const traceparent = traceparentOf(span);
+      this.#open().write({ id, step, ...(traceparent !== '' && { timed: true, traceparent }) });
     });
   }
 

@@ -131,6 +131,7 @@ export class VrpHandler {
     const decided = await this.#decided(question, paid);
     const { status, reason = '' } = decided.result;
     this.#parts.measures.decision(performance.now() - began, { status, reason });
+    if (question.trace) traced(this.#parts.log, question.trace).info({ status, reason }, 'decided');
     return decided;
   }
 

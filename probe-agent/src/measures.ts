@@ -1,4 +1,4 @@
-import { type Span, SpanKind, type Telemetry, parentOf } from '@mecai/runtime';
+import { type Logger, type Span, SpanKind, type Telemetry, parentOf, traced } from '@mecai/runtime';
 import type { Answer } from './observe.ts';
 
 /** What the agent counts and times; names as Prometheus shows them, without `mecai_`. */
@@ -6,13 +6,15 @@ export class Measures {
   readonly #telemetry: Telemetry;
   readonly #agent: string;
   readonly #now: () => number;
+  readonly #log: Logger;
   readonly #probe: ReturnType<Telemetry['duration']>;
 
   /** @param now milliseconds since 1970 */
-  constructor(telemetry: Telemetry, agent: string, now: () => number) {
+  constructor(telemetry: Telemetry, agent: string, now: () => number, log: Logger) {
     this.#telemetry = telemetry;
     this.#agent = agent;
     this.#now = now;
+    this.#log = log;
     this.#probe = telemetry.duration<'outcome' | 'asked_by'>(
       'probe.duration',
       'From a task to its answer; outcome is `ok` or the error class.',
@@ -23,7 +25,8 @@ export class Measures {
   async follow(answer: Promise<Answer>, traceparent: string | undefined): Promise<Answer> {
     const began = this.#now();
     const since = performance.now();
-    const span = this.#telemetry.span('probe', parentOf(traceparent), SpanKind.CONSUMER);
+    const trace = parentOf(traceparent);
+    const span = this.#telemetry.span('probe', trace, SpanKind.CONSUMER);
     const given = await answer;
     const { failure } = given.observation;
     const outcome = failure?.class ?? 'ok';
@@ -33,6 +36,7 @@ export class Measures {
     });
     if (span.isRecording()) describe(span, given, began, outcome, this.#agent);
     span.end();
+    if (trace) traced(this.#log, trace).info({ outcome }, 'probed');
     return given;
   }
 }

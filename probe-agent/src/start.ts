@@ -49,7 +49,7 @@ export async function startAgent({ log, fail, ...start }: Start): Promise<Runnin
     }
   }
   const telemetry = new Telemetry('probe-agent', config.name, config.telemetry);
-  const measures = new Measures(telemetry, config.name, Date.now);
+  const measures = new Measures(telemetry, config.name, Date.now, log);
   const key = loadObservationKey(readText(config.keyFile));
   const observer = new Observer({
     name: config.name,

@@ -20,7 +20,7 @@ import {
   type SupplyRequest,
   type SupplyResponse,
 } from '@mecai/proto/signer';
-import { type Logger, spiffeIdOf } from '@mecai/runtime';
+import { type Logger, parentOf, spiffeIdOf, traced } from '@mecai/runtime';
 import { CoordinatorStream } from './coordinator-stream.ts';
 import { DistrustWatchers, type WatchCall } from './distrust-watch.ts';
 import type { Issuance } from './issuance.ts';
@@ -225,6 +225,8 @@ async function answer(
   coordinator: string,
 ): Promise<IssueResponse> {
   const { id } = request;
+  const trace = parentOf(request.traceparent);
+  const lines = traced(log, trace);
   const watch = request.timed ? new Stopwatch(() => performance.now()) : untimed;
   const began = performance.now();
   let outcome = 'ok';
@@ -233,8 +235,8 @@ async function answer(
     step = await judged(terms().issuance, request, coordinator, watch);
   } catch (error) {
     const known = error instanceof RefusedError;
-    if (!known) log.error({ err: error }, 'request failed');
-    else if (error.cause !== undefined) log.error({ err: error.cause }, error.message);
+    if (!known) lines.error({ err: error }, 'request failed');
+    else if (error.cause !== undefined) lines.error({ err: error.cause }, error.message);
     const { refused } = known ? error : new RefusedError(RefusalCode.REFUSAL_CODE_INTERNAL, 'internal error');
     step = { $case: 'refused', refused };
     outcome = refusalName(refused.code);
@@ -242,6 +244,7 @@ async function answer(
   }
   const asked = request.step?.$case === 'draw' ? 'draw' : 'issue';
   measures.request(performance.now() - began, { step: asked, outcome });
+  if (trace) lines.info({ coordinator, step: asked, outcome }, 'answered');
   return { id, step, timings: watch.timings && { steps: watch.timings } };
 }
 

@@ -6,11 +6,15 @@ import { join } from 'node:path';
 const repository = join(import.meta.dirname, '../../..');
 
 /** What is installed where, when today's is rolled out. At each release its commit takes this one's place. */
-export const previousRelease = 'c5e8df263367a70275cda7ae3887d05951a269e1';
+export const previousRelease = 'fba3ddaddbdfa40386ddbd019b28cb58e5328624';
 
-/** Whether the history goes back as far: a shallow clone has none of it. */
-export const hasRelease = (commit: string): boolean =>
-  spawnSync('git', ['cat-file', '-e', `${commit}^{commit}`], { cwd: repository }).status === 0;
+const git = (...args: string[]) => spawnSync('git', args, { cwd: repository, timeout: 60_000 });
+
+/** Whether it can be had: a shallow clone, which lacks it, asks where it comes from. */
+export const hasRelease = (commit: string): boolean => {
+  const there = () => git('cat-file', '-e', `${commit}^{commit}`).status === 0;
+  return there() || (git('fetch', '--quiet', '--depth=1', 'origin', commit), there());
+};
 
 /**
  * Its sources, ready to run.
@@ -36,4 +40,4 @@ export function unpackRelease(commit: string, directory: string): void {
   }
 }
 
-const processes = ['proto', 'coordinator', 'probe-agent', 'signer', 'analytics', 'client', 'test'];
+const processes = ['proto', 'coordinator', 'probe-agent', 'signer', 'analytics', 'client', 'admin', 'test'];

@@ -1,8 +1,10 @@
 /** The release before and this one, side by side, as in a rolling upgrade. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { requestVoucher } from '@mecai/client';
+import { type PostgresServer, startPostgres } from '@mecai/database/postgres-server';
 import { VoucherVerifier } from '@mecai/voucher';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -20,10 +22,12 @@ const there = hasRelease(previousRelease);
 if (!there) console.warn(`not in this clone: the release before, ${previousRelease}; git fetch --unshallow`);
 const today = join(import.meta.dirname, '../../..');
 const serverName = 'www.example.test';
+const generous = { perMinute: 100_000_000, burst: 100_000_000 };
 type Json = Record<string, unknown>;
 
 describe.skipIf(!there)('beside the release before', () => {
   let directory: string;
+  let postgres: PostgresServer;
   let network: Network;
   let endpoint: Endpoint;
   const running: ManagedProcess[] = [];
@@ -38,7 +42,17 @@ describe.skipIf(!there)('beside the release before', () => {
   beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), 'mecai-rolling-'));
     unpackRelease(previousRelease, before());
-    network = await startNetwork({ directory, agentProcesses: 1, coordinator: { probe: { graceMs: 0 } } });
+    postgres = await startPostgres();
+    network = await startNetwork({
+      directory,
+      agentProcesses: 1,
+      analytics: true,
+      signer: { draws: { perEndpoint: 100_000 } },
+      coordinator: {
+        probe: { graceMs: 0 },
+        limits: { authenticated: generous, unauthenticated: generous, target: generous, global: generous },
+      },
+    });
     const { webIntermediate } = network.pki;
     const chain = [serverCertificate(webIntermediate, { dns: [serverName] }), webIntermediate] as const;
     endpoint = await tlsServer(chain, '127.0.0.80');
@@ -60,6 +74,7 @@ describe.skipIf(!there)('beside the release before', () => {
     for (const one of running.toReversed()) await one.stop();
     await network.stop();
     await endpoint.close();
+    await postgres.stop();
     rmSync(directory, { recursive: true, force: true });
   }, 60_000);
 
@@ -93,14 +108,24 @@ describe.skipIf(!there)('beside the release before', () => {
     );
   };
 
-  /** The registry in the form that the release before knows: without what was added since. */
-  function registryBefore(): string {
-    const { version, agents } = configOf('registry') as { version: number; agents: Json[] };
-    return write('registry-before.json', {
-      version,
-      agents: agents.map((agent) => ({ ...agent, natsKey: undefined })),
-    });
-  }
+  it('is what today’s wire formats and migrations are compared with', async () => {
+    expect(textsBelow(join(today, 'proto/released/mecai'))).toEqual(
+      textsBelow(join(before(), 'proto/mecai')),
+    );
+    const coordinator = 'coordinator/src/migrations.ts';
+    type Coordinator = { coordinatorMigrations: Record<string, { sql: string }[]> };
+    const [old, now] = (await both(coordinator)) as [Coordinator, Coordinator];
+    for (const [component, steps] of Object.entries(old.coordinatorMigrations)) {
+      expect(now.coordinatorMigrations[component]!.slice(0, steps.length)).toMatchObject(
+        steps.map(({ sql }) => ({ sql })),
+      );
+    }
+    type Analytics = { migrations: { statements: string[] }[] };
+    const [stored, stores] = (await both('analytics/src/migrations.ts')) as [Analytics, Analytics];
+    expect(stores.migrations.slice(0, stored.migrations.length)).toMatchObject(
+      stored.migrations.map(({ statements }) => ({ statements })),
+    );
+  });
 
   it('agents of the release before answer today’s coordinator and signer', async () => {
     await [...network.agents.values()][0]!.stop();
@@ -110,44 +135,29 @@ describe.skipIf(!there)('beside the release before', () => {
     expect(agents.log()).not.toMatch(/"level":[56]0/);
   }, 180_000);
 
-  it('a coordinator of the release before takes vouchers from today’s signer, with agents of either', async () => {
-    const { signers, ...rest } = configOf('coordinator') as { signers: Json[] } & Json;
-    const { name, listen, tls, admin, nats, allowedTargets } = rest;
-    const { servers, seedFile } = nats as Json;
-    const config = {
-      name,
-      listen,
-      tls,
-      admin,
-      registry: registryBefore(),
-      allowedTargets,
-      nats: { servers, seedFile },
-      signer: signers[0],
-    };
-    const script = join(before(), 'coordinator/src/main.ts');
-    const coordinator = await run('coordinator-before', script, [
-      '--config',
-      write('coordinator-before.json', config),
-    ]);
-    await voucher(coordinator.ready['vrp']!);
-    await running
-      .splice(
-        running.findIndex((one) => one.name === 'agents-before'),
-        1,
-      )[0]!
-      .stop();
+  it('a coordinator of the release before takes vouchers from today’s signer, with agents of either, and shares its database with today’s', async () => {
+    const start = (root: string, name: string, config: object) =>
+      run(name, join(root, 'coordinator/src/main.ts'), ['--config', write(`${name}.json`, config)]);
+    const { operators: _, ...rest } = configOf('coordinator');
+    const config = { ...rest, database: await postgres.fresh() };
+    const old = await start(before(), 'coordinator-before', config);
+    await voucher(old.ready['vrp']!);
+    const beside = await start(today, 'coordinator-beside', config);
+    // Its migrations are done, and the old one goes on.
+    await voucher(beside.ready['vrp']!);
+    await voucher(old.ready['vrp']!);
+    await stopped('agents-before');
     await startAgents(today, 'agents-today');
-    await voucher(coordinator.ready['vrp']!);
+    await voucher(old.ready['vrp']!);
     await voucher(network.vrpUrl);
+    for (const { log } of [old, beside]) expect(log()).not.toMatch(/"level":[56]0/);
   }, 180_000);
 
   it('today’s coordinator takes vouchers from a signer of the release before', async () => {
-    const signerConfig = { ...configOf('signer'), registryKeys: undefined };
     const environment = { SOFTHSM2_CONF: at('softhsm2.conf') };
     const script = join(before(), 'signer/src/main.ts');
     const config = write('signer-before.json', {
-      ...signerConfig,
-      registry: registryBefore(),
+      ...configOf('signer'),
       auditLog: at('audit-before.jsonl'),
     });
     const signer = await run('signer-before', script, ['serve', '--config', config], environment);
@@ -163,4 +173,62 @@ describe.skipIf(!there)('beside the release before', () => {
     ]);
     await voucher(coordinator.ready['vrp']!);
   }, 180_000);
+
+  it('a sink of the release before stores what today’s processes say, and today’s goes on with its store', async () => {
+    await network.analytics!.stop();
+    const store = { kind: 'embedded', directory: at('analytics-before') };
+    const config = write('analytics-before.json', { ...configOf('analytics'), store });
+    const start = (root: string, name: string) =>
+      run(name, join(root, 'analytics/src/main.ts'), ['--config', config]);
+    const old = await start(before(), 'analytics-before');
+    await voucher(network.vrpUrl);
+    const stored = await caughtUp(old);
+    expect(stored).toMatchObject({ decisions: expect.toSatisfy((count) => count > 0) });
+    await stopped('analytics-before');
+    const now = await start(today, 'analytics-today');
+    expect(await caughtUp(now)).toEqual(stored);
+    await voucher(network.vrpUrl);
+    expect((await caughtUp(now)).decisions).toBeGreaterThan(stored.decisions);
+  }, 180_000);
+
+  it('mecai-admin of the release before is understood', () => {
+    const script = join(before(), 'admin/src/main.ts');
+    for (const command of ['agents list', 'distrust list']) {
+      const args = [script, ...command.split(' '), '--config', network.files.admin];
+      const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+      expect([status, stderr]).toEqual([0, '']);
+      if (command === 'agents list') expect(stdout).toContain(network.cities[0]!.name);
+    }
+  });
+
+  const both = (module: string) =>
+    Promise.all([before(), today].map((root) => import(/* @vite-ignore */ join(root, module))));
+
+  async function stopped(name: string): Promise<void> {
+    const [one] = running.splice(
+      running.findIndex((other) => other.name === name),
+      1,
+    );
+    await one!.stop();
+  }
 });
+
+/** Of every file below, by its place. */
+const textsBelow = (directory: string) =>
+  readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.proto'))
+    .toSorted()
+    .map((name) => [name, readFileSync(join(directory, name), 'utf8')]);
+
+/** Counts of what is stored, once nothing waits any more. */
+async function caughtUp({ ready: { admin } }: ManagedProcess): Promise<{ decisions: number }> {
+  type Stream = { waiting: number | null; unacknowledged: number | null };
+  const get = async <T>(path: string) => (await (await fetch(admin + path)).json()) as T;
+  await expect.poll(async () => (await fetch(`${admin}/readyz`)).status, { timeout: 60_000 }).toBe(200);
+  const waits = async () => {
+    const { streams } = await get<{ streams: Record<string, Stream> }>('/status');
+    return Object.values(streams).flatMap(({ waiting, unacknowledged }) => [waiting, unacknowledged]);
+  };
+  await expect.poll(waits, { timeout: 60_000 }).toEqual([0, 0, 0, 0]);
+  return get('/counts');
+}

@@ -108,7 +108,11 @@ export interface IssueRequest {
     | { $case: "evidence"; evidence: Evidence }
     | undefined;
   /** The coordinator traces this request and wants to know what took how long. The signer has no collector. */
-  timed?: boolean | undefined;
+  timed?:
+    | boolean
+    | undefined;
+  /** W3C Trace Context of a request that is traced: the signer's log names its trace. Anything else is passed over. */
+  traceparent?: string | undefined;
 }
 
 export interface IssueResponse {
@@ -394,7 +398,7 @@ export interface GetRegistryResponse {
 }
 
 function createBaseIssueRequest(): IssueRequest {
-  return { id: 0, step: undefined, timed: undefined };
+  return { id: 0, step: undefined, timed: undefined, traceparent: undefined };
 }
 
 export const IssueRequest: MessageFns<IssueRequest> = {
@@ -412,6 +416,9 @@ export const IssueRequest: MessageFns<IssueRequest> = {
     }
     if (message.timed !== undefined) {
       writer.uint32(32).bool(message.timed);
+    }
+    if (message.traceparent !== undefined) {
+      writer.uint32(42).string(message.traceparent);
     }
     return writer;
   },
@@ -459,6 +466,14 @@ export const IssueRequest: MessageFns<IssueRequest> = {
             }
 
             message.timed = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.traceparent = reader.string();
             continue;
           }
         }
