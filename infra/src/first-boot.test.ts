@@ -33,6 +33,7 @@ beforeEach(() => {
   program('sync', '');
   // Tells what it was given, a line for each word.
   program('record', 'printf "<%s>\\n" "$@" >>"$DIRECTORY/recorded"');
+  program('apt-get', 'echo "$*" >>"$DIRECTORY/apt-get"');
   program('systemctl', 'echo "$*" >>"$DIRECTORY/systemctl"');
 });
 afterEach(() => {
@@ -109,6 +110,20 @@ describe('mecai-first-boot', () => {
     install(await rendered({ commands: [['record', ...words]] }));
     expect(await run('mecai-first-boot')).toEqual({ status: 0, stdout: '', stderr: '' });
     expect(read('recorded')).toBe(words.map((word) => `<${word}>\n`).join(''));
+  });
+
+  it('installs packages first, and tries again until they are there', async () => {
+    const working = read('bin', 'apt-get');
+    install(await rendered({ packages: ['nats-server'], commands: [['record', 'then']] }));
+    program('apt-get', 'test "$2" != update');
+    expect((await run('mecai-first-boot')).status).toBe(1);
+    expect(existsSync(at('recorded'))).toBe(false);
+    writeFileSync(at('bin', 'apt-get'), working);
+    expect((await run('mecai-first-boot')).status).toBe(0);
+    expect(read('apt-get')).toMatch(
+      /^-q update\n-q -y .*--force-confold install ca-certificates .* nats-server\n$/,
+    );
+    expect(read('recorded')).toBe('<then>\n');
   });
 
   it('stops at what fails, and run again goes on there until all is done', async () => {

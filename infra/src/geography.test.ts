@@ -60,6 +60,24 @@ const perspective = (index: number, place: Omit<Perspective, 'name' | 'keyId' | 
 const latitude = fc.double({ min: -90, max: 90, noNaN: true });
 const longitude = fc.double({ min: -180, max: 180, noNaN: true });
 
+it('the example has eight perspectives in five regions and four networks, and is accepted', async () => {
+  const example = await HclModule.read(join(import.meta.dirname, '../terraform/live/example'));
+  type Place = { rir: string; asn: number };
+  const own = ['frankfurt', 'tokyo', 'johannesburg', 'santiago'];
+  const places = {
+    ...Object.fromEntries(own.map((name) => [name, example.argument(name, 'place', {})])),
+    ...(example.argument('hosts', 'for_each', {}) as object),
+  } as Record<string, never>;
+  const among = (member: 'rir' | 'asn') =>
+    new Set(Object.values<Place>(places).map((place) => place[member])).size;
+  expect([Object.keys(places).length, among('rir'), among('asn')]).toEqual([8, 5, 4]);
+  // Optional is what Terraform would fill in.
+  const perspectives = Object.fromEntries(
+    Object.entries<object>(places).map(([name, place]) => [name, { region: null, ...place } as never]),
+  );
+  expect(module.plan({ perspectives, keys: {}, registry_version: 1 }).refused).toEqual([]);
+});
+
 describe('distance', () => {
   const pairOf = (a: { latitude: number; longitude: number }, b: typeof a, minDistanceKm: number) =>
     plan([perspective(1, { ...a, rir: 'arin', asn: 1 }), perspective(2, { ...b, rir: 'apnic', asn: 2 })], {

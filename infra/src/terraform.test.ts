@@ -99,13 +99,20 @@ describe('files', () => {
     ]);
   });
 
+  // Arguments that are secrets, and resources that make them.
+  const values =
+    /\b(password|auth_token|secret_string|secret_binary|secret_data|private_key)\b *=|"(random_\w+|tls_private_key|aws_ssm_parameter)"/;
   it('hold no secret: names of secrets only, and no value in the state', () => {
     for (const file of files) {
-      expect([file, read(file)]).not.toEqual([
-        file,
-        expect.stringMatching(/secret_string|secret_data|random_password|tls_private_key/),
-      ]);
+      expect([file, read(file)]).not.toEqual([file, expect.stringMatching(values)]);
     }
+    for (const told of [
+      'password = "x"',
+      'auth_token= var.x',
+      'secret_string = "x"',
+      'resource "random_string" "x" {',
+    ])
+      expect(told).toMatch(values);
   });
 });
 
@@ -157,13 +164,14 @@ describe('cloud-init', () => {
       ['systemctl', 'start', '--no-block', 'mecai-first-boot'],
     ]);
     expect(fileOf(config, '/usr/local/sbin/mecai-first-boot').match(/^step .*$/gm)).toEqual([
-      `step 1 '/usr/local/sbin/mecai-install' '${archive.url}' '${archive.sha256}'`,
-      "step 2 '/usr/local/sbin/mecai-fetch-secret' 'join-token' '/etc/mecai/secrets/join-token'",
-      "step 3 'systemctl' 'enable' 'mecai-probe-agent-join'",
-      "step 4 'systemctl' 'start' '--no-block' 'mecai-probe-agent-join'",
-      "step 5 'systemctl' 'daemon-reload'",
-      "step 6 'systemctl' 'enable' 'mecai-probe-agent'",
-      "step 7 'systemctl' 'restart' 'mecai-probe-agent'",
+      expect.stringMatching(/^step 1 'sh' .* 'chrony' 'curl' 'jq' 'libatomic1' 'libbpf1'$/),
+      `step 2 '/usr/local/sbin/mecai-install' '${archive.url}' '${archive.sha256}'`,
+      "step 3 '/usr/local/sbin/mecai-fetch-secret' 'join-token' '/etc/mecai/secrets/join-token'",
+      "step 4 'systemctl' 'enable' 'mecai-probe-agent-join'",
+      "step 5 'systemctl' 'start' '--no-block' 'mecai-probe-agent-join'",
+      "step 6 'systemctl' 'daemon-reload'",
+      "step 7 'systemctl' 'enable' 'mecai-probe-agent'",
+      "step 8 'systemctl' 'restart' 'mecai-probe-agent'",
     ]);
     expect(fileOf(config, '/etc/mecai/nats-ca.pem')).toBe('it\'s a "certificate"\n${not} a template');
     const agent = await configOf('probe-agent', fileOf(config, '/etc/mecai/probe-agent.json'));

@@ -28,7 +28,7 @@ module "postgres" {
   source       = "../../modules/postgres"
   vpc_id       = module.network.vpc_id
   subnet_ids   = module.network.private_subnets
-  client_cidrs = [module.network.cidr]
+  client_cidrs = concat([module.network.cidr], var.operator_cidrs)
 }
 
 module "clickhouse" {
@@ -43,6 +43,8 @@ module "clickhouse" {
 }
 
 module "signer" {
+  zone_id           = var.zone_id
+  zone_name         = var.zone_name
   source            = "../../modules/signer"
   archive           = var.archives["signer"]
   ssh               = local.ssh
@@ -65,6 +67,8 @@ module "signer" {
 }
 
 module "coordinator" {
+  zone_id           = var.zone_id
+  zone_name         = var.zone_name
   source            = "../../modules/coordinator"
   archive           = var.archives["coordinator"]
   ssh               = local.ssh
@@ -84,9 +88,11 @@ module "coordinator" {
 }
 
 module "analytics" {
+  zone_id         = var.zone_id
+  zone_name       = var.zone_name
   source          = "../../modules/analytics"
   archive         = var.archives["analytics"]
-  signed_registry = var.signed_registry == null ? null : merge(var.signed_registry, { key = var.registry_key })
+  signed_registry = var.signed_registry == null ? null : { registry = var.signed_registry.registry, signature = var.signed_registry.signature, key = var.registry_key }
   ssh             = local.ssh
   vpc_id          = module.network.vpc_id
   vpc_cidr        = module.network.cidr
@@ -99,13 +105,20 @@ module "analytics" {
   api_tokens      = var.api_tokens
 }
 
+module "campaigns_secrets" {
+  source  = "../../modules/secrets-aws"
+  count   = var.campaigns ? 1 : 0
+  machine = "mecai-campaigns"
+  names   = ["nats-seed", "analytics-token"]
+}
+
 module "campaigns_machine" {
   source       = "../../modules/machine"
   count        = var.campaigns ? 1 : 0
   process      = "campaigns"
   archive      = var.archives["campaigns"]
   secret_store = "aws"
-  secrets      = module.campaigns[0].secrets
+  secrets      = module.campaigns_secrets[0].secrets
   files        = { "/etc/mecai/nats-ca.pem" = var.nats_ca }
   config = {
     admin     = "0.0.0.0:9104"
@@ -123,7 +136,7 @@ module "campaigns" {
   subnet_id     = module.network.public_subnets[0]
   instance_type = "t3.small"
   user_data     = module.campaigns_machine[0].user_data
-  secrets       = ["nats-seed", "analytics-token"]
+  secrets       = values(module.campaigns_secrets[0].secrets)
   ingress       = [for cidr in concat([module.network.cidr], var.operator_cidrs) : { port = 9104, cidr = cidr }]
 }
 
@@ -139,6 +152,7 @@ module "monitoring" {
     signer      = [for signer in module.signer.signers : replace(signer.address, ":7443", ":9103")]
     analytics   = [for address in module.analytics.addresses : "${address}:7480"]
     campaigns   = [for one in module.campaigns : "${one.private_address}:9104"]
-    probe-agent = [for one in [module.frankfurt, module.tokyo, module.johannesburg, module.santiago] : "${one.address}:9102"]
+    # Each by itself: with a list of whole modules their firewall rules, which wait for this machine, would come in.
+    probe-agent = [for address in [module.frankfurt.address, module.tokyo.address, module.johannesburg.address, module.santiago.address] : "${address}:9102"]
   }
 }

@@ -28,6 +28,16 @@ output "analytics_url" {
   value       = module.analytics.url
 }
 
+output "database_url" {
+  description = "For operators, too: psql, pg_dump."
+  value       = module.postgres.url
+}
+
+output "route_tables" {
+  description = "Of the centre: the operators' way in belongs there."
+  value       = module.network.route_tables
+}
+
 output "hosts_user_data" {
   description = "cloud-init for the machines of other hosters."
   value       = { for name, host in module.hosts : name => host.user_data }
@@ -42,7 +52,7 @@ output "secrets" {
     coordinator = module.coordinator.secrets
     signer      = module.signer.secrets
     analytics   = module.analytics.secrets
-    campaigns   = module.campaigns[*].secrets
+    campaigns   = module.campaigns_secrets[*].secrets
     postgres    = module.postgres.master_secret
     join_tokens = { for name, one in { frankfurt = module.frankfurt, tokyo = module.tokyo, johannesburg = module.johannesburg, santiago = module.santiago } : name => one.join_token_secret }
   }

@@ -99,6 +99,7 @@ module "hosts" {
   archive         = var.archives["probe-agent"]
   coordinator_url = var.public_url
   nats_ca         = var.nats_ca
+  telemetry       = var.collector == null ? {} : { collector = var.collector }
 }
 
 module "geography" {
@@ -106,7 +107,8 @@ module "geography" {
   registry_version = var.registry_version
   keys             = var.keys
   perspectives = merge(concat(
-    [for one in [module.frankfurt, module.tokyo, module.johannesburg, module.santiago] : one.perspective],
+    # As with the addresses in centre.tf.
+    [module.frankfurt.perspective, module.tokyo.perspective, module.johannesburg.perspective, module.santiago.perspective],
     [for host in module.hosts : host.perspective],
   )...)
 }

@@ -3,7 +3,7 @@ variable "google_project" {
 }
 
 variable "zone_id" {
-  description = "Route 53 zone of internal names."
+  description = "Route 53 zone of internal names: a public one that is delegated, since agents elsewhere look them up, too. Those of the centre lead to private addresses."
   type        = string
 }
 
@@ -134,8 +134,14 @@ variable "hsms" {
 }
 
 variable "hsm_commands" {
-  description = "Programs and arguments that install the client of the HSM on a signer, and the cluster's certificate."
+  description = "Programs and arguments that install the client of the HSM on a signer; see module signer."
   type        = list(list(string))
+}
+
+variable "collector" {
+  description = "OTLP over HTTP, where machines of other hosters send metrics and traces: their pages of metrics are for themselves only."
+  type        = string
+  default     = null
 }
 
 variable "clickhouse_commands" {

@@ -1,5 +1,5 @@
 terraform {
-  required_version = ">= 1.6.0"
+  required_version = ">= 1.9.0"
   required_providers {
     aws    = { source = "hashicorp/aws", version = ">= 6.0, < 7.0" }
     google = { source = "hashicorp/google", version = ">= 6.0, < 8.0" }

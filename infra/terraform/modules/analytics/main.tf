@@ -7,13 +7,24 @@ terraform {
   }
 }
 
+locals {
+  names = [for i in range(var.machines) : "analytics-${i + 1}.${var.zone_name}"]
+}
+
+module "secrets" {
+  source  = "../secrets-aws"
+  count   = var.machines
+  machine = "mecai-analytics-${count.index + 1}"
+  names   = ["nats-seed", "clickhouse-password"]
+}
+
 module "machine" {
   source       = "../machine"
   count        = var.machines
   process      = "analytics"
   archive      = var.archive
   secret_store = "aws"
-  secrets      = module.instance[count.index].secrets
+  secrets      = module.secrets[count.index].secrets
   files = merge(
     {
       "/etc/mecai/nats-ca.pem"       = var.nats_ca
@@ -51,7 +62,7 @@ module "instance" {
   subnet_id     = var.subnet_ids[count.index % length(var.subnet_ids)]
   instance_type = var.instance_type
   user_data     = module.machine[count.index].user_data
-  secrets       = ["nats-seed", "clickhouse-password"]
+  secrets       = values(module.secrets[count.index].secrets)
   ingress       = flatten([for cidr in concat([var.vpc_cidr], var.ssh.cidrs) : [for port in [7480, 7481] : { port = port, cidr = cidr }]])
 }
 
@@ -67,16 +78,26 @@ module "load_balancer" {
   instance_ids = module.instance[*].instance_id
 }
 
+# By a name, which stays when a machine is made anew.
+resource "aws_route53_record" "own" {
+  count   = var.machines
+  zone_id = var.zone_id
+  name    = local.names[count.index]
+  type    = "A"
+  ttl     = 60
+  records = [module.instance[count.index].private_address]
+}
+
 output "url" {
   description = "API and dashboard, of whichever answers."
   value       = "http://${module.load_balancer.dns_name}:7481"
 }
 
 output "addresses" {
-  value = module.instance[*].private_address
+  value = local.names
 }
 
 output "secrets" {
   description = "Where the operator puts their secrets; the seed is the same for all."
-  value       = module.instance[*].secrets
+  value       = module.secrets[*].secrets
 }

@@ -86,3 +86,12 @@ variable "ssh" {
   description = "Public key of the operators, OpenSSH, and where they come from."
   type        = object({ public_key = string, cidrs = list(string) })
 }
+
+variable "zone_id" {
+  description = "Route 53 zone of internal names."
+  type        = string
+}
+
+variable "zone_name" {
+  type = string
+}

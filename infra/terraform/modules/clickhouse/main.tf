@@ -19,18 +19,26 @@ locals {
   own_ports = [9000, 9009, 9181, 9234]
 }
 
+module "secrets" {
+  source  = "../secrets-aws"
+  count   = 3
+  machine = "mecai-clickhouse-${count.index + 1}"
+  names   = ["tls.pem", "tls.key", "users.yaml", "cluster.env"]
+}
+
 module "machine" {
   source       = "../machine"
   count        = 3
   process      = "clickhouse-server"
   secret_store = "aws"
-  secrets      = module.instance[count.index].secrets
+  secrets      = module.secrets[count.index].secrets
   files = {
     "/etc/clickhouse-server/config.d/mecai.yaml" = templatefile("${path.module}/clickhouse.yaml.tftpl", {
       node   = local.nodes[count.index]
       nodes  = local.nodes
       number = count.index + 1
     })
+    "/etc/clickhouse-server/users.d/00-default.yaml" = file("${path.module}/default-user.yaml")
   }
   commands = concat(
     # Debian has no ClickHouse that is new enough: the repository is yours to choose.
@@ -53,7 +61,7 @@ module "instance" {
   subnet_id        = var.subnet_ids[count.index]
   instance_type    = var.instance_type
   user_data        = module.machine[count.index].user_data
-  secrets          = ["tls.pem", "tls.key", "users.yaml", "cluster.env"]
+  secrets          = values(module.secrets[count.index].secrets)
   volume_gigabytes = var.volume_gigabytes
   security_groups  = [aws_security_group.nodes.id]
   ingress          = [{ port = 8443, cidr = var.vpc_cidr }]
@@ -94,5 +102,5 @@ output "nodes" {
 
 output "secrets" {
   description = "Where the operator puts certificates, users and the cluster's secret."
-  value       = { for i, node in local.nodes : node => module.instance[i].secrets }
+  value       = { for i, node in local.nodes : node => module.secrets[i].secrets }
 }

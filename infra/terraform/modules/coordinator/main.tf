@@ -8,9 +8,17 @@ terraform {
 }
 
 locals {
+  names = [for i in range(var.machines) : "coordinator-${i + 1}.${var.zone_name}"]
   # The process watches these files.
   placed = [for name in ["svid.pem", "svid.key", "bundle.pem"] : ["install", "-D", "-o", "mecai-coordinator", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/mecai/svid/${name}"]]
   svid   = { certificate = "/etc/mecai/svid/svid.pem", key = "/etc/mecai/svid/svid.key", ca = "/etc/mecai/svid/bundle.pem" }
+}
+
+module "secrets" {
+  source  = "../secrets-aws"
+  count   = var.machines
+  machine = "mecai-coordinator-${count.index + 1}"
+  names   = ["nats-seed", "https-key", "database-password", "svid.pem", "svid.key", "bundle.pem"]
 }
 
 module "machine" {
@@ -19,7 +27,7 @@ module "machine" {
   process      = "coordinator"
   archive      = var.archive
   secret_store = "aws"
-  secrets      = module.instance[count.index].secrets
+  secrets      = module.secrets[count.index].secrets
   files        = merge(var.files, { "/etc/mecai/registry.json" = var.registry, "/etc/mecai/https.pem" = var.https_certificate, "/etc/mecai/nats-ca.pem" = var.nats_ca, "/etc/mecai/database-ca.pem" = var.database_ca })
   commands     = local.placed
   refreshed    = local.placed
@@ -64,7 +72,7 @@ module "instance" {
   subnet_id     = var.subnet_ids[count.index % length(var.subnet_ids)]
   instance_type = var.instance_type
   user_data     = module.machine[count.index].user_data
-  secrets       = ["nats-seed", "https-key", "database-password", "svid.pem", "svid.key", "bundle.pem"]
+  secrets       = values(module.secrets[count.index].secrets)
   ingress = concat(
     [{ port = 8443, cidr = "0.0.0.0/0" }, { port = 9101, cidr = var.vpc_cidr }],
     flatten([for cidr in var.operator_cidrs : [for port in [7444, 9101] : { port = port, cidr = cidr }]]),
@@ -82,6 +90,16 @@ module "load_balancer" {
   instance_ids = module.instance[*].instance_id
 }
 
+# By a name, which stays when a machine is made anew.
+resource "aws_route53_record" "own" {
+  count   = var.machines
+  zone_id = var.zone_id
+  name    = local.names[count.index]
+  type    = "A"
+  ttl     = 60
+  records = [module.instance[count.index].private_address]
+}
+
 output "dns_name" {
   description = "Target of the public name's record."
   value       = module.load_balancer.dns_name
@@ -89,10 +107,10 @@ output "dns_name" {
 
 output "addresses" {
   description = "For the signers, who hear nobody else."
-  value       = module.instance[*].private_address
+  value       = local.names
 }
 
 output "secrets" {
   description = "Where the operator puts their secrets."
-  value       = module.instance[*].secrets
+  value       = module.secrets[*].secrets
 }

@@ -7,13 +7,6 @@ terraform {
   }
 }
 
-# Containers only: the operator puts the values there, so that they are in no state.
-resource "aws_secretsmanager_secret" "own" {
-  for_each    = toset(var.secrets)
-  name_prefix = "${var.name}-${each.key}-"
-  description = "${each.key} of ${var.name}"
-}
-
 data "aws_iam_policy_document" "assume" {
   statement {
     actions = ["sts:AssumeRole"]
@@ -27,7 +20,7 @@ data "aws_iam_policy_document" "assume" {
 data "aws_iam_policy_document" "secrets" {
   statement {
     actions   = ["secretsmanager:GetSecretValue"]
-    resources = concat([for secret in aws_secretsmanager_secret.own : secret.arn], var.other_secrets)
+    resources = var.secrets
   }
 }
 
@@ -37,7 +30,7 @@ resource "aws_iam_role" "own" {
 }
 
 resource "aws_iam_role_policy" "secrets" {
-  count  = length(var.secrets) + length(var.other_secrets) > 0 ? 1 : 0
+  count  = length(var.secrets) > 0 ? 1 : 0
   role   = aws_iam_role.own.id
   policy = data.aws_iam_policy_document.secrets.json
 }
@@ -54,16 +47,19 @@ resource "aws_security_group" "own" {
 }
 
 locals {
-  ingress = concat(var.ingress, [for cidr in var.ssh.cidrs : { port = 22, cidr = cidr }])
+  by_port = { for one in concat(var.ingress, [for cidr in var.ssh.cidrs : { port = 22, cidr = cidr }]) : one.port => one.cidr... }
+  # Under names that stay when another port gets one more: a rule that moves to another's place is made before that one goes,
+  # and AWS refuses it.
+  ingress = merge([for port, cidrs in local.by_port : { for i, cidr in cidrs : "${port}-${i}" => { port = port, cidr = cidr } }]...)
 }
 
 resource "aws_vpc_security_group_ingress_rule" "own" {
-  count             = length(local.ingress)
+  for_each          = local.ingress
   security_group_id = aws_security_group.own.id
   ip_protocol       = "tcp"
-  from_port         = local.ingress[count.index].port
-  to_port           = local.ingress[count.index].port
-  cidr_ipv4         = local.ingress[count.index].cidr
+  from_port         = each.value.port
+  to_port           = each.value.port
+  cidr_ipv4         = each.value.cidr
 }
 
 resource "aws_vpc_security_group_egress_rule" "own" {
@@ -110,6 +106,10 @@ resource "aws_instance" "own" {
     # A newer image, another archive, registry or certificate: reasons to replace it on a day of the operator's choice, one
     # machine of a kind after the other, with -replace. Done by itself it would be all of them at once.
     ignore_changes = [ami, user_data_base64]
+    precondition {
+      condition     = length(base64gzip(var.user_data)) * 3 / 4 <= 16384
+      error_message = "${var.name}: EC2 takes 16,384 octets of user data, and this is more, though compressed. Leave certificates out of the files that the machine does not need, such as all roots of a bundle but one."
+    }
   }
   tags = { Name = var.name }
 }
@@ -135,9 +135,4 @@ output "public_address" {
 output "public_name" {
   description = "Of its fixed address: the private one for who asks within the network, the public one for all others."
   value       = var.fixed_public_address ? aws_eip.own[0].public_dns : null
-}
-
-output "secrets" {
-  description = "Where the operator puts the secrets: ARN by name."
-  value       = { for name, secret in aws_secretsmanager_secret.own : name => secret.arn }
 }

@@ -20,13 +20,7 @@ variable "user_data" {
 }
 
 variable "secrets" {
-  description = "Names of secrets to make room for."
-  type        = list(string)
-  default     = []
-}
-
-variable "other_secrets" {
-  description = "ARNs of secrets of others that it may read."
+  description = "ARNs of the secrets that it may read."
   type        = list(string)
   default     = []
 }

@@ -9,7 +9,12 @@ locals {
   unit      = var.archive == null ? var.process : "mecai-${var.process}"
   refreshes = var.secret_store != "host" && length(var.secrets) > 0
   secrets   = [for name, id in var.secrets : [id, "/etc/mecai/secrets/${name}"]]
+  # Node in the archives takes libatomic from the system; without libbpf systemd passes over SocketBindDeny= in silence.
+  packages = concat(["ca-certificates", "chrony", "curl", "jq", "libatomic1", "libbpf1"], var.packages)
+  # Not left to cloud-init, which tries once, maybe before there is a way out. Files of configuration are there already.
+  install = "apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold install \"$@\""
   commands = concat(
+    [concat(["sh", "-c", local.install, "apt-get"], local.packages)],
     var.archive == null ? [] : [["/usr/local/sbin/mecai-install", var.archive.url, var.archive.sha256]],
     [for secret in local.secrets : concat(["/usr/local/sbin/mecai-fetch-secret"], secret)],
     # Before the process starts: with a wrong secret it may not.
@@ -58,9 +63,7 @@ locals {
 output "user_data" {
   description = "cloud-init configuration, for the machine's user data."
   value = templatefile("${path.module}/cloud-config.yaml.tftpl", {
-    # Node in the archives takes libatomic from the system; without libbpf systemd passes over SocketBindDeny= in silence.
-    packages = concat(["ca-certificates", "chrony", "curl", "jq", "libatomic1", "libbpf1"], var.packages)
-    files    = local.files
+    files = local.files
     commands = [
       # Of another machine, when this one's disk is a copy.
       ["rm", "-rf", "/var/lib/mecai-first-boot"],

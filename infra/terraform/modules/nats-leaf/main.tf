@@ -26,7 +26,7 @@ variable "subnet_id" {
 }
 
 variable "zone_id" {
-  description = "Route 53 zone of internal names."
+  description = "Route 53 zone of internal names, public."
   type        = string
 }
 
@@ -69,13 +69,19 @@ module "config" {
   leaf   = true
 }
 
+module "secrets" {
+  source  = "../secrets-aws"
+  machine = "mecai-nats-leaf-${var.region_name}"
+  names   = local.secrets
+}
+
 module "machine" {
   source  = "../machine"
   process = "nats-server"
   # Its user and unit.
   packages     = ["nats-server"]
   secret_store = "aws"
-  secrets      = module.instance.secrets
+  secrets      = module.secrets.secrets
   files        = module.config.files
   commands = concat(
     [module.config.install],
@@ -93,7 +99,7 @@ module "instance" {
   subnet_id     = var.subnet_id
   instance_type = var.instance_type
   user_data     = module.machine.user_data
-  secrets       = local.secrets
+  secrets       = values(module.secrets.secrets)
   ingress       = [for cidr in var.agent_cidrs : { port = 4222, cidr = cidr }]
 }
 
@@ -112,5 +118,5 @@ output "server" {
 }
 
 output "secrets" {
-  value = module.instance.secrets
+  value = module.secrets.secrets
 }

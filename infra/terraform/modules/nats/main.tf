@@ -25,6 +25,13 @@ module "config" {
   watch_looks = 12 + 4 * count.index
 }
 
+module "secrets" {
+  source  = "../secrets-aws"
+  count   = 3
+  machine = "mecai-nats-${count.index + 1}"
+  names   = local.secrets
+}
+
 module "machine" {
   source  = "../machine"
   count   = 3
@@ -32,7 +39,7 @@ module "machine" {
   # Its user and unit.
   packages     = ["nats-server"]
   secret_store = "aws"
-  secrets      = module.instance[count.index].secrets
+  secrets      = module.secrets[count.index].secrets
   files        = module.config[count.index].files
   commands = concat(
     [module.config[count.index].install],
@@ -53,7 +60,7 @@ module "instance" {
   subnet_id            = var.subnet_ids[count.index]
   instance_type        = var.instance_type
   user_data            = module.machine[count.index].user_data
-  secrets              = local.secrets
+  secrets              = values(module.secrets[count.index].secrets)
   volume_gigabytes     = 20 + ceil(var.max_file_store / pow(1024, 3))
   fixed_public_address = true
   # Agents come from everywhere, and are who their nkeys say; routes are between the nodes.
@@ -85,5 +92,5 @@ output "servers" {
 
 output "secrets" {
   description = "Where the operator puts certificates and users."
-  value       = { for i, node in local.nodes : node => module.instance[i].secrets }
+  value       = { for i, node in local.nodes : node => module.secrets[i].secrets }
 }

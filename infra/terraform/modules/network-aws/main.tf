@@ -66,10 +66,13 @@ resource "aws_subnet" "private" {
 
 resource "aws_route_table" "public" {
   vpc_id = aws_vpc.own.id
-  route {
-    cidr_block = "0.0.0.0/0"
-    gateway_id = aws_internet_gateway.own.id
-  }
+}
+
+# Apart from the table, which may have more: the operators' way in.
+resource "aws_route" "public" {
+  route_table_id         = aws_route_table.public.id
+  destination_cidr_block = "0.0.0.0/0"
+  gateway_id             = aws_internet_gateway.own.id
 }
 
 resource "aws_route_table_association" "public" {
@@ -93,10 +96,13 @@ resource "aws_nat_gateway" "own" {
 resource "aws_route_table" "private" {
   count  = local.private
   vpc_id = aws_vpc.own.id
-  route {
-    cidr_block     = "0.0.0.0/0"
-    nat_gateway_id = aws_nat_gateway.own[0].id
-  }
+}
+
+resource "aws_route" "private" {
+  count                  = local.private
+  route_table_id         = aws_route_table.private[0].id
+  destination_cidr_block = "0.0.0.0/0"
+  nat_gateway_id         = aws_nat_gateway.own[0].id
 }
 
 resource "aws_route_table_association" "private" {
@@ -139,10 +145,18 @@ output "cidr" {
   value = var.cidr
 }
 
+# Who asks for a subnet gets it with its way out.
 output "public_subnets" {
-  value = aws_subnet.public[*].id
+  value      = aws_subnet.public[*].id
+  depends_on = [aws_route.public, aws_route_table_association.public]
 }
 
 output "private_subnets" {
-  value = aws_subnet.private[*].id
+  value      = aws_subnet.private[*].id
+  depends_on = [aws_route.private, aws_route_table_association.private, aws_vpc_endpoint.secrets]
+}
+
+output "route_tables" {
+  description = "For routes of your own, such as the operators' way in."
+  value       = concat([aws_route_table.public.id], aws_route_table.private[*].id)
 }

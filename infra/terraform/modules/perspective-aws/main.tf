@@ -7,6 +7,12 @@ terraform {
   }
 }
 
+module "secrets" {
+  source  = "../secrets-aws"
+  machine = "mecai-${var.name}"
+  names   = ["join-token"]
+}
+
 module "host" {
   source          = "../perspective-host"
   name            = var.name
@@ -14,7 +20,7 @@ module "host" {
   nats_servers    = var.nats_servers
   archive         = var.archive
   secret_store    = "aws"
-  join_token      = module.instance.secrets["join-token"]
+  join_token      = module.secrets.secrets["join-token"]
   coordinator_url = var.coordinator_url
   nats_ca         = var.nats_ca
   files           = var.files
@@ -30,7 +36,7 @@ module "instance" {
   subnet_id            = var.subnet_id
   instance_type        = var.instance_type
   user_data            = module.host.user_data
-  secrets              = ["join-token"]
+  secrets              = values(module.secrets.secrets)
   ingress              = [for cidr in var.monitoring_cidrs : { port = 9102, cidr = cidr }]
   fixed_public_address = true
 }
@@ -47,5 +53,5 @@ output "address" {
 
 output "join_token_secret" {
   description = "Where the operator puts the join token."
-  value       = module.instance.secrets["join-token"]
+  value       = module.secrets.secrets["join-token"]
 }

@@ -54,11 +54,26 @@ resource "google_compute_address" "machine" {
   region  = local.region
 }
 
+# Not Google's network `default`, whose rules let everybody in by ssh.
+resource "google_compute_network" "own" {
+  project                 = var.project
+  name                    = "mecai-${var.name}"
+  auto_create_subnetworks = false
+}
+
+resource "google_compute_subnetwork" "own" {
+  project       = var.project
+  name          = "mecai-${var.name}"
+  region        = local.region
+  network       = google_compute_network.own.id
+  ip_cidr_range = "10.128.0.0/24"
+}
+
 resource "google_compute_firewall" "metrics" {
   count         = length(var.monitoring_cidrs) > 0 ? 1 : 0
   project       = var.project
   name          = "mecai-${var.name}-metrics"
-  network       = var.network
+  network       = google_compute_network.own.id
   source_ranges = var.monitoring_cidrs
   target_tags   = ["mecai-${var.name}"]
   allow {
@@ -71,7 +86,7 @@ resource "google_compute_firewall" "ssh" {
   count         = length(var.ssh.cidrs) > 0 ? 1 : 0
   project       = var.project
   name          = "mecai-${var.name}-ssh"
-  network       = var.network
+  network       = google_compute_network.own.id
   source_ranges = var.ssh.cidrs
   target_tags   = ["mecai-${var.name}"]
   allow {
@@ -94,7 +109,7 @@ resource "google_compute_instance" "machine" {
     }
   }
   network_interface {
-    network = var.network
+    subnetwork = google_compute_subnetwork.own.id
     access_config {
       nat_ip = google_compute_address.machine.address
     }

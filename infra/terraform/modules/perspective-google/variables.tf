@@ -63,12 +63,6 @@ variable "zone" {
   type        = string
 }
 
-variable "network" {
-  description = "Name of the VPC network."
-  type        = string
-  default     = "default"
-}
-
 variable "machine_type" {
   type    = string
   default = "e2-standard-2"

@@ -16,8 +16,9 @@ module "machine" {
   commands = [["systemctl", "enable", "mecai-probe-agent-join"], ["systemctl", "start", "--no-block", "mecai-probe-agent-join"]]
   config = merge(
     {
-      name      = var.name
-      admin     = "0.0.0.0:9102"
+      name = var.name
+      # At a hoster nothing stands between this page and the world.
+      admin     = var.secret_store == "host" ? "127.0.0.1:9102" : "0.0.0.0:9102"
       nats      = { servers = var.nats_servers, seedFile = "by the unit", ca = "/etc/mecai/nats-ca.pem" }
       keyFile   = "by the unit"
       join      = { url = var.coordinator_url }

@@ -27,7 +27,7 @@ variable "subnet_ids" {
 }
 
 variable "client_cidrs" {
-  description = "Where the coordinators are."
+  description = "Where coordinators and operators are."
   type        = list(string)
 }
 

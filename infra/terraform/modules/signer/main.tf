@@ -3,13 +3,14 @@
 # `setup_cidrs` names; its unit lets it speak to the coordinators only.
 
 terraform {
-  required_version = ">= 1.6.0"
+  required_version = ">= 1.9.0"
   required_providers {
     aws = { source = "hashicorp/aws", version = ">= 6.0, < 7.0" }
   }
 }
 
 locals {
+  names = [for i in range(var.machines) : "signer-${i + 1}.${var.zone_name}"]
   # The process watches these files.
   placed = [for name in ["svid.pem", "svid.key", "bundle.pem"] : ["install", "-D", "-o", "mecai-signer", "-m", "0400", "/etc/mecai/secrets/${name}", "/etc/mecai/svid/${name}"]]
   hsm = {
@@ -51,13 +52,20 @@ resource "aws_cloudhsm_v2_hsm" "own" {
   subnet_id  = var.subnet_ids[count.index]
 }
 
+module "secrets" {
+  source  = "../secrets-aws"
+  count   = var.machines
+  machine = "mecai-signer-${count.index + 1}"
+  names   = ["hsm-pin", "hsm-ca.pem", "svid.pem", "svid.key", "bundle.pem"]
+}
+
 module "machine" {
   source       = "../machine"
   count        = var.machines
   process      = "signer"
   archive      = var.archive
   secret_store = "aws"
-  secrets      = module.instance[count.index].secrets
+  secrets      = module.secrets[count.index].secrets
   config       = local.config
   files = {
     "/etc/mecai/registry.json"    = var.registry
@@ -66,8 +74,9 @@ module "machine" {
   }
   commands = concat(
     local.placed,
-    # The client of the HSM, and the cluster's certificate.
-    var.hsm_commands,
+    # The client of the HSM, and whom it believes.
+    [for words in var.hsm_commands : [for word in words : replace(word, "{hsm}", aws_cloudhsm_v2_hsm.own[0].ip_address)]],
+    [["install", "-D", "-m", "0644", "/etc/mecai/secrets/hsm-ca.pem", "/opt/cloudhsm/etc/customerCA.crt"]],
   )
   refreshed = local.placed
   drop_in   = <<-EOT
@@ -85,7 +94,7 @@ module "instance" {
   subnet_id       = var.subnet_ids[count.index % length(var.subnet_ids)]
   instance_type   = var.instance_type
   user_data       = module.machine[count.index].user_data
-  secrets         = ["hsm-pin", "svid.pem", "svid.key", "bundle.pem"]
+  secrets         = values(module.secrets[count.index].secrets)
   security_groups = [aws_cloudhsm_v2_cluster.own.security_group_id]
   egress_cidrs    = var.setup_cidrs
   ingress = concat(
@@ -94,9 +103,19 @@ module "instance" {
   )
 }
 
+# By a name, which stays when a machine is made anew.
+resource "aws_route53_record" "own" {
+  count   = var.machines
+  zone_id = var.zone_id
+  name    = local.names[count.index]
+  type    = "A"
+  ttl     = 60
+  records = [module.instance[count.index].private_address]
+}
+
 output "signers" {
   description = "For the coordinators and mecai-admin."
-  value       = [for i in range(var.machines) : { address = "${module.instance[i].private_address}:7443", id = "${var.id}-${i + 1}" }]
+  value       = [for i in range(var.machines) : { address = "${local.names[i]}:7443", id = "${var.id}-${i + 1}" }]
 }
 
 output "config" {
@@ -109,5 +128,5 @@ output "hsm_cluster" {
 }
 
 output "secrets" {
-  value = module.instance[*].secrets
+  value = module.secrets[*].secrets
 }

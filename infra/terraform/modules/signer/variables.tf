@@ -80,7 +80,7 @@ variable "hsm" {
 }
 
 variable "hsm_commands" {
-  description = "Programs and arguments that install the HSM's PKCS #11 module."
+  description = "Programs and arguments that install the HSM's PKCS #11 module; {hsm} stands for the address of the first HSM, as in [\"/opt/cloudhsm/bin/configure-pkcs11\", \"-a\", \"{hsm}\"]. The cluster's certificate comes from the secret hsm-ca.pem."
   type        = list(list(string))
   default     = []
 }
@@ -124,4 +124,13 @@ variable "hsms" {
     condition     = var.hsms >= 1 && var.hsms <= length(var.subnet_ids)
     error_message = "hsms: from 1 to the number of subnets."
   }
+}
+
+variable "zone_id" {
+  description = "Route 53 zone of internal names."
+  type        = string
+}
+
+variable "zone_name" {
+  type = string
 }
