@@ -75,7 +75,8 @@ it('the example has eight perspectives in five regions and four networks, and is
   const perspectives = Object.fromEntries(
     Object.entries<object>(places).map(([name, place]) => [name, { region: null, ...place } as never]),
   );
-  expect(module.plan({ perspectives, keys: {}, registry_version: 1 }).refused).toEqual([]);
+  const policy = hclPolicy(defaultQuorumPolicy);
+  expect(module.plan({ policy, perspectives, keys: {}, registry_version: 1 }).refused).toEqual([]);
 });
 
 describe('distance', () => {

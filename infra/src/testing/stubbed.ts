@@ -50,7 +50,7 @@ function stubbed(file: File): Body {
     for (const [name, [body]] of Object.entries(blocks)) resources[`${type}__${name}`] = resourceOf(body!);
   }
   const made: Body = {
-    ...(renamed(rest as Json) as Body),
+    ...(renamed(rest) as Body),
     terraform: terraform.map(({ required_providers: __, ...own }) => own),
     variable: each(variable, ({ type, ...own }) => ({
       ...own,

@@ -150,7 +150,7 @@ describe.skipIf(!there)('beside the release before', () => {
     await startAgents(today, 'agents-today');
     await voucher(old.ready['vrp']!);
     await voucher(network.vrpUrl);
-    for (const { log } of [old, beside]) expect(log()).not.toMatch(/"level":[56]0/);
+    for (const one of [old, beside]) expect(one.log()).not.toMatch(/"level":[56]0/);
   }, 180_000);
 
   it('today’s coordinator takes vouchers from a signer of the release before', async () => {
