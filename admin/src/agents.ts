@@ -85,7 +85,7 @@ const withSubject: Readonly<Record<string, (given: Given) => Promise<void>>> = {
     coordinator(async ({ agents: service }) => {
       const key = readKey(values);
       const entry = (await enrolled(service, subject, key, values['agent-key'] ?? '')) as Entry;
-      await change(signers, withEntry(read(await inForce(signers)), entry), values);
+      await change(signers, withEntry(await inForce(signers), entry), values);
     }),
   withdraw: ({ coordinator, subject }) =>
     coordinator(async ({ agents: service }) => {
@@ -93,10 +93,12 @@ const withSubject: Readonly<Record<string, (given: Given) => Promise<void>>> = {
       console.log(`${subject} is not invited any more`);
     }),
   add: async ({ signers, subject, values }) =>
-    change(signers, withEntry(read(await inForce(signers)), readJson(subject) as Entry), values),
+    change(signers, withEntry(await inForce(signers), readJson(subject) as Entry), values),
   async remove({ signers, subject, values }) {
-    const { version, agents: known } = read(await inForce(signers));
-    if (!known.some(({ name }) => name === subject)) throw misused(`${subject} is not in the registry`);
+    const { version, agents: known, old } = await inForce(signers);
+    // A signer that was away may have it still: then once more, for all.
+    if (![known, ...old].flat().some(({ name }) => name === subject))
+      throw misused(`${subject} is not in the registry`);
     const others = known.filter(({ name }) => name !== subject);
     await change(signers, written({ version: version + 1, agents: others }), values);
   },
@@ -160,7 +162,7 @@ async function inviteAgent({ coordinator, signers, subject, values, now }: Given
   const expires = now() + Number(valid) * 3_600_000;
   const key = readKey(values);
   const entry = readJson(subject) as Entry;
-  const known = read(await inForce(signers)).agents.some(({ name }) => name === entry.name);
+  const known = (await inForce(signers)).agents.some(({ name }) => name === entry.name);
   if (known && values['new-keys'] !== true) {
     throw misused(`${entry.name} is in the registry; --new-keys invites it to join again, with others`);
   }
@@ -236,23 +238,35 @@ function read(bytes: Uint8Array): RegistryFile {
 }
 
 /**
- * The newest of all signers': one that was away for a change comes up with an older one.
+ * The newest of the signers that answer, and the agents of those that have an older one. A signer that is away keeps nobody
+ * from removing an agent; which one it is is said on standard error.
  *
- * @throws AdminError `incomplete` unless every signer answers
+ * @throws AdminError `incomplete` when none answers
  */
-async function inForce(signers: readonly Signer[]): Promise<Uint8Array> {
-  return (await everyRegistry(signers)).reduce((a, b) => (b.file.version > a.file.version ? b : a)).registry;
+async function inForce(
+  signers: readonly Signer[],
+): Promise<RegistryFile & { old: readonly RegistryFile['agents'][] }> {
+  const { all, newest, away } = await everyRegistry(signers);
+  for (const one of away) console.error(`not asked, since it is away: ${one}`);
+  const old = all.filter(({ file }) => file.version < newest.file.version);
+  return { ...newest.file, old: old.map(({ file }) => file.agents) };
 }
 
+/** @throws AdminError `incomplete` when no signer answers */
 async function everyRegistry(signers: readonly Signer[]) {
   const answers = await everySigner<GetRegistryResponse>(signers, (client, within) =>
     client.getRegistry({}, ...within),
   );
-  return answers.map((one) => {
-    if ('error' in one) throw new AdminError('incomplete', `${one.address}: ${one.error.message}`);
+  const away = answers.flatMap((one) => ('error' in one ? [`${one.address}: ${one.error.message}`] : []));
+  const all = answers.flatMap((one) => {
+    if ('error' in one) return [];
     const { registry } = one.response;
-    return { address: one.address, registry, file: read(registry) };
+    return [{ address: one.address, registry, file: read(registry) }];
   });
+  const [first, ...others] = all;
+  if (!first) throw new AdminError('incomplete', `no signer answers: ${away.join('; ')}`);
+  const newest = others.reduce((a, b) => (b.file.version > a.file.version ? b : a), first);
+  return { all, newest, away };
 }
 
 async function list(
@@ -260,13 +274,13 @@ async function list(
   { joins, contradictions }: Seen,
   { json = false }: Values,
 ): Promise<void> {
-  const all = await everyRegistry(signers);
-  const newest = all.reduce((a, b) => (b.file.version > a.file.version ? b : a));
+  const { all, newest, away } = await everyRegistry(signers);
   if (json) {
     console.log(
       JSON.stringify({
         ...newest.file,
         behind: behind(all, newest.file.version),
+        away,
         joining: joins.map(joiningJson),
         contradictions: Object.fromEntries(contradictions),
       }),
@@ -285,6 +299,7 @@ async function list(
   for (const one of joins) console.log(joiningLine(one));
   for (const { address, version: old } of behind(all, version))
     console.log(`  ${address} has registry ${old}`);
+  for (const one of away) console.log(`  away: ${one}`);
 }
 
 const behind = (all: readonly { address: string; file: RegistryFile }[], newest: number) =>
@@ -292,7 +307,7 @@ const behind = (all: readonly { address: string; file: RegistryFile }[], newest:
 
 async function users(signers: readonly Signer[], { others, out }: Values): Promise<void> {
   if (others === undefined) throw misused('--others <file.json> is missing');
-  const text = natsUsers(read(await inForce(signers)), readFileSync(others, 'utf8'));
+  const text = natsUsers(await inForce(signers), readFileSync(others, 'utf8'));
   if (out === undefined) process.stdout.write(text);
   else writeFileSync(out, text);
 }
