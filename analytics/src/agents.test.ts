@@ -130,6 +130,20 @@ it('does not start with a registry that nobody has signed; without keys none nee
   expect(names(new Agents(file, log))).toEqual(['lima']);
 });
 
+it('begins with none, which nobody has to sign, and takes nothing then that nobody has signed', () => {
+  rmSync(`${file}.sig`, { force: true });
+  writeFileSync(file, JSON.stringify({ version: 1, agents: [] }));
+  const agents = new Agents(file, log, keys);
+  expect(names(agents)).toEqual([]);
+  writeFileSync(file, JSON.stringify({ version: 2, agents: [] }));
+  expect(agents.refresh()).toBe(false);
+  put(2, 'lima', stranger);
+  expect(agents.refresh()).toBe(false);
+  put(2, 'lima');
+  expect(agents.refresh()).toBe(true);
+  expect(names(agents)).toEqual(['lima']);
+});
+
 it('takes P-256 keys only', () => {
   const other = join(directory, 'other.pub');
   for (const text of [

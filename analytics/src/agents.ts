@@ -17,7 +17,8 @@ import type { AnalyticsConfig } from './config.ts';
 /**
  * The agents of the registry file, read again when it has changed and an agent is missing or `refresh` is called. With
  * keys of operators, only a registry counts that one of them has signed, as the signers demand it (`<file>.sig`,
- * base64), and that is above the one in use; and coordinators tell which one the signers have.
+ * base64), and that is above the one in use; and coordinators tell which one the signers have. One without agents needs
+ * no signature to begin with.
  */
 export class Agents {
   readonly #file: string;
@@ -108,6 +109,11 @@ export class Agents {
 
   #read(registry: Uint8Array, inUse?: Registry): Registry {
     if (this.#keys.length === 0) return parseRegistry(registryText(registry));
+    if (!inUse && !existsSync(signatureOf(this.#file))) {
+      // Nobody has signed yet that somebody is a perspective; coordinators tell when it is so.
+      const start = parseRegistry(registryText(registry));
+      if (start.agents.size === 0) return start;
+    }
     const signature = Buffer.from(readFileSync(signatureOf(this.#file), 'utf8'), 'base64');
     return updatedRegistry({ registry, signature }, this.#keys, inUse);
   }

@@ -281,7 +281,7 @@ describe('cloud-init', () => {
     ).toContainEqual(expect.stringMatching(/^api_tokens: .* and not the token/));
   });
 
-  it('of a sink follows the signed registry, once there is one, and takes no other', async () => {
+  it('of a sink begins with the signed registry, or with none, and takes no other', async () => {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const key = publicKey.export({ format: 'pem', type: 'spki' });
     const text = '{ "version": 2, "agents": [] }\n';
@@ -292,7 +292,8 @@ describe('cloud-init', () => {
       clickhouse_url: 'https://clickhouse-1.example:8443',
       clickhouse_ca: 'the CA',
       api_tokens: [],
-      signed_registry: { registry: text, signature, key, ...more },
+      registry_key: key,
+      signed_registry: { registry: text, signature, ...more },
     });
     // As `mecai-admin agents … --copy` writes it.
     const signature = `${Buffer.from(signRegistry(Buffer.from(text), privateKey)).toString('base64')}\n`;
@@ -307,16 +308,16 @@ describe('cloud-init', () => {
       signature: Buffer.from(files[`${file}.sig`]!, 'base64'),
     };
     expect(updatedRegistry(update, [createPublicKey(files[keyFile]!)]).version).toBe(2);
+    const before = { ...signed(signature), signed_registry: null };
+    const none = analytics.argument('machine', 'files', before, names) as Record<string, string>;
+    expect(JSON.parse(none[file]!)).toEqual({ version: 1, agents: [] });
+    expect([none[`${file}.sig`], none[keyFile]]).toEqual([undefined, key]);
 
     // One machine is refused anyway: what is not has outputs of resources.
     const refused = (given: ReturnType<typeof signed>) => analytics.plan({ ...given, machines: 1 }).refused;
     const alone = expect.stringMatching(/^machines/);
     expect(refused(signed(signature))).toEqual([alone]);
-    for (const wrong of [
-      signed('no signature'),
-      signed(signature, { registry: '' }),
-      signed(signature, { key: '' }),
-    ])
+    for (const wrong of [signed('no signature'), signed(signature, { registry: '' })])
       expect(refused(wrong)).toEqual([alone, expect.stringMatching(/^signed_registry: .*--copy/)]);
   });
 

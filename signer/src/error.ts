@@ -1,6 +1,8 @@
 export type SignerErrorCode =
   | 'wrong-usage'
   | 'hsm-unavailable'
+  /** Wrong, or locked: another try may lock it. */
+  | 'pin-refused'
   | 'no-such-key'
   | 'key-exists'
   | 'wrong-certificate'

@@ -18,7 +18,7 @@ export class Token {
   #session: Session | undefined;
   #locked: SignerError | undefined;
 
-  /** @throws SignerError `hsm-unavailable` when the module or token is not there or the PIN is wrong */
+  /** @throws SignerError `hsm-unavailable` when the module or token is not there, `pin-refused` */
   constructor(module: string, label: string, pin: string) {
     this.#label = label;
     this.#pin = pin;
@@ -136,7 +136,7 @@ export class Token {
       if (code === pkcs11js.CKR_USER_ALREADY_LOGGED_IN) return;
       if (code !== pkcs11js.CKR_PIN_INCORRECT && code !== pkcs11js.CKR_PIN_LOCKED) throw cause;
       const why = code === pkcs11js.CKR_PIN_LOCKED ? 'is locked' : 'is wrong; not tried again';
-      this.#locked = new SignerError('hsm-unavailable', `the PIN ${why}`, { cause });
+      this.#locked = new SignerError('pin-refused', `the PIN ${why}`, { cause });
       throw this.#locked;
     }
   }

@@ -56,8 +56,8 @@ function meddler() {
   return { library, slot };
 }
 
-const unavailable = (message: RegExp) =>
-  expect.objectContaining({ code: 'hsm-unavailable', message: expect.stringMatching(message) });
+const unavailable = (message: RegExp, code = 'hsm-unavailable') =>
+  expect.objectContaining({ code, message: expect.stringMatching(message) });
 
 describe('the key', () => {
   it('signs, and the public key is its own', () => {
@@ -178,7 +178,7 @@ describe('what may be missing', () => {
 
   it('the right PIN, which is tried once', () => {
     const login = vi.spyOn(PKCS11.prototype, 'C_Login');
-    expect(() => hsmOf({ pin: '9999' })).toThrow(unavailable(/the PIN is wrong/));
+    expect(() => hsmOf({ pin: '9999' })).toThrow(unavailable(/the PIN is wrong/, 'pin-refused'));
     expect(login).toHaveBeenCalledOnce();
     expect(good(hsmOf())).toBe(true);
   });
@@ -238,7 +238,7 @@ describe('a session lost', () => {
     setPin(soft.pin, '8642');
     login.mockClear();
     for (let i = 0; i < 5; i++) {
-      expect(() => hsm.sign(message)).toThrow(unavailable(/PIN is wrong; not tried again/));
+      expect(() => hsm.sign(message)).toThrow(unavailable(/PIN is wrong; not tried again/, 'pin-refused'));
     }
     expect(login).toHaveBeenCalledOnce();
     setPin('8642', soft.pin);

@@ -24,7 +24,7 @@ export class Hsm {
   readonly #label: string;
   readonly #options: HsmOptions;
 
-  /** @throws SignerError `hsm-unavailable` when the module or token is not there or the PIN is wrong */
+  /** @throws SignerError `hsm-unavailable` when the module or token is not there, `pin-refused` */
   constructor({ module, tokenLabel, keyLabel, pin }: HsmOptions, token = new Token(module, tokenLabel, pin)) {
     this.#token = token;
     this.#label = keyLabel;

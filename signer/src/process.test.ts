@@ -153,3 +153,10 @@ it('does not start misconfigured', async () => {
     /ended with 2[^]*listen/,
   );
 });
+
+it('that the token refuses ends as misconfigured, so that nobody starts it until the PIN is locked', async () => {
+  const pinFile = bed.files.write('wrong.pin', '0000');
+  const hsm = { module: bed.files.soft.module, token: 'test', key: 'va', pinFile };
+  const started = serve({ config: bed.files.configure({ hsm }) });
+  await expect(started).rejects.toThrow(/^ended with 2:[^]*hsm\.pinFile: the PIN is wrong; not tried again/);
+});

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Registry } from '@mecai/corroboration';
 import {
+  RuntimeError,
   type Running,
   Settings,
   type Start,
@@ -16,7 +17,7 @@ import {
 import { AuditLog } from './audit-log.ts';
 import { openHsm } from './ceremony.ts';
 import { ClockCheck } from './clock-check.ts';
-import { changeable, signerConfig } from './config.ts';
+import { type SignerConfig, changeable, signerConfig } from './config.ts';
 import { Directories } from './directories.ts';
 import { DistrustList } from './distrust-list.ts';
 import { Draws } from './draws.ts';
@@ -35,7 +36,7 @@ export async function startSigner({ log, ...start }: Start): Promise<Running> {
   const config = settings.current;
   // Undone in reverse: when a later step fails, and when the signer stops.
   await using opened = new AsyncDisposableStack();
-  const hsm = openHsm(config);
+  const hsm = hsmOf(config);
   opened.defer(() => hsm.close());
   const registryBook = new RegistryBook(
     readFileSync(config.registry),
@@ -224,4 +225,14 @@ function readRegistryKey(file: string) {
   const key = createPublicKey(readText(file));
   if (key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return key;
   throw new SignerError('unusable-configuration', `${file}: registry keys are P-256`);
+}
+
+/** @throws RuntimeError when the token refuses the PIN: whoever starts this again and again would lock it */
+function hsmOf(config: SignerConfig): ReturnType<typeof openHsm> {
+  try {
+    return openHsm(config);
+  } catch (error) {
+    if (!(error instanceof SignerError) || error.code !== 'pin-refused') throw error;
+    throw new RuntimeError('bad-configuration', `hsm.pinFile: ${error.message}`, { cause: error });
+  }
 }

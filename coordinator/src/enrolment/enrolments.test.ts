@@ -87,6 +87,19 @@ describe.each(engines)('agents join, %s', (engine) => {
     expect(await post(enrol(token, oslo, keys))).toMatchObject({ status: 404 });
   });
 
+  test('one that is invited to come with new keys is not approved with those that it has', async () => {
+    const keys = newKeys();
+    await post(enrol(token, oslo, keys));
+    admit((await enrolments.list())[0]!.enrolment!);
+    expect(await post(enrol(token, oslo, keys))).toEqual({ status: 200, state: 'approved' });
+    const again = newToken(randomBytes(32));
+    await enrolments.invite(invitationOf(again));
+    const refused = await post(enrol(again, oslo, keys));
+    expect(refused).toMatchObject({ status: 400, detail: expect.stringContaining('make new ones first') });
+    expect(await enrolments.list()).toHaveLength(1);
+    expect(await post(enrol(again, oslo, newKeys()))).toEqual({ status: 200, state: 'pending' });
+  });
+
   test('a replay changes nothing, and gives the replayer nothing', async () => {
     const sent = enrol(token, oslo, newKeys());
     expect(await post(sent)).toMatchObject({ state: 'pending' });

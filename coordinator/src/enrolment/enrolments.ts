@@ -81,6 +81,9 @@ export class Enrolments {
     const enrolment = sensible(() => openEnrolment(bytes));
     const { tokenKey } = enrolment;
     if (this.#isPerspective(enrolment)) {
+      // Invited to come with new keys, it comes with those that it had.
+      if ((await this.#find(tokenKey))?.enrolment === null)
+        throw new CoordinatorError('bad-request', 'its key is the one in the registry: make new ones first');
       await this.withdraw(tokenKey);
       return 'approved';
     }

@@ -92,14 +92,14 @@ module "analytics" {
   zone_name       = var.zone_name
   source          = "../../modules/analytics"
   archive         = var.archives["analytics"]
-  signed_registry = var.signed_registry == null ? null : { registry = var.signed_registry.registry, signature = var.signed_registry.signature, key = var.registry_key }
+  signed_registry = var.signed_registry
+  registry_key    = var.registry_key
   ssh             = local.ssh
   vpc_id          = module.network.vpc_id
   vpc_cidr        = module.network.cidr
   subnet_ids      = module.network.public_subnets
   nats_servers    = module.nats.servers
   nats_ca         = var.nats_ca
-  registry        = module.geography.registry
   clickhouse_url  = module.clickhouse.url
   clickhouse_ca   = var.clickhouse_ca
   api_tokens      = var.api_tokens

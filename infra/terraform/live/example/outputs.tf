@@ -13,6 +13,10 @@ output "signers" {
   value       = module.signer.signers
 }
 
+output "hsm" {
+  value = { cluster = module.signer.hsm_cluster, addresses = module.signer.hsm_addresses }
+}
+
 output "public_name" {
   description = "What the record of the public name leads to (CNAME)."
   value       = module.coordinator.dns_name

@@ -29,13 +29,13 @@ module "machine" {
     {
       "/etc/mecai/nats-ca.pem"       = var.nats_ca
       "/etc/mecai/clickhouse-ca.pem" = var.clickhouse_ca
-      "/etc/mecai/registry.json"     = var.registry
       "/etc/mecai/tokens.json"       = jsonencode(var.api_tokens)
+      "/etc/mecai/registry-key.pem"  = var.registry_key
     },
-    var.signed_registry == null ? {} : {
-      "/etc/mecai/registry.json"     = var.signed_registry.registry
-      "/etc/mecai/registry.json.sig" = var.signed_registry.signature
-      "/etc/mecai/registry-key.pem"  = var.signed_registry.key
+    # Where nobody has signed one yet: without agents, until coordinators tell.
+    var.signed_registry == null ? { "/etc/mecai/registry.json" = jsonencode({ version = 1, agents = [] }) } : {
+      "/etc/mecai/registry.json"                               = var.signed_registry.registry
+      "/etc/mecai/registry.json.sig"                           = var.signed_registry.signature
     },
   )
   config = merge(
@@ -43,8 +43,8 @@ module "machine" {
       # The consumer's name, and so the same for all.
       nats     = { servers = var.nats_servers, seedFile = "by the unit", ca = "/etc/mecai/nats-ca.pem", name = "analytics", streamReplicas = 3 }
       registry = "/etc/mecai/registry.json"
-      # With a key sinks do not start with a registry that nobody has signed.
-      registryKeys = var.signed_registry == null ? [] : ["/etc/mecai/registry-key.pem"]
+      # With it sinks follow the signed updates that coordinators tell, and take no others.
+      registryKeys = ["/etc/mecai/registry-key.pem"]
       store        = { kind = "server", url = var.clickhouse_url, ca = "/etc/mecai/clickhouse-ca.pem", user = "mecai", passwordFile = "by the unit", cluster = { name = "mecai" } }
       admin        = "0.0.0.0:7480"
       api          = { listen = "0.0.0.0:7481", tokens = "/etc/mecai/tokens.json" }

@@ -39,19 +39,19 @@ variable "nats_ca" {
   type        = string
 }
 
-variable "registry" {
-  description = "Output of module quorum-geography."
+variable "registry_key" {
+  description = "Public key of the operator who signs updates of the registry, PEM."
   type        = string
 }
 
 variable "signed_registry" {
-  description = "The registry that the operator signed last, its signature, and the public key, PEM; in place of `registry`. Sinks then follow the signed updates that coordinators tell. Null until there is one."
-  type        = object({ registry = string, signature = string, key = string })
+  description = "The registry that the operator signed last and its signature, to begin with; null until there is one. Later ones coordinators tell."
+  type        = object({ registry = string, signature = string })
   default     = null
 
   validation {
-    condition     = var.signed_registry == null || can(regex("version", var.signed_registry.registry)) && can(regex("^[A-Za-z0-9+/]{80}", var.signed_registry.signature)) && can(regex("^-----BEGIN PUBLIC KEY-----", var.signed_registry.key))
-    error_message = "signed_registry: the two files that `mecai-admin agents … --copy` writes, and the public key that their signature is of, PEM."
+    condition     = var.signed_registry == null || can(regex("version", var.signed_registry.registry)) && can(regex("^[A-Za-z0-9+/]{80}", var.signed_registry.signature))
+    error_message = "signed_registry: the two files that `mecai-admin agents … --copy` writes."
   }
 }
 

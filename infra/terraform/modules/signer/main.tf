@@ -16,7 +16,6 @@ locals {
   hsm = {
     module = "/opt/cloudhsm/lib/libcloudhsm_pkcs11.so"
     token  = "hsm1"
-    key    = "va"
     # For commands by hand; the unit has its own copy.
     pinFile = "/etc/mecai/secrets/hsm-pin"
   }
@@ -27,7 +26,7 @@ locals {
       coordinators  = var.coordinators
       operators     = var.operators
       admin         = "0.0.0.0:9103"
-      hsm           = merge(local.hsm, var.hsm)
+      hsm           = merge(local.hsm, { key = "va" }, var.hsm)
       vaCertificate = "/var/lib/mecai-signer/va-chain.pem"
       ownCa         = ["/etc/mecai/own-ca.pem"]
       registry      = "/etc/mecai/registry.json"
@@ -66,7 +65,8 @@ module "machine" {
   archive      = var.archive
   secret_store = "aws"
   secrets      = module.secrets[count.index].secrets
-  config       = local.config
+  # Each its own key: in one cluster, and maybe of one crypto user, the label tells them apart.
+  config = merge(local.config, { hsm = merge(local.hsm, { key = "va-of-signer-${count.index + 1}" }, var.hsm) })
   files = {
     "/etc/mecai/registry.json"    = var.registry
     "/etc/mecai/own-ca.pem"       = var.own_ca
@@ -80,6 +80,9 @@ module "machine" {
   )
   refreshed = local.placed
   drop_in   = <<-EOT
+    [Unit]
+    # Not before the key ceremony.
+    ConditionPathExists=/var/lib/mecai-signer/va-chain.pem
     [Service]
     IPAddressAllow=${join(" ", concat(var.coordinator_cidrs, var.operator_cidrs, var.monitoring_cidrs, var.hsm_cidrs))}
   EOT
@@ -125,6 +128,11 @@ output "config" {
 
 output "hsm_cluster" {
   value = aws_cloudhsm_v2_cluster.own.cluster_id
+}
+
+output "hsm_addresses" {
+  description = "For the client of the HSM, when one was replaced."
+  value       = aws_cloudhsm_v2_hsm.own[*].ip_address
 }
 
 output "secrets" {
