@@ -222,6 +222,14 @@ it('backup and restore: what was in the database is there again, and the audit l
   expect((await run(drill, { DRILL_SERVER: database })).code).not.toBe(0);
 }, 120_000);
 
+it('clock off: each agent’s clock beside that of analytics', async () => {
+  const [clocks] = blocks('clock-off');
+  const analytics = { ANALYTICS: network.analytics!.ready['api']! };
+  await expect
+    .poll(() => run(clocks, analytics), { timeout: 60_000, interval: 500 })
+    .toMatchObject({ code: 0, err: '', out: expect.stringMatching(/^frankfurt\t\S+\t-?\d+$/m) });
+});
+
 it('CA compromised: distrusted, hinted, looked for, followed to zero', async () => {
   const [distrust, hint, order, follow] = blocks('ca-compromised');
   const issuer = { ISSUER: at('issuer.pem'), ISSUER_NAME: 'CN=Example Web Issuing CA' };
