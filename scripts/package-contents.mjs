@@ -6,8 +6,15 @@
  */
 const chdb = ['chdb', '@clickhouse/client-common', `@chdb/lib-${process.platform}-${process.arch}-gnu`];
 
+/** Scripts of the runbooks. */
+const scripts = (...names) => names.map((name) => [`docs/operate/${name}`, `operate/${name}`]);
+
 export const processes = {
-  coordinator: { main: 'coordinator/src/main.ts', units: ['infra/systemd/mecai-coordinator.service'] },
+  coordinator: {
+    main: 'coordinator/src/main.ts',
+    files: scripts('backup-database.sh'),
+    units: ['infra/systemd/mecai-coordinator.service'],
+  },
   'probe-agent': {
     main: 'probe-agent/src/main.ts',
     units: ['infra/systemd/mecai-probe-agent.service', 'infra/systemd/mecai-probe-agent-join.service'],
@@ -15,7 +22,10 @@ export const processes = {
   signer: {
     main: 'signer/src/main.ts',
     native: ['pkcs11js'],
-    units: ['infra/systemd/mecai-signer.service'],
+    files: scripts('backup-audit-log.sh'),
+    units: ['mecai-signer.service', 'mecai-signer-backup.service', 'mecai-signer-backup.timer'].map(
+      (unit) => `infra/systemd/${unit}`,
+    ),
   },
   analytics: {
     main: 'analytics/src/main.ts',
@@ -31,5 +41,8 @@ export const processes = {
       (unit) => `client/systemd/${unit}`,
     ),
   },
-  admin: { main: 'admin/src/main.ts' },
+  admin: {
+    main: 'admin/src/main.ts',
+    files: scripts('backup-database.sh', 'restore-drill.sh', 'follow-to-zero.sh', 'nats-current.sh'),
+  },
 };

@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -20,7 +21,7 @@ import { type NatsServer, startNatsServer } from '@mecai/test/nats-server';
 import { softHsmModule, startProcess } from '@mecai/test/network';
 import { createUser } from '@nats-io/nkeys';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { infra, repository } from './testing/files.ts';
+import { filesBelow, infra, repository } from './testing/files.ts';
 import { Unit } from './testing/unit.ts';
 
 let directory: string;
@@ -184,6 +185,34 @@ describe('signer', () => {
     expect([status, stderr]).toEqual([0, '']);
     expect(stdout).toContain('va');
   }, 120_000);
+
+  it('saves its audit log as the unit says that comes with it', () => {
+    const root = at('signer-root');
+    execFileSync('sh', [join(at('signer'), 'install.sh')], { env: { ...process.env, DESTDIR: root } });
+    const units = join(root, 'etc/systemd/system');
+    expect(existsSync(join(units, 'mecai-signer-backup.timer'))).toBe(true);
+    copyFileSync(join(infra, 'examples/signer.json'), join(root, 'etc/mecai/signer.json'));
+    mkdirSync(join(root, 'var/lib/mecai-signer'), { recursive: true });
+    mkdirSync(join(root, 'var/backups/mecai'), { recursive: true });
+    const record = {
+      sequence: 1,
+      previous: '0'.repeat(64),
+      time: '2026-11-22T10:00:00.000Z',
+      event: 'tried',
+    };
+    writeFileSync(join(root, 'var/lib/mecai-signer/audit.jsonl'), `${JSON.stringify(record)}\n`);
+    const unit = readFileSync(join(units, 'mecai-signer-backup.service'), 'utf8');
+    const [program = '', ...args] = /^ExecStart=(.*)$/m
+      .exec(unit)![1]!
+      .replaceAll(/ \/(?=opt|etc|var)/g, ` ${root}/`)
+      .split(' ');
+    const { status, stdout, stderr } = spawnSync(program, args, {
+      encoding: 'utf8',
+      env: { PATH: `${join(root, 'opt/mecai/signer/bin')}:/usr/bin:/bin` },
+    });
+    expect([status, stderr]).toEqual([0, '']);
+    expect(readFileSync(join(stdout.trim(), 'audit.txt'), 'utf8')).toMatch(/^1 records, the chain holds/);
+  }, 120_000);
 });
 
 it('what archives take from the system is glibc, libstdc++ and libatomic, and who makes machines and images knows', () => {
@@ -219,6 +248,24 @@ it('modules with native parts have beside them whatever they depend on, but for 
       expect(native).toEqual(expect.arrayContaining(needed));
     }
   }
+});
+
+it('scripts that runbooks call are in the archive that they name', async () => {
+  const contents = join(repository, 'scripts/package-contents.mjs');
+  const { processes } = (await import(contents)) as {
+    processes: Record<string, { files?: [from: string, to: string][] }>;
+  };
+  const runbooks = filesBelow('docs/operate', /\.md$/).map((file) =>
+    readFileSync(join(repository, file), 'utf8'),
+  );
+  const called = runbooks.flatMap((text) => [...text.matchAll(/\bsh \/opt\/mecai\/(\w+)\/(operate\/\S+)/g)]);
+  expect(called.length).toBeGreaterThan(4);
+  for (const [, name, script] of called) {
+    const [from] = processes[name!]!.files!.find(([, to]) => to === script)!;
+    expect(existsSync(join(repository, from))).toBe(true);
+  }
+  // From a checkout none is.
+  expect(runbooks.filter((text) => /\bsh (?!\/)\S+\.sh/.test(text))).toEqual([]);
 });
 
 it('a process that there is not is named', () => {

@@ -1,7 +1,7 @@
 /** The commands of docs/operate, as they stand there, against a network of real parts. */
 import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { requestVoucher } from '@mecai/client';
@@ -191,10 +191,12 @@ it('agent captured: out of the registry, out of NATS', async () => {
 });
 
 it('backup and restore: what was in the database is there again, and the audit log holds', async () => {
-  const [backup, drill, putBack] = blocks('backup-and-restore');
+  const [backup, backupAuditLog, drill, putBack] = blocks('backup-and-restore');
   expect((await ask()).results[0]!.status).toBe('issued');
-  const kept = await run(backup, { DATABASE: database });
-  expect([kept.code, kept.err]).toEqual([0, '']);
+  for (const saved of [await run(backup, { DATABASE: database }), await run(backupAuditLog)])
+    expect([saved.code, saved.err]).toEqual([0, '']);
+  // As the operators' machine fetches it.
+  cpSync(at('backups/audit-log'), at('backups/signer-1'), { recursive: true });
   const restored = await run(drill, { DRILL_SERVER: database });
   expect([restored.code, restored.err]).toEqual([0, '']);
   expect(restored.out).toMatch(/^certificate\S* [1-9]/m);
@@ -215,10 +217,18 @@ it('backup and restore: what was in the database is there again, and the audit l
     .poll(() => run(putBack, { ...analytics, MECAI_AUDIT_LOG: older }), { timeout: 60_000, interval: 500 })
     .toMatchObject({ code: 1, err: expect.stringMatching(/it was cut, or put back/) });
   // A backup that was changed is noticed before it is restored.
-  const [newest = ''] = readdirSync(at('backups'));
-  writeFileSync(join(at('backups'), newest, 'audit.jsonl'), '{}\n');
+  const [newest = ''] = readdirSync(at('backups/signer-1'));
+  writeFileSync(join(at('backups/signer-1'), newest, 'audit.jsonl'), '{}\n');
   expect((await run(drill, { DRILL_SERVER: database })).code).not.toBe(0);
 }, 120_000);
+
+it('clock off: each agent’s clock beside that of analytics', async () => {
+  const [clocks] = blocks('clock-off');
+  const analytics = { ANALYTICS: network.analytics!.ready['api']! };
+  await expect
+    .poll(() => run(clocks, analytics), { timeout: 60_000, interval: 500 })
+    .toMatchObject({ code: 0, err: '', out: expect.stringMatching(/^frankfurt\t\S+\t-?\d+$/m) });
+});
 
 it('CA compromised: distrusted, hinted, looked for, followed to zero', async () => {
   const [distrust, hint, order, follow] = blocks('ca-compromised');

@@ -148,6 +148,53 @@ describe('mecai-probe-agent-join.service', () => {
   });
 });
 
+describe('mecai-signer-backup', () => {
+  const backup = new Unit('mecai-signer-backup');
+  const signer = new Unit('mecai-signer');
+
+  it('is understood by systemd, and exposed at 0.2 of 10 at most', () => {
+    const folder = join(directory, 'signer-backup');
+    mkdirSync(folder);
+    for (const name of ['mecai-signer-backup.service', 'mecai-signer-backup.timer'])
+      cpSync(join(infra, 'systemd', name), join(folder, name));
+    const service = join(folder, 'mecai-signer-backup.service');
+    expect(complaintsOf(service, join(folder, 'mecai-signer-backup.timer'))).toBe('');
+    expect(exposure(service)).toBeLessThanOrEqual(0.2);
+  });
+
+  it('runs every night wherever the signer was started, also after a night without power', () => {
+    expect(signer.all('Wants')).toContain('mecai-signer-backup.timer');
+    const timer = readFileSync(join(infra, 'systemd/mecai-signer-backup.timer'), 'utf8');
+    expect(timer).toMatch(/^Persistent=yes$/m);
+    const [, when = ''] = /^OnCalendar=(.*)$/m.exec(timer)!;
+    const said = execFileSync('systemd-analyze', ['calendar', '--iterations=2', when], { encoding: 'utf8' });
+    const [next, following] = Array.from(said.matchAll(/ (\d{4}-\d\d-\d\d) (\S+) UTC/g), ([, day, time]) =>
+      Date.parse(`${day}T${time}Z`),
+    );
+    expect(following! - next!).toBe(86_400_000);
+  });
+
+  it('saves the log of the example as its owner, to the one place that it may write', () => {
+    const { auditLog } = JSON.parse(readFileSync(join(infra, 'examples/signer.json'), 'utf8')) as {
+      auditLog: string;
+    };
+    const [, script, config, log, to] = backup.all('ExecStart')[0]!.split(' ');
+    expect([script, config, log]).toEqual([
+      '/opt/mecai/signer/operate/backup-audit-log.sh',
+      signer.all('ExecStart')[0]!.split(' ').at(-1),
+      auditLog,
+    ]);
+    expect(backup.all('User')).toEqual(signer.all('User'));
+    const [writable] = backup.all('ReadWritePaths');
+    expect(to).toMatch(new RegExp(`^${writable}/`));
+    expect(readFileSync(join(infra, 'systemd/mecai-signer.tmpfiles.conf'), 'utf8')).toContain(
+      `d ${writable} 0700 mecai-signer mecai-signer -\n`,
+    );
+    const runbook = readFileSync(join(repository, 'docs/operate/backup-and-restore.md'), 'utf8');
+    expect(runbook.replaceAll(/ \\\n */g, ' ')).toContain([`sh ${script}`, config, log, to].join(' '));
+  });
+});
+
 describe('drop-ins of the README', () => {
   const dropIns = new Map(
     Array.from(

@@ -19,7 +19,13 @@ export class Runbooks {
 
   /** @param places more of them, by what stands for them in the text */
   constructor(
-    { directory, files, vrpUrl }: Network,
+    {
+      directory,
+      files,
+      vrpUrl,
+    }: Pick<Network, 'directory' | 'vrpUrl'> & {
+      readonly files: Pick<Network['files'], 'admin' | 'registryKey' | 'httpsCa'>;
+    },
     environment: Readonly<Record<string, string>> = {},
     places: Readonly<Record<string, string>> = {},
   ) {
@@ -34,7 +40,8 @@ export class Runbooks {
       '/root/': `${directory}/`,
       '/var/lib/mecai-signer/': `${directory}/`,
       '/var/backups/mecai': join(directory, 'backups'),
-      'docs/operate/': `${join(repository, 'docs/operate')}/`,
+      '/opt/mecai/admin/operate/': `${join(repository, 'docs/operate')}/`,
+      '/opt/mecai/signer/operate/': `${join(repository, 'docs/operate')}/`,
     };
     const bin = join(directory, 'bin');
     mkdirSync(bin, { recursive: true });
