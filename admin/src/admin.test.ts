@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { fromSeed } from '@nats-io/nkeys';
 import { runAdmin } from './admin.ts';
+import { natsUsers } from './nats-users.ts';
 
 let out: string[];
 let err: string[];
@@ -40,5 +42,24 @@ describe('wrong usage', () => {
     expect(err[0]).toBe(`mecai-admin: ${wrong}`);
     expect(err[1]).toContain(usage);
     expect(out).toEqual([]);
+  });
+});
+
+describe('seed', () => {
+  it('has an entry that makes it a user of NATS', async () => {
+    expect(await run('seed', '--name', 'coordinator-1', '--role', 'coordinator')).toBe(0);
+    const [made = '', entry = ''] = out;
+    const key = fromSeed(Buffer.from(made)).getPublicKey();
+    expect(JSON.parse(entry)).toEqual({ name: 'coordinator-1', role: 'coordinator', natsKey: key });
+    expect(natsUsers({ agents: [] }, `[${entry}]`)).toContain(`{ nkey: ${key}, permissions`);
+  });
+
+  it.each([
+    [['--role', 'coordinator'], '--name: lower-case'],
+    [['--name', 'x'], '--role: one of coordinator,'],
+    [['--name', 'x', '--role', 'agent'], '--role: one of coordinator,'],
+  ])('%j is refused', async (args, why) => {
+    expect(await run('seed', ...args)).toBe(2);
+    expect([err[0], out]).toEqual([expect.stringContaining(why), []]);
   });
 });

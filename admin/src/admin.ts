@@ -9,6 +9,7 @@ import { certificate, clear, holds, object } from './certificates.ts';
 import { distrust } from './distrust.ts';
 import { outbox } from './outbox.ts';
 import { plan } from './plan/plan.ts';
+import { seed } from './seed.ts';
 
 export interface Command {
   /** In a few words. */
@@ -34,6 +35,7 @@ const commands: Readonly<Record<string, Command>> = {
   plan,
   campaign,
   token,
+  seed,
 };
 
 const usage = `mecai-admin: the operator of a voucher authority

@@ -1,7 +1,7 @@
 /** The commands of docs/operate, as they stand there, against a network of real parts. */
 import { execFile, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash, createPublicKey } from 'node:crypto';
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { requestVoucher } from '@mecai/client';
@@ -16,7 +16,7 @@ import {
   tlsServer,
   vaCertificate,
 } from '@mecai/test/network';
-import { createUser } from '@nats-io/nkeys';
+import { createUser, fromSeed } from '@nats-io/nkeys';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { repository } from './testing/files.ts';
 import { Runbooks } from './testing/runbooks.ts';
@@ -75,6 +75,34 @@ afterAll(async () => {
 const blocks = (runbook: string) => runbooks.blocks(runbook);
 const run = (block: string | undefined, more?: Record<string, string>) => runbooks.run(block, more);
 const configure = (name: string, changes: object) => runbooks.configure(name, changes);
+
+it('the first time: keys, seeds and tokens', async () => {
+  const [make] = blocks('first-time');
+  const other = mkdtempSync(join(tmpdir(), 'mecai-first-'));
+  const block = make!.replaceAll(network.files.registryKey, join(other, 'registry-key.pem'));
+  const made = await run(block.replaceAll(`${directory}/`, `${other}/`));
+  expect([made.code, made.err]).toEqual([0, '']);
+  const of = (name: string) => readFileSync(join(other, name), 'utf8');
+  const others = JSON.parse(of('nats-others.json')) as { name: string; role: string; natsKey: string }[];
+  expect(others.map(({ name, role }) => `${name}:${role}`)).toEqual([
+    'analytics:analytics',
+    'campaigns:campaigns',
+    'coordinator-1:coordinator',
+    'coordinator-2:coordinator',
+    'operator:operator',
+  ]);
+  const [seed = ''] = of('operator.seed').split('\n');
+  expect(fromSeed(Buffer.from(seed)).getPublicKey()).toBe(others.at(-1)!.natsKey);
+  const { api_tokens: tokens } = JSON.parse(of('tokens.auto.tfvars.json')) as {
+    api_tokens: { name: string; sha256: string }[];
+  };
+  expect(tokens.map(({ name }) => name)).toEqual(['operator', 'campaigns']);
+  const token = of('operator.token').trim();
+  expect(createHash('sha256').update(token).digest('hex')).toBe(tokens[0]!.sha256);
+  expect(statSync(join(other, 'registry-key.pem')).mode & 0o077).toBe(0);
+  expect(createPublicKey(of('registry-key.pub')).asymmetricKeyDetails).toEqual({ namedCurve: 'prime256v1' });
+  rmSync(other, { recursive: true });
+});
 
 it('key ceremony: a second key, its certificate, a trial', async () => {
   const [request, install, verify] = blocks('key-ceremony');
