@@ -17,6 +17,7 @@ const benches = [
   'pki',
   'analytics',
   'detection',
+  'placement',
   'log',
   'network',
   'saturation',

@@ -163,6 +163,13 @@ it('shows an incident a few seconds after it opens, without being asked', async 
   await page.getByText('Agents in Utopia see something else.').waitFor();
 });
 
+it('shows whose place GeoIP contradicts, and how', async () => {
+  const page = await look('/');
+  const doubted = page.getByTitle('network: declared AS64508, GeoIP AS64999');
+  expect(await doubted.innerText()).toMatch(/^contradicts$/i);
+  expect(await page.getByRole('row').filter({ has: doubted }).getByRole('link').innerText()).toBe('sydney');
+});
+
 it('leads from the incident to its chains, its endpoints and back, by keyboard', async () => {
   const page = await look('/incidents');
   const link = page.getByRole('link', { name: /Qaznet/ });

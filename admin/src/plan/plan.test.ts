@@ -127,6 +127,21 @@ describe('placement', () => {
     expect(equallySpecific!.given.resisted).toBeGreaterThan(base.kinds[0]!.given.resisted);
   });
 
+  test('a synthetic internet of ten thousand: the same seed, the same answer; another seed, another', async () => {
+    const synthetic = (seed: string): Promise<Printed> =>
+      json('placement', '--synthetic', '10000', '--attacks', '100', '--seed', seed);
+    const once = await synthetic('7');
+    expect(once.ases).toBe(10_000);
+    for (const { given } of once.kinds) expect(given.sites).toHaveLength(24);
+    // Longer prefixes apart, against which no place helps, some are resisted and some are not.
+    for (const { given } of once.kinds.slice(0, 2)) {
+      expect(given.resisted).toBeGreaterThan(0);
+      expect(given.resisted).toBeLessThan(1);
+    }
+    expect(await synthetic('7')).toEqual(once);
+    expect((await synthetic('8')).kinds).not.toEqual(once.kinds);
+  });
+
   test('a synthetic internet, in words', async () => {
     const text = await admin('placement', '--synthetic', '300', '--attacks', '20');
     expect(text).toContain('20 attacks of each kind on 300 ASes');

@@ -159,9 +159,14 @@ export function natsServerVersion(): string {
 }
 
 /** Whether it knows `sync_interval`. */
-export function natsServerSyncs(): boolean {
-  const [, major, minor] = /v?(\d+)\.(\d+)\./.exec(natsServerVersion()) ?? [];
-  return Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 10);
+export const natsServerSyncs = (): boolean => isFrom(2, 10);
+
+/** Whether a cluster of it keeps what it acknowledged when a leader is cut off. */
+export const natsServerIsForClusters = (): boolean => isFrom(2, 15);
+
+function isFrom(leastMajor: number, leastMinor: number): boolean {
+  const [major, minor] = (/v?(\d+)\.(\d+)\./.exec(natsServerVersion()) ?? []).slice(1).map(Number);
+  return major! > leastMajor || (major === leastMajor && minor! >= leastMinor);
 }
 
 /** Signals take effect thread by thread; elsewhere than on Linux there is nothing to look at. */

@@ -9,13 +9,17 @@ import { openDatabase } from '@mecai/database';
 import { parseSignedVoucher } from '@mecai/voucher';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { natsServerIsForClusters, natsServerVersion } from '../parts/nats-server.ts';
 import { asOperator, settle } from './accounts.ts';
 import { type Deed, type Fault, isPossible } from './faults.ts';
 import { type Regions, startRegions } from './regions.ts';
 import { type Site, openSite } from './site.ts';
 import { type Theatre, openTheatre } from './theatre.ts';
 
-const patience = { faultMs: 2_000, recoveryMs: 200_000, row: 5 };
+const patience = { recoveryMs: 200_000, row: 5 };
+const isSilentNode = ({ part: { kind }, deed }: Fault) => kind === 'nats' && deed === 'cut off';
+/** Silence of a node takes longer to be noticed, and then its streams elect other leaders, in up to 9 s. */
+const faultMs = (fault: Fault) => (isSilentNode(fault) ? 12_000 : 2_000);
 let directory: string;
 let regions: Regions;
 let theatre: Theatre;
@@ -24,7 +28,7 @@ beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'mecai-regions-'));
   regions = await startRegions({
     directory,
-    sinks: 0,
+    sinks: 1,
     agentsTogether: true,
     coordinator: {
       probe: { timeoutMs: 10_000, graceMs: 1_000 },
@@ -127,17 +131,25 @@ it('the runbook’s script says whether a node may go', { timeout: 300_000 }, as
 describe('under load', () => {
   it.each<[string, Deed]>([
     ['nats-2', 'killed'],
+    ['nats-1', 'cut off'],
+    ['leaf-asia', 'killed'],
     ['signer-1', 'paused'],
     ['coordinator-2', 'cut off'],
     ['postgres', 'killed'],
     ['agents-america', 'killed'],
+    ['analytics-1', 'killed'],
   ])('%s %s: recovery without hands', { timeout: 300_000 }, async (name, deed) => {
     const fault: Fault = { part: part(name), deed };
     if (!isPossible(fault)) {
       console.log(`${name} cannot be cut off here: that takes root on Linux`);
       return;
     }
-    console.log(JSON.stringify(await theatre.suffer(fault, patience)));
+    if (isSilentNode(fault) && !natsServerIsForClusters()) {
+      // Of 2.9 it is known: copies of the stream differ afterwards, and messages stay in it for good.
+      console.log(`${name} is not cut off: ${natsServerVersion()}, clusters need 2.15`);
+      return;
+    }
+    console.log(JSON.stringify(await theatre.suffer(fault, { ...patience, faultMs: faultMs(fault) })));
   });
 
   it('no acknowledged record is lost, and every request has had a clear answer', {
@@ -152,5 +164,8 @@ describe('under load', () => {
     expect(accounts.vouchers).toBeGreaterThan(5 * 5);
     // Four at least of each voucher, but for what nobody could hear from a node that was killed.
     expect(accounts.observations).toBeGreaterThan(vouchers.length);
+    // The sink has none twice, though agents offered them again and it was killed itself.
+    expect(accounts.rows).toBe(accounts.stored);
+    console.log(JSON.stringify(accounts));
   });
 });

@@ -11,6 +11,7 @@ import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import { eightCities, serverCertificate } from '../network/index.ts';
 import { freePort } from '@mecai/addresses/testing';
 import { Asker, serverName, until } from '../trust/asker.ts';
+import { operator } from './operator.ts';
 
 const patience = { timeout: 180_000 };
 const script = join(import.meta.dirname, '../../../admin/src/main.ts');
@@ -48,17 +49,23 @@ describe('the registry of a running network', () => {
   const places = (result: Awaited<ReturnType<typeof ask>>) => result.perspectives.map(({ asn }) => asn);
 
   test('an agent that is removed is out of every quorum in less than five seconds', async () => {
-    const since = performance.now();
-    const { stdout, stderr, status } = signed('remove', gone().name);
-    expect(status, stderr).toBe(0);
-    expect(stdout).toContain('registry 2 is in force at 1 of 1 signers');
-    const { milliseconds } = await until(ask, (result) => !places(result).includes(gone().asn), 5_000);
-    const took = performance.now() - since;
-    console.log(
-      `removed: command ${Math.round(took - milliseconds)} ms, then ${Math.round(milliseconds)} ms`,
+    const remove = ['agents', 'remove', gone().name, '--config', asker.network.files.admin];
+    const { code, out, err, since } = await operator(
+      ...remove,
+      '--key',
+      asker.network.files.registryKey,
+      ...why,
     );
-    // The command's own start is the machine's affair.
-    expect(milliseconds).toBeLessThan(5_000);
+    const updated = performance.now() - since;
+    expect(code, err).toBe(0);
+    expect(out).toContain('registry 2 is in force at 1 of 1 signers');
+    // One answer without it may be chance: not all are drawn.
+    const isOut = (result: Awaited<ReturnType<typeof ask>>) => !places(result).includes(gone().asn);
+    const { milliseconds } = await until(ask, isOut, 5_000, 10);
+    console.log(
+      `removed: at the signers after ${Math.round(updated)} ms, out ${Math.round(milliseconds)} ms later`,
+    );
+    expect(updated + milliseconds).toBeLessThan(5_000);
     for (let i = 0; i < 10; i++) {
       const result = await ask();
       expect(result.status).toBe('issued');
