@@ -2,7 +2,14 @@ import { aggregates, endpointSummary } from './schema/aggregates.ts';
 import { campaignTargets, campaigns, observationCampaign } from './schema/campaigns.ts';
 import { alerts, incidentEvidence, incidents } from './schema/incidents.ts';
 import { certificates, evidence, observations, verdicts } from './schema/observations.ts';
-import { clientReports, clientStatistics, decisions, mismatches, vouchers } from './schema/records.ts';
+import {
+  clientReports,
+  clientStatistics,
+  decisionSigner,
+  decisions,
+  mismatches,
+  vouchers,
+} from './schema/records.ts';
 import { verdictComments } from './schema/verdict-comments.ts';
 
 /**
@@ -32,6 +39,7 @@ export const migrations: readonly Migration[] = [
   { number: 5, name: 'campaigns', statements: [campaigns, campaignTargets, observationCampaign] },
   { number: 6, name: 'endpoints', statements: endpointSummary },
   { number: 7, name: 'verdict comments', statements: verdictComments },
+  { number: 8, name: 'signers of decisions', statements: [decisionSigner] },
 ];
 
 export const migrationTable = `CREATE TABLE IF NOT EXISTS migrations @cluster (

@@ -76,6 +76,7 @@ function decision(arrival: Arrival, coordinator: string): Read {
       requester: ipv6OrNone(record.requester),
       authenticated: record.authenticated,
       audit_sequence: record.auditSequence,
+      signer: short(2048, record.signer, 'signer'),
     },
     earliest: arrival.receivedAt,
     ...(voucher && { voucher }),

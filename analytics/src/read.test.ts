@@ -157,7 +157,7 @@ it('makes rows that ClickHouse takes, or faults, of whatever registered agents a
     requester: mostly(fc.oneof(octets(4), octets(0)), bytes(20)),
     authenticated: fc.boolean(),
     auditSequence: ms,
-    signer: fc.constant(''),
+    signer: words,
   });
   const failedCheck: fc.Arbitrary<FailedCheck> = fc.record({
     id: octets(32),

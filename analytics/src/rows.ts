@@ -117,6 +117,7 @@ export interface DecisionRow {
   readonly requester: string;
   readonly authenticated: boolean;
   readonly audit_sequence: number;
+  readonly signer: string;
 }
 
 export interface MismatchRow {

@@ -219,7 +219,7 @@ it('agent captured: out of the registry, out of NATS', async () => {
 });
 
 it('backup and restore: what was in the database is there again, and the audit log holds', async () => {
-  const [backup, backupAuditLog, drill, putBack] = blocks('backup-and-restore');
+  const [backup, backupAuditLog, drill, highest, putBack] = blocks('backup-and-restore');
   expect((await ask()).results[0]!.status).toBe('issued');
   for (const saved of [await run(backup, { DATABASE: database }), await run(backupAuditLog)])
     expect([saved.code, saved.err]).toEqual([0, '']);
@@ -239,11 +239,22 @@ it('backup and restore: what was in the database is there again, and the audit l
   writeFileSync(older, readFileSync(at('audit.jsonl')));
   const again = await ask();
   expect(again.results[0]!.status).toBe('issued');
-  const analytics = { ANALYTICS: network.analytics!.ready['api']!, TOKEN: at('operator.token') };
-  expect((await run(putBack, analytics)).code).toBe(0);
+  const { signers } = JSON.parse(readFileSync(network.files.admin, 'utf8')) as { signers: { id: string }[] };
+  const analytics = {
+    ANALYTICS: network.analytics!.ready['api']!,
+    TOKEN: at('operator.token'),
+    SIGNER: signers[0]!.id,
+  };
+  const seen = async () => (await run(highest, analytics)).out.trim();
+  expect((await run(putBack, { SEEN: await seen() })).code).toBe(0);
   await expect
-    .poll(() => run(putBack, { ...analytics, MECAI_AUDIT_LOG: older }), { timeout: 60_000, interval: 500 })
+    .poll(async () => run(putBack, { SEEN: await seen(), MECAI_AUDIT_LOG: older }), {
+      timeout: 60_000,
+      interval: 500,
+    })
     .toMatchObject({ code: 1, err: expect.stringMatching(/it was cut, or put back/) });
+  const another = await run(highest, { ...analytics, SIGNER: 'spiffe://mecai.test/another' });
+  expect(another.out.trim()).toBe('0');
   // A backup that was changed is noticed before it is restored.
   const [newest = ''] = readdirSync(at('backups/signer-1'));
   writeFileSync(join(at('backups/signer-1'), newest, 'audit.jsonl'), '{}\n');

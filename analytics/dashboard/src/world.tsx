@@ -164,9 +164,12 @@ export const PerspectiveTable = ({ perspectives }: { perspectives: readonly Pers
       {
         name: 'Location',
         cell: ({ locationCheck, contradictions }) => (
-          <span title={contradictions.join('\n')}>
-            <Tag of={locationCheck === 'agrees' ? 'agrees' : locationCheck} />
-          </span>
+          <>
+            <Tag of={locationCheck} />
+            {contradictions.map((one) => (
+              <small key={one}>{one}</small>
+            ))}
+          </>
         ),
       },
       { name: 'Probes', numeric: true, cell: ({ observations }) => count(observations) },

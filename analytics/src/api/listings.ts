@@ -62,7 +62,7 @@ const decisions: Listing = {
   columns: columns(
     `id received_at:time decided_at:time nonce coordinator status reason detail addresses:addresses ports:integers
     server_names:texts chain:texts agents:texts verdicts:texts codes:texts voucher authenticated:boolean
-    audit_sequence:integer`,
+    audit_sequence:integer signer`,
     {
       addresses: 't.target.address',
       ports: 't.target.port',
@@ -74,7 +74,7 @@ const decisions: Listing = {
   ),
   filters: {
     ...between('received_at'),
-    ...equals('nonce coordinator status reason voucher'),
+    ...equals('nonce coordinator status reason voucher signer'),
     server_name: {
       kind: 'text',
       sql: 'has(t.target.server_name, {value:String})',

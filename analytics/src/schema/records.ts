@@ -118,3 +118,6 @@ PARTITION BY toYYYYMM(received_at)
 ORDER BY (day, received_at)
 @durable
 COMMENT 'How many checks of clients came to what; unsigned'`;
+
+export const decisionSigner = `ALTER TABLE decisions @cluster ADD COLUMN IF NOT EXISTS
+  signer LowCardinality(String) COMMENT 'SPIFFE ID of the signer of the voucher, whose audit log audit_sequence counts in; empty unless issued, and in rows of before there was this column' AFTER audit_sequence`;

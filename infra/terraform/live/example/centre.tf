@@ -2,6 +2,8 @@
 
 locals {
   ssh = { public_key = var.operators_key, cidrs = var.operator_cidrs }
+  # In networks that the operators' VPN does not lead to.
+  ssh_elsewhere = { public_key = var.operators_key, cidrs = var.operator_public_cidrs }
 }
 
 module "network" {

@@ -17,7 +17,7 @@ module "frankfurt" {
   name             = "frankfurt"
   place            = { city = "Frankfurt", region = "DE-HE", country = "DE", latitude = 50.11, longitude = 8.68, rir = "ripencc", asn = local.aws_asn }
   nats_servers     = module.nats.servers
-  ssh              = local.ssh
+  ssh              = local.ssh_elsewhere
   archive          = var.archives["probe-agent"]
   vpc_id           = module.network_frankfurt.vpc_id
   subnet_id        = module.network_frankfurt.public_subnets[0]
@@ -39,7 +39,7 @@ module "leaf_tokyo" {
   region_name = "tokyo"
   zone_id     = var.zone_id
   zone_name   = var.zone_name
-  ssh         = local.ssh
+  ssh         = local.ssh_elsewhere
   server      = var.nats_server
   nodes       = module.nats.nodes
   vpc_id      = module.network_tokyo.vpc_id
@@ -53,7 +53,7 @@ module "tokyo" {
   name             = "tokyo"
   place            = { city = "Tokyo", region = "JP-13", country = "JP", latitude = 35.68, longitude = 139.69, rir = "apnic", asn = local.aws_asn }
   nats_servers     = concat([module.leaf_tokyo.server], module.nats.servers)
-  ssh              = local.ssh
+  ssh              = local.ssh_elsewhere
   archive          = var.archives["probe-agent"]
   vpc_id           = module.network_tokyo.vpc_id
   subnet_id        = module.network_tokyo.public_subnets[0]
@@ -69,7 +69,7 @@ module "johannesburg" {
   project          = var.google_project
   zone             = "africa-south1-a"
   nats_servers     = module.nats.servers
-  ssh              = local.ssh
+  ssh              = local.ssh_elsewhere
   archive          = var.archives["probe-agent"]
   coordinator_url  = var.public_url
   nats_ca          = var.nats_ca
@@ -83,7 +83,7 @@ module "santiago" {
   project          = var.google_project
   zone             = "southamerica-west1-a"
   nats_servers     = module.nats.servers
-  ssh              = local.ssh
+  ssh              = local.ssh_elsewhere
   archive          = var.archives["probe-agent"]
   coordinator_url  = var.public_url
   nats_ca          = var.nats_ca

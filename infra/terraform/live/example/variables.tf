@@ -113,13 +113,18 @@ variable "operator_cidrs" {
   default     = ["10.20.0.0/16"]
 }
 
+variable "operator_public_cidrs" {
+  description = "Where operators come from without the VPN: for ssh to perspectives and leaf nodes in other networks."
+  type        = list(string)
+}
+
 variable "setup_cidrs" {
   description = "Where signers may connect to: [\"0.0.0.0/0\"] until they are set up, [\"10.10.0.0/16\"] afterwards."
   type        = list(string)
 }
 
 variable "operators_key" {
-  description = "Public key of the operators, OpenSSH: for ssh to every machine from `operator_cidrs`."
+  description = "Public key of the operators, OpenSSH: for ssh to machines of the centre from `operator_cidrs`, to others from `operator_public_cidrs`."
   type        = string
 }
 

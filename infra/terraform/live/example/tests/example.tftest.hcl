@@ -22,20 +22,21 @@ mock_provider "aws" {
 mock_provider "google" {}
 
 variables {
-  operators_key       = "ssh-ed25519 AAAA operators"
-  alertmanagers       = ["alerts.example:9093"]
-  setup_cidrs         = ["0.0.0.0/0"]
-  hsms                = 1
-  hsm_commands        = [["true"]]
-  clickhouse_commands = [["true"]]
-  google_project      = "mecai-example"
-  zone_id             = "Z0000000000000"
-  https_certificate   = "-----BEGIN CERTIFICATE-----"
-  own_ca              = "-----BEGIN CERTIFICATE-----"
-  registry_key        = "-----BEGIN PUBLIC KEY-----"
-  nats_ca             = "-----BEGIN CERTIFICATE-----"
-  clickhouse_ca       = "-----BEGIN CERTIFICATE-----"
-  database_ca         = "-----BEGIN CERTIFICATE-----"
+  operators_key         = "ssh-ed25519 AAAA operators"
+  operator_public_cidrs = ["192.0.2.7/32"]
+  alertmanagers         = ["alerts.example:9093"]
+  setup_cidrs           = ["0.0.0.0/0"]
+  hsms                  = 1
+  hsm_commands          = [["true"]]
+  clickhouse_commands   = [["true"]]
+  google_project        = "mecai-example"
+  zone_id               = "Z0000000000000"
+  https_certificate     = "-----BEGIN CERTIFICATE-----"
+  own_ca                = "-----BEGIN CERTIFICATE-----"
+  registry_key          = "-----BEGIN PUBLIC KEY-----"
+  nats_ca               = "-----BEGIN CERTIFICATE-----"
+  clickhouse_ca         = "-----BEGIN CERTIFICATE-----"
+  database_ca           = "-----BEGIN CERTIFICATE-----"
   nats_server = {
     url    = "https://releases.example/nats-server-v2.15.1-linux-amd64.tar.gz"
     sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
