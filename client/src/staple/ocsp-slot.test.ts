@@ -14,7 +14,7 @@ import {
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterEach, afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { pem, portOf } from '../test-va-server.ts';
 import { requestedCertId } from './ocsp.ts';
 import { type StatusServer, startStatusServer } from './status-page.ts';
@@ -64,8 +64,8 @@ beforeAll(async () => {
     scene.file(`${kind}.key`, leaf.privateKey.export({ type: 'pkcs8', format: 'pem' }), 0o600);
   }
 });
+afterEach(() => processes.stop());
 afterAll(async () => {
-  await processes.stop();
   await page?.close();
   responder.close();
   responder.closeAllConnections();
@@ -88,10 +88,15 @@ async function stapled(port: number, keyType: 'ecdsa' | 'rsa'): Promise<Buffer[]
   return vouchersInOcspResponse(response!).map((one) => Buffer.from(one));
 }
 
+/** In the order of VAs: the status has them in the order in which they answered. */
 const held = (stapler: ReturnType<Scene['stapler']>, leaf: TestCertificate) =>
   stapler.stapler.status.targets
     .filter(({ target }) => Buffer.compare(target.chain[0]!, leaf.der) === 0)
-    .flatMap(({ vas }) => [...vas.values()].map(({ voucher }) => Buffer.from(voucher!.der, 'base64')));
+    .flatMap(({ vas }) =>
+      [...vas]
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .map(([, { voucher }]) => Buffer.from(voucher!.der, 'base64')),
+    );
 
 const nginxConfiguration = (file: string, port: number, more: string) =>
   scene.file(

@@ -36,6 +36,8 @@ export const createLogger = (name: string, level = 'info'): Logger =>
 /** A child that is kept: its level follows that of its parent, which a reload may change. */
 export function keptChild(log: Logger, members: Readonly<Record<string, string>>): Logger {
   const child = log.child(members);
+  // As many as there are signers; none is a leak.
+  log.setMaxListeners(0);
   log.on('level-change', (level, _value, _before, _valueBefore, changed) => {
     if (changed === log) child.level = level;
   });
