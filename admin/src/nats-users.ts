@@ -7,11 +7,14 @@ interface Agent {
   readonly natsKey?: string;
 }
 
+/** Of processes that are no agents, as what each may do is named. */
+export const processRoles = ['coordinator', 'analytics', 'campaigns', 'operator'] as const;
+
 const others = z.array(
   z.discriminatedUnion('role', [
     z.strictObject({
       name: z.string(),
-      role: z.enum(['coordinator', 'analytics', 'campaigns', 'operator']),
+      role: z.enum(processRoles),
       natsKey: z.string().regex(/^U[A-Z2-7]{55}$/, 'expected the public nkey of a user'),
     }),
     z.strictObject({

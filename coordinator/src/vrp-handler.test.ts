@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { parseAddress } from '@mecai/addresses';
+import { Telemetry, telemetryConfig } from '@mecai/runtime';
 import {
   type VoucherRequest,
   encodeTbsVoucherRequest,
@@ -191,6 +192,23 @@ describe('limits', () => {
       expect(await statuses(url, numbered(4))).toEqual([200]);
       expect(scene.questions).toHaveLength(2);
     }));
+
+  it('keep a flood that wants to be traced out of the log', async () => {
+    const collector = 'http://127.0.0.1:1';
+    const traces = new Telemetry('coordinator', 'test', telemetryConfig().parse({ collector }));
+    await using(
+      { limits: { unauthenticated: once60 }, now: () => now, telemetry: traces },
+      async ({ url }) => {
+        const headers = { traceparent: `00-${'1'.repeat(32)}-${'2'.repeat(16)}-01` };
+        const answers = [1, 2, 3].map((last) =>
+          call(url, { body: encodeVoucherRequest(numbered(last)), headers }),
+        );
+        expect((await Promise.all(answers)).map(({ status }) => status).toSorted()).toEqual([200, 429, 429]);
+      },
+    );
+    expect(scene.lines).toMatchObject([{ message: 'decided' }]);
+    await traces.stop();
+  });
 
   it('on a requester with proof, counted apart', () =>
     limited({ unauthenticated: once60, authenticated: { perMinute: 60, burst: 2 } }, async (url) => {

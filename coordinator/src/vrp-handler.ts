@@ -131,7 +131,9 @@ export class VrpHandler {
     const decided = await this.#decided(question, paid);
     const { status, reason = '' } = decided.result;
     this.#parts.measures.decision(performance.now() - began, { status, reason });
-    if (question.trace) traced(this.#parts.log, question.trace).info({ status, reason }, 'decided');
+    // Of a flood that asks to be traced there is no line for each.
+    if (question.trace && reason !== 'rate-limited')
+      traced(this.#parts.log, question.trace).info({ status, reason }, 'decided');
     return decided;
   }
 

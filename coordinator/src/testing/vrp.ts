@@ -8,6 +8,7 @@ import {
   encodeVoucherRequest,
   encodeVoucherRequestJson,
 } from '@mecai/voucher';
+import type { Telemetry } from '@mecai/runtime';
 import { testCertificate } from '@mecai/voucher/testing';
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest';
 import { type CoordinatorConfig, coordinatorConfig } from '../config.ts';
@@ -18,7 +19,7 @@ import { VrpHandler } from '../vrp-handler.ts';
 import { chainOf, keyPemOf, pemOf, serverName, webLeaf } from './chains.ts';
 import { type Call, call, json } from './https.ts';
 import { keptLog } from './log.ts';
-import { measures, telemetry } from './telemetry.ts';
+import { measures, telemetry as untraced } from './telemetry.ts';
 
 export const leaf = webLeaf();
 export const good: VoucherRequest = {
@@ -41,6 +42,8 @@ export interface Settings {
   readonly requireKeyProof?: boolean;
   readonly requestWithinMs?: number;
   readonly now?: () => number;
+  /** Without a collector by default. */
+  readonly telemetry?: Telemetry;
 }
 
 export interface Scene {
@@ -82,7 +85,13 @@ const scene: Scene = {
   lines,
 };
 
-export const start = ({ limits, requireKeyProof = false, requestWithinMs, now = Date.now }: Settings = {}) =>
+export const start = ({
+  limits,
+  requireKeyProof = false,
+  requestWithinMs,
+  now = Date.now,
+  telemetry = untraced,
+}: Settings = {}) =>
   startVrpServer({
     host: '127.0.0.1',
     port: 0,
